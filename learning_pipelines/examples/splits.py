@@ -1,0 +1,184 @@
+"""Belongs here: which split each example goes to, for good, so that nothing alike and nobody is on two sides; who is left out.
+Does not belong here: finding near-duplicates (duplicates.py), where a large component is cut (trimming.py), storing the splits."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Literal, get_args
+
+import numpy as np
+
+from learning_pipelines.examples.components import Bools, HubGraph, Ints, smallest_cut
+from learning_pipelines.examples.trimming import FLOOR, Situation, fewest_left_out
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+JOINS = "joins two splits"
+CUT = "cut from a large component"
+LATE = "linked late to another split"
+
+
+@dataclass(frozen=True)
+class Item:
+    """An example: `people` are the ids of its users (may be empty), `split` what it was given before, `left_out` whether it was left out before."""
+
+    id: str
+    people: tuple[str, ...]
+    split: Split | None
+    left_out: bool
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A decision: the split, or None and the reason (JOINS, CUT or LATE; '' when a split was given)."""
+
+    id: str
+    split: Split | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """What to write down, and numbers for metadata.
+
+    `assignments`: one per newcomer, and one with reason LATE per example that had a split and is now left out; ascending by id.
+    `left_out`: this plan's examples left out, by reason. `sizes`: examples of each split once the plan is carried out.
+    `components`, `largest_component_share`: of the examples in the graph before anything is cut (0 and 0.0 without any).
+    `floors_met`: whether validation and test each have at least 15 %.
+    """
+
+    assignments: tuple[Assignment, ...]
+    left_out: Mapping[str, int]
+    sizes: Mapping[str, int]
+    components: int
+    largest_component_share: float
+    floors_met: bool
+
+
+def assign_splits(
+    items: Sequence[Item],
+    duplicate_links: Iterable[tuple[str, str]],
+    *,
+    families: Iterable[Collection[str]] = (),
+    shares: tuple[float, float, float] = (0.5, 0.2, 0.3),
+    seed: int = 0,
+) -> SplitPlan:
+    """Give every newcomer a split, or leave it out; the answer depends on the items, the links and the seed, not on their order.
+
+    `shares`: of train, validation and test; positive, sum 1. `duplicate_links`: all near-duplicate pairs, `families`: groups to be kept
+    on one side whatever else is left out (`duplicates.duplicate_links` gives both). A mere spanning set of links is not enough: what is
+    left out no longer joins its neighbours, and those may be alike. Links to unknown ids and to examples left out count for nothing.
+
+    1. Of examples that have splits and turn out to be linked (directly, or by a person), those outside train are left out; between
+       validation and test the fewest. Nothing ever moves to another split.
+    2. Of newcomers that join two splits, few are left out: the fewest for two splits, at most twice the fewest for three
+       (Dahlhaus et al., "The complexity of multiterminal cuts", 1994).
+    3. The rest of a component goes where its assigned examples are; components without any go, largest first, to the split most short of its share.
+    4. If validation or test then has less than 15 %, components above 10 % are cut (see `trimming.fewest_left_out`), newcomers only.
+
+    ValueError: an id given twice, an item with a split that is marked as left out, or shares out of range.
+    """
+    _check(items, shares)
+    board = _Board(items, duplicate_links, families, seed)
+    board.part_late_links()
+    labels = board.graph.components(board.active)[board.active]
+    counts = np.unique(labels, return_counts=True)[1]
+    board.part_newcomers()
+    sides, cut = fewest_left_out(Situation(board.graph, board.active, board.sides), shares)
+    board.leave_out(cut, CUT)
+    return board.plan(sides, len(counts), float(counts.max(initial=0) / max(1, counts.sum())))
+
+
+def _check(items: Sequence[Item], shares: tuple[float, float, float]) -> None:
+    twice = [name for name, count in Counter(item.id for item in items).items() if count > 1]
+    if twice:
+        raise ValueError(f"An id was given twice: {min(twice)!r}.")
+    both = [item.id for item in items if item.left_out and item.split is not None]
+    if both:
+        raise ValueError(f"An example can't have a split and be left out: {min(both)!r}.")
+    if len(shares) != len(SPLITS) or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-9:
+        raise ValueError(f"Shares must be three positive numbers that add up to 1, not {shares}.")
+
+
+class _Board:
+    """The examples as numbers 0..n-1 in the order of a seeded hash, so that ties are settled neither by id nor by time."""
+
+    def __init__(self, items: Sequence[Item], links: Iterable[tuple[str, str]], families: Iterable[Collection[str]], seed: int) -> None:
+        self.items = sorted(items, key=lambda item: (blake2b(f"{seed}\0{item.id}".encode("utf-8", "surrogatepass"), digest_size=16).digest(), item.id))
+        number = {item.id: place for place, item in enumerate(self.items)}
+        hubs: dict[str, list[int]] = defaultdict(list)
+        for place, item in enumerate(self.items):
+            for person in item.people:
+                hubs[person].append(place)
+        groups = [hubs[person] for person in sorted(hubs)]
+        groups += sorted(sorted(number[name] for name in family if name in number) for family in families)
+        pairs = ((number[first], number[second]) for first, second in links if first in number and second in number)
+        self.graph = HubGraph.build(len(items), pairs, groups)
+        self.active: Bools = np.asarray([not item.left_out for item in self.items], dtype=np.bool_)
+        # -1 marks a newcomer; a side never changes once it is set.
+        self.sides: Ints = np.asarray([SPLITS.index(item.split) if item.split else -1 for item in self.items], dtype=np.int64)
+        self.reasons: dict[int, str] = {}
+
+    def leave_out(self, places: Ints, reason: str) -> None:
+        self.active[places] = False
+        self.reasons.update(dict.fromkeys(places.tolist(), reason))
+
+    def part_late_links(self) -> None:
+        """Leave out examples that have a split and are linked to another split by nothing but examples that have one too."""
+        settled = self.active & (self.sides >= 0)
+        left, right = self.graph.edges(settled)
+        train = np.zeros(self.graph.items + self.graph.hubs, dtype=np.bool_)
+        train[: self.graph.items] = settled & (self.sides == 0)
+        hubs = right >= self.graph.items
+        train[right[hubs & train[left]]] = True
+        beside = np.concatenate([left[train[right]], right[train[left] & ~hubs]])
+        self.leave_out(np.unique(beside[self.sides[beside] > 0]), LATE)
+        settled &= self.active
+        self.leave_out(self._cut({1}, {2}, settled, settled), LATE)
+
+    def part_newcomers(self) -> None:
+        """Leave out newcomers through which two splits would be joined."""
+        plans = []
+        for alone in range(3):
+            first, second = ({0, 1, 2} - {alone}), {alone}
+            active = self.active.copy()
+            cut = self._cut(second, first, active, self.sides < 0)
+            active[cut] = False
+            low, high = sorted(first)
+            cut = np.concatenate([cut, self._cut({low}, {high}, active, self.sides < 0)])
+            plans.append((len(cut), alone, cut))
+        self.leave_out(min(plans)[2], JOINS)
+
+    def _cut(self, one: set[int], two: set[int], active: Bools, removable: Bools) -> Ints:
+        """The fewest removable examples that keep two sets of sides apart, looked for only in components that hold both."""
+        labels = self.graph.components(active)
+        ends = [np.flatnonzero(active & np.isin(self.sides, list(side))) for side in (one, two)]
+        mixed = np.intersect1d(labels[ends[0]], labels[ends[1]])
+        if not len(mixed):
+            return mixed
+        within = active & np.isin(labels, mixed)
+        sources, sinks = (end[within[end]] for end in ends)
+        return smallest_cut(self.graph, within, sources, sinks, removable)
+
+    def plan(self, sides: Ints, components: int, largest: float) -> SplitPlan:
+        """Turn numbers into assignments; `sides` are those of all active examples."""
+        decided: list[Assignment] = []
+        for place, item in enumerate(self.items):
+            if place in self.reasons:
+                decided.append(Assignment(item.id, None, self.reasons[place]))
+            elif self.active[place] and item.split is None:
+                decided.append(Assignment(item.id, SPLITS[int(sides[place])], ""))
+        counts = np.bincount(sides[self.active], minlength=len(SPLITS)).tolist()
+        floor = FLOOR * sum(counts) - 1e-9
+        return SplitPlan(
+            assignments=tuple(sorted(decided, key=lambda assignment: assignment.id)),
+            left_out=dict(sorted(Counter(self.reasons.values()).items())),
+            sizes=dict(zip(SPLITS, counts, strict=True)),
+            components=components,
+            largest_component_share=largest,
+            floors_met=min(counts[1:]) >= floor,
+        )

@@ -1,0 +1,198 @@
+"""Belongs here: how components are dealt to the splits, and which few examples are left out when one component is too large.
+Does not belong here: ids, people and links found late (splits.py), graph algorithms (components.py)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from learning_pipelines.examples.components import Bools, HubGraph, Ints, Walker, smallest_cut
+
+FLOOR = 0.15
+"""Each split keeps at least this share. Train too, lest a cut feed the others and starve it."""
+
+LARGE = 0.10
+"""Only components above this share of an agent's examples are cut."""
+
+TINY = 6
+"""Agents of up to so many examples are not cut, and none is cut down to so few: that would be trimming to nothing."""
+
+_EPSILON = 1e-9
+_BLENDS = (1.0, 0.75, 0.5, 0.25, 0.0)
+_CUTS = 5
+"""Cuts of one component after another before a search is given up."""
+
+Sides = list[int]
+
+
+@dataclass(frozen=True)
+class Situation:
+    """`active` (items,): who takes part. `sides` (items,): 0 train, 1 validation, 2 test for who has a split, -1 for newcomers.
+
+    No component may hold two sides. Only newcomers are ever left out. `total` is the number of active examples at the start.
+    """
+
+    graph: HubGraph
+    active: Bools
+    sides: Ints
+    total: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "total", int(np.count_nonzero(self.active)))
+
+
+@dataclass(frozen=True)
+class _Deal:
+    """A way to deal the components: `cost` counts everybody left out, `spare[side]` of them still to be picked from that side."""
+
+    cost: float
+    sides: Ints  # (items,)
+    spare: Sides
+    trimmable: Bools  # (items,)
+
+
+def deal(sizes: Sequence[int], held: Sequence[int], shares: Sequence[float]) -> Sides:
+    """The side of each component: in the order given (largest first), each to the side that is furthest below its share of the total."""
+    total = sum(sizes) + sum(held)
+    short = [share * total - count for share, count in zip(shares, held, strict=True)]
+    sides = []
+    for size in sizes:
+        # Ties go to train, then test, then validation: one example is for train, two are for train and test.
+        side = max((0, 2, 1), key=lambda candidate: round(short[candidate], 6))
+        short[side] -= size
+        sides.append(side)
+    return sides
+
+
+def fewest_left_out(situation: Situation, shares: tuple[float, float, float]) -> tuple[Ints, Ints]:
+    """The side of every active example (shape (items,); -1 for others) and, ascending, the newcomers to leave out (often none).
+
+    If the components can be dealt so that every split has its floor, nobody is left out. Otherwise components above LARGE are
+    cut, by smallest vertex cuts between the two ends of walks through them (the idea of inertial flow: Schild and Sommer, "On balanced
+    separators in road networks", 2015), or trimmed where no cut is cheaper (one person who wrote nearly everything): a split that stays
+    as it is has a larger share of less. Of all ways tried the one that leaves out fewest is taken; this is near the minimum, which is
+    NP-hard to find. If no way reaches the floors, nobody is left out.
+    """
+    nobody = np.zeros(len(situation.active), dtype=np.bool_)
+    best, removed = _evaluate(situation, nobody, shares), nobody
+    if best.cost == 0 or situation.total <= TINY or not best.trimmable.any():
+        return best.sides, np.flatnonzero(nobody)
+    seen: set[bytes] = set()
+    for candidate in _searches(situation):
+        if best.cost <= 1 or candidate.tobytes() in seen:
+            continue
+        seen.add(candidate.tobytes())
+        found = _evaluate(situation, candidate, shares)
+        if found.cost < best.cost:
+            best, removed = found, candidate
+    if math.isinf(best.cost):
+        return best.sides, np.flatnonzero(nobody)
+    best, removed = _put_back(situation, best, removed, shares)
+    return best.sides, np.flatnonzero(removed | _picked(best))
+
+
+def _evaluate(situation: Situation, removed: Bools, shares: tuple[float, float, float]) -> _Deal:
+    """The best deal of the components that remain when `removed` are gone: cost inf if the floors are out of reach."""
+    active = situation.active & ~removed
+    places = np.flatnonzero(active)
+    gone = int(np.count_nonzero(removed))
+    first, label = np.unique(situation.graph.components(active)[places], return_index=True, return_inverse=True)[1:]
+    sizes = np.bincount(label, minlength=len(first))
+    side_of = np.full(len(first), -1, dtype=np.int64)
+    np.maximum.at(side_of, label, situation.sides[places])
+    held = np.bincount(side_of[side_of >= 0], weights=sizes[side_of >= 0], minlength=3).astype(np.int64).tolist()
+    free = np.flatnonzero(side_of < 0)
+    free = free[np.lexsort((first[free], -sizes[free]))]
+    trimmable = (sizes > LARGE * situation.total)[label] & (situation.sides[places] < 0)
+    best: tuple[float, Ints, Sides] | None = None
+    for blend in _BLENDS:
+        side_of[free] = deal(sizes[free].tolist(), held, [blend * share + (1 - blend) / 3 for share in shares])
+        dealt = side_of[label]
+        spare = _to_trim(np.bincount(dealt, minlength=3).tolist(), np.bincount(dealt[trimmable], minlength=3).tolist(), gone)
+        cost = math.inf if spare is None else gone + sum(spare)
+        if best is None or cost < best[0]:
+            best = cost, dealt, spare or [0, 0, 0]
+        if cost == gone or situation.total <= TINY:
+            break
+    assert best is not None
+    sides = np.full(len(active), -1, dtype=np.int64)
+    sides[places] = best[1]
+    mask = np.zeros(len(active), dtype=np.bool_)
+    mask[places[trimmable]] = True
+    return _Deal(best[0], sides, best[2], mask)
+
+
+def _to_trim(counts: Sides, trimmable: Sides, gone: int) -> Sides | None:
+    """How many to take from each side, beside those `gone`, so that the smallest has its floor; None if that can't be done or leaves a tiny rest."""
+    keep = min(sum(counts), math.floor(min(counts) / FLOOR + _EPSILON))
+    excess = sum(counts) - keep
+    if gone + excess and keep <= TINY:
+        return None
+    floor = math.ceil(FLOOR * keep - _EPSILON)
+    spare = [0, 0, 0]
+    for side in (0, 2, 1):
+        spare[side] = max(0, min(excess, trimmable[side], counts[side] - floor))
+        excess -= spare[side]
+    return None if excess else spare
+
+
+def _picked(dealt: _Deal) -> Bools:
+    """Who is trimmed: the first of each side in the order of the numbers, which says nothing about them."""
+    picked = np.zeros(len(dealt.sides), dtype=np.bool_)
+    for side, count in enumerate(dealt.spare):
+        picked[np.flatnonzero(dealt.trimmable & (dealt.sides == side))[:count]] = True
+    return picked
+
+
+def _searches(situation: Situation) -> Iterator[Bools]:
+    """Sets of newcomers worth leaving out: for several walks and portions, what a row of cuts has removed after each cut."""
+    small = situation.total <= 2_000
+    portions = (0.1, 0.16, 0.2, 0.25, 0.34, 0.5) if small else (0.16, 0.2, 0.34)
+    for portion in portions:
+        for deep in (False, True):
+            for start in range(8 if small else 2):
+                removed = np.zeros(len(situation.active), dtype=np.bool_)
+                for _ in range(_CUTS):
+                    cut = _one_cut(situation, removed, portion, deep, start)
+                    if not len(cut):
+                        break
+                    removed = removed.copy()
+                    removed[cut] = True
+                    yield removed
+
+
+def _one_cut(situation: Situation, removed: Bools, portion: float, deep: bool, start: int) -> Ints:
+    """Part `portion` of all examples from the far half of the rest of the component with the most newcomers; nobody if none is large."""
+    active = situation.active & ~removed
+    labels = situation.graph.components(active)
+    newcomers = active & (situation.sides < 0)
+    counts = np.bincount(labels[active], minlength=int(labels.max()) + 1)
+    loose = np.bincount(labels[newcomers], minlength=len(counts)) * (counts > LARGE * situation.total)
+    largest = int(loose.argmax())
+    if loose[largest] < 2:
+        return np.zeros(0, dtype=np.int64)
+    within = active & (labels == largest)
+    walker, members = Walker(situation.graph, within), np.flatnonzero(within & newcomers)
+    begin = int(members[(start // 2) * len(members) // 4])
+    begin = walker.far(begin) if start % 2 == 0 else walker.far(walker.far(begin))
+    order = walker.deep(begin) if deep else walker.wide(begin)
+    order = order[situation.sides[order] < 0]
+    near = max(1, min(round(portion * situation.total), len(order) // 2))
+    far = near + (len(order) - near) // 2
+    sinks = np.concatenate([order[far:], np.flatnonzero(within & (situation.sides >= 0))])
+    return smallest_cut(situation.graph, within, order[:near], sinks, newcomers)
+
+
+def _put_back(situation: Situation, best: _Deal, removed: Bools, shares: tuple[float, float, float]) -> tuple[_Deal, Bools]:
+    """Take back whoever need not have been left out."""
+    chosen = np.flatnonzero(removed)
+    for place in chosen[:64].tolist():
+        fewer = removed.copy()
+        fewer[place] = False
+        found = _evaluate(situation, fewer, shares)
+        if found.cost < best.cost:
+            best, removed = found, fewer
+    return best, removed

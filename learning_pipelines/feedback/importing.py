@@ -1,0 +1,212 @@
+"""Importing a file of one kind: check every line, store the good ones in batches, say what became of the others.
+
+Belongs here: batching, counting, the words of a refusal. Not here: reading bytes (lines.py), validation (records.py), SQL (storage).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from learning_pipelines.errors import BadInput
+from learning_pipelines.feedback.identity import organization_id
+from learning_pipelines.feedback.kinds import KINDS
+from learning_pipelines.feedback.lines import BrokenFile, Line, open_lines
+from learning_pipelines.feedback.records import Checked, Refusal, Window, check
+from learning_pipelines.feedback.staging import Row, Stager, UnknownAgent
+from learning_pipelines.storage import ingest, tenants
+from learning_pipelines.storage.database import Connection, database_errors
+
+BATCH_ROWS = 10_000
+BATCH_BYTES = 16 * 1024 * 1024
+ERRORS_LISTED = 1_000
+Progress = Callable[[int], None]
+
+
+@dataclass
+class ImportResult:
+    """What became of a file. `rejected` counts every refused line, `errors` lists the first ERRORS_LISTED of them in line order."""
+
+    kind: str
+    read: int = 0
+    imported: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    broken: BrokenFile | None = None
+
+    def reject(self, line: int, refusal: Refusal) -> None:
+        self.rejected += 1
+        self.errors.append({"line": line, "field": refusal.field, "reason": refusal.reason})
+        if len(self.errors) > 2 * ERRORS_LISTED:
+            self.trim()
+
+    def trim(self) -> None:
+        self.errors.sort(key=lambda error: int(error["line"]))
+        del self.errors[ERRORS_LISTED:]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind, "read": self.read, "imported": self.imported, "unchanged": self.unchanged, "rejected": self.rejected,
+            "errors": self.errors, "broken": self.broken.cause if self.broken else None,
+        }  # fmt: skip
+
+
+@dataclass
+class _Batch:
+    """Rows on their way to storage; `seen` holds the identities of this batch, so that storage gets each id once."""
+
+    rows: list[Row] = field(default_factory=list)
+    seen: dict[str, bytes] = field(default_factory=dict)
+    size: int = 0
+
+    def full(self) -> bool:
+        return len(self.rows) >= BATCH_ROWS or self.size >= BATCH_BYTES
+
+
+def import_file(
+    connection: Connection, organization: str, kind: str, path: Path, *, window: Window, progress: Progress = lambda read: None
+) -> ImportResult:
+    """Imports one file for an organization (created at first sight). Good lines are kept when others are refused.
+
+    Commits batch by batch, so an import that was cut off is finished by running it again. Raises BadInput for an unknown kind, an
+    unreadable file or an impossible organization, Unavailable when the database goes away.
+    """
+    if kind not in KINDS:
+        raise BadInput(f"{kind!r} is not a kind of record.", f"Known kinds: {', '.join(KINDS)}.")
+    lines = _opened(path)
+    with database_errors(f"importing {path.name}"):
+        tenant = tenants.ensure_organization(connection, organization_id(organization), organization)
+        stager = Stager(tenant, tenants.agent_ids(connection, tenant))
+        result = ImportResult(kind)
+        # One batch is stored while the next one is checked: PostgreSQL and Python work on a core each.
+        with ThreadPoolExecutor(max_workers=1) as writer:
+            _run(_Importer(result, stager, kind, window, lambda rows: ingest.store_batch(connection, tenant, kind, rows)), lines, writer, progress)
+    result.trim()
+    return result
+
+
+def _opened(path: Path) -> Iterator[Line]:
+    """Opens before anything is created, so that a wrong path leaves nothing behind."""
+    if not path.exists():
+        raise BadInput(f"{path} does not exist.", "Check the path.")
+    if path.is_dir():
+        raise BadInput(f"{path} is a folder.", "Name a .jsonl or .jsonl.gz file.")
+    return open_lines(path)
+
+
+@dataclass
+class _Importer:
+    result: ImportResult
+    stager: Stager
+    kind: str
+    window: Window
+    store: Callable[[list[Row]], list[ingest.NotStored]]
+
+    def take(self, line: Line, batch: _Batch) -> bool:
+        """Checks one line into the batch. False if it must wait for the next batch (a second version of a record that updates)."""
+        checked = _decode(line, self.kind, self.window)
+        if isinstance(checked, Refusal):
+            self.result.reject(line.number, checked)
+            return True
+        known = batch.seen.get(checked.id)
+        if known is not None:
+            if known != checked.content_hash and ingest.updates(self.kind):
+                return False
+            self._again(line.number, checked, known)
+            return True
+        try:
+            batch.rows.append(self.stager.row(line.number, checked))
+        except UnknownAgent as error:
+            self.result.reject(line.number, Refusal("agent", f"{str(error)!r} is not an agent of this organization; import it first (kind agents)"))
+            return True
+        batch.seen[checked.id] = checked.content_hash
+        batch.size += len(line.data or b"")
+        return True
+
+    def _again(self, line: int, checked: Checked, known: bytes) -> None:
+        if known == checked.content_hash:
+            self.result.unchanged += 1
+        else:
+            self.result.reject(line, _conflict(self.kind, checked.id))
+
+    def settle(self, stored: int, left: list[ingest.NotStored]) -> None:
+        self.result.imported += stored - len(left)
+        for entry in left:
+            if entry.problem == "unchanged":
+                self.result.unchanged += 1
+            else:
+                self.result.reject(entry.line, _refusal(self.kind, entry))
+
+
+def _run(importer: _Importer, lines: Iterator[Line], writer: ThreadPoolExecutor, progress: Progress) -> None:
+    batch, under_way = _Batch(), None
+    try:
+        for line in lines:
+            importer.result.read += 1
+            if not importer.take(line, batch):
+                under_way, batch = _hand_over(importer, batch, under_way, writer), _Batch()
+                importer.take(line, batch)
+            if batch.full():
+                under_way, batch = _hand_over(importer, batch, under_way, writer), _Batch()
+                progress(line.read)
+    except BrokenFile as error:
+        importer.result.broken = error
+    under_way = _hand_over(importer, batch, under_way, writer)
+    _wait(importer, under_way)
+
+
+_UnderWay = tuple[int, Future[list[ingest.NotStored]]]
+
+
+def _hand_over(importer: _Importer, batch: _Batch, under_way: _UnderWay | None, writer: ThreadPoolExecutor) -> _UnderWay | None:
+    _wait(importer, under_way)
+    return (len(batch.rows), writer.submit(importer.store, batch.rows)) if batch.rows else None
+
+
+def _wait(importer: _Importer, under_way: _UnderWay | None) -> None:
+    if under_way is not None:
+        importer.settle(under_way[0], under_way[1].result())
+
+
+def _decode(line: Line, kind: str, window: Window) -> Checked | Refusal:
+    if line.data is None:
+        return Refusal(None, "is longer than 32 MiB; split it or leave out what is not needed")
+    try:
+        value = orjson.loads(line.data)
+    except orjson.JSONDecodeError as error:
+        return Refusal(None, _why_not_json(line.data, error))
+    return check(KINDS[kind], value, window)
+
+
+def _why_not_json(data: bytes, error: orjson.JSONDecodeError) -> str:
+    try:
+        data.decode()
+    except UnicodeDecodeError as wrong:
+        return f"is not UTF-8 (byte {wrong.start + 1}); save the file as UTF-8"
+    if b"\x00" in data:
+        return f"contains a NUL byte at position {data.index(0) + 1}; the file is damaged or not JSON Lines"
+    return f"is not JSON: {error.msg} (column {error.colno})"
+
+
+def _conflict(kind: str, identity: str) -> Refusal:
+    return Refusal(KINDS[kind].id_key, f"conflict: {identity!r} is stored already with other content; a change needs a new id")
+
+
+def _refusal(kind: str, entry: ingest.NotStored) -> Refusal:
+    if entry.problem == "unknown_execution":
+        return Refusal("execution_id", f"{entry.detail!r} is not known yet; name the agent, or import the execution first")
+    if entry.problem == "other_agent":
+        return Refusal("agent", f"execution {entry.detail!r} belongs to another agent")
+    return _conflict(kind, entry.detail or "")
+
+
+def window_now(start: dt.date, zone: dt.tzinfo) -> Window:
+    """The time window of records that arrive now."""
+    return Window.around(dt.datetime.now(dt.UTC), start, zone)

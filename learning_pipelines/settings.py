@@ -1,0 +1,129 @@
+"""Every environment variable of the project, typed and documented, in one place.
+
+Belongs here: names, types, defaults and the folders derived from them. Not here: anything that connects, reads a file or starts a process.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from learning_pipelines.errors import BadInput
+
+PROJECT = Path(__file__).resolve().parent.parent
+LEARNT_KINDS = ("prompt", "index", "reranker", "expansion", "chunk_edit", "policy", "playbook", "fine_tune")
+
+
+class Settings(BaseSettings):
+    """What the environment says, validated. Field `x` is read from `LEARNING_X`; an empty variable counts as unset."""
+
+    model_config = SettingsConfigDict(env_prefix="LEARNING_", env_ignore_empty=True, extra="ignore", frozen=True)
+
+    home: Path = Field(default=PROJECT / ".learning", description="Data, artifacts and DAGSTER_HOME of this installation.")
+    database_url: str | None = Field(default=None, description="PostgreSQL ≥ 15 with pgvector ≥ 0.8; unset: the embedded server. A login that may create the roles at `migrate`.")
+    api_database_url: str | None = Field(default=None, description="Login holding only the role learning_api; unset: LEARNING_DATABASE_URL with SET ROLE.")
+    pipeline_database_url: str | None = Field(default=None, description="Login holding only the role learning_pipeline; unset: LEARNING_DATABASE_URL with SET ROLE.")
+    dagster_database_url: str | None = Field(default=None, description="Dagster's own storage; unset: database `dagster` beside the data.")
+    artifacts_url: str | None = Field(default=None, description="fsspec URL for artifacts; unset: LEARNING_HOME/artifacts.")
+    api_host: str = Field(default="127.0.0.1", description="Address the feedback API binds to.")
+    api_port: int = Field(default=8000, ge=1, le=65535, description="Port of the feedback API.")
+    dagster_port: int = Field(default=3000, ge=1, le=65535, description="Port of the Dagster UI (loopback only: it has no login).")
+    openai_api_key: str | None = Field(default=None, validation_alias="OPENAI_API_KEY", description="Key of the language-model endpoint.")
+    openai_base_url: str | None = Field(default=None, validation_alias="OPENAI_BASE_URL", description="OpenAI-compatible endpoint; unset and no key: the embedded model.")
+    task_model: str | None = Field(default=None, description="Model that agents run on.")
+    reflection_model: str | None = Field(default=None, description="Model that proposes prompt changes.")
+    judge_model: str | None = Field(default=None, description="Model that judges answers.")
+    embedding_model: str | None = Field(default=None, description="sentence-transformers model; unset: the packaged all-MiniLM-L6-v2.")
+    jwt_secret: str | None = Field(default=None, description="HS256 secret of bearer tokens.")
+    jwks_url: str | None = Field(default=None, description="JWKS of the identity provider.")
+    jwt_audience: str | None = Field(default=None, description="Audience a bearer token must name.")
+    jwt_claims: str = Field(default="sub,organization,role", description="Names of the claims for user, organization and role.")
+    token_secret: str | None = Field(default=None, description="Signs the execution tokens of the widget.")
+    cors_origins: str = Field(default="", description="Comma-separated origins that may call the API from a browser.")
+    rate_limits: str = Field(default="", description="Limits per key, user and address.")
+    smtp_url: str | None = Field(default=None, description="Where reports and alerts are mailed through.")
+    webhook_url: str | None = Field(default=None, description="Where alerts are posted.")
+    slack_webhook: str | None = Field(default=None, description="Slack incoming webhook for alerts.")
+    min_executions: int = Field(default=50, ge=1, description="Executions in 30 days before an agent is optimized.")
+    min_examples: int = Field(default=10, ge=1, description="Approved examples before an agent is optimized.")
+    min_effect: float = Field(default=0.02, ge=0, le=1, description="Smallest gain (point estimate, share of the metric) worth promoting.")
+    planned_effect: float = Field(default=0.30, gt=0, le=1, description="Gain that test sizes are planned for.")
+    rag_min_pairs: int = Field(default=1000, ge=1, description="New pairs in 7 days before retrieval trains.")
+    feedback_retention_days: int = Field(default=180, ge=1, description="Days after which feedback is archived.")
+    orphan_days: int = Field(default=7, ge=0, description="Days after which feedback without an execution is reported.")
+    auto_approve: Annotated[tuple[str, ...], NoDecode] = Field(default=(), description="Kinds of learnt change that need no approval (comma-separated).")
+    timezone: str = Field(default="UTC", description="Zone of schedules, days and weeks.")
+    start_date: dt.date = Field(default=dt.date(2015, 1, 5), description="First day that counts; a Monday. Older rows are refused.")
+    duplicate_jaccard: float = Field(default=0.8, gt=0, le=1, description="5-gram Jaccard from which two inputs are near-duplicates.")
+    duplicate_cosine: float = Field(default=0.95, gt=0, le=1, description="Cosine of the packaged encoder from which two inputs are near-duplicates.")
+    split_shares: Annotated[tuple[float, float, float], NoDecode] = Field(default=(0.5, 0.2, 0.3), description="Shares of train, validation and test (comma-separated, sum 1).")
+    outbox_retention_days: int = Field(default=30, ge=1, description="Days for which consumed outbox entries are kept.")
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"{value!r} is not a time zone (for example UTC or Europe/Berlin)") from error
+        return value
+
+    @field_validator("start_date")
+    @classmethod
+    def _monday(cls, value: dt.date) -> dt.date:
+        if value.weekday() != 0:
+            raise ValueError(f"{value} is a {value:%A}; weeks start on Monday")
+        return value
+
+    @field_validator("auto_approve", mode="before")
+    @classmethod
+    def _kinds(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        kinds = tuple(part.strip() for part in value.split(",") if part.strip())
+        if unknown := sorted(set(kinds) - set(LEARNT_KINDS)):
+            raise ValueError(f"unknown kind {', '.join(unknown)}; known: {', '.join(LEARNT_KINDS)}")
+        return kinds
+
+    @field_validator("split_shares", mode="before")
+    @classmethod
+    def _shares(cls, value: object) -> object:
+        shares = tuple(float(part) for part in value.split(",")) if isinstance(value, str) else value
+        if not isinstance(shares, tuple) or len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-9:
+            raise ValueError("needs three positive shares that sum to 1, for example 0.5,0.2,0.3")
+        return shares
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+    @property
+    def dagster_home(self) -> Path:
+        return self.home / "dagster"
+
+    @property
+    def artifacts(self) -> str:
+        return self.artifacts_url or (self.home / "artifacts").as_uri()
+
+
+@lru_cache(maxsize=1)
+def load_settings() -> Settings:
+    """The settings of this process. Raises BadInput that names the variable which cannot be used."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = str(first["loc"][0]) if first["loc"] else "?"
+        name = field if field.isupper() else f"LEARNING_{field.upper()}"
+        raise BadInput(f"The setting {name} cannot be used: {first['msg'].removeprefix('Value error, ')}.", "Correct or unset it.") from error

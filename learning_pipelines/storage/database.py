@@ -1,0 +1,151 @@
+"""Where the data lives and how each role connects to it.
+
+Belongs here: connection strings, roles of a connection, database errors in words. Not here: starting the embedded server
+(embedded.py), creating roles (roles.py), any query on a table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+from psycopg import conninfo
+
+from learning_pipelines.errors import BadInput, LearningError, Unavailable
+from learning_pipelines.settings import Settings
+from learning_pipelines.storage import embedded
+
+Role = Literal["owner", "api", "pipeline"]
+Connection = psycopg.Connection[Any]
+DATA_DATABASE, DAGSTER_DATABASE = "learning", "dagster"
+SESSION = "-c search_path=learning,public -c timezone=UTC -c client_min_messages=warning"
+
+
+@dataclass(frozen=True)
+class Database:
+    """The connection strings of one installation. `role_urls` holds a login of its own for a role, where there is one."""
+
+    admin_url: str
+    dagster_url: str
+    role_urls: dict[str, str]
+    embedded: bool
+
+    def connect(self, role: Role, *, autocommit: bool = True) -> Connection:
+        """An open connection acting as `role`, with search_path `learning` and UTC. Raises Unavailable when nothing answers."""
+        own = self.role_urls.get(role)
+        connection = connect(own or self.admin_url, application_name=f"learning_{role}")
+        if own is None:
+            connection.execute(f"SET ROLE learning_{role}")
+            connection.commit()
+        connection.autocommit = autocommit
+        return connection
+
+    @property
+    def name(self) -> str:
+        """Host, port and database without the secret, for messages."""
+        return describe(self.admin_url)
+
+
+def describe(url: str) -> str:
+    """`host:port/database` of a connection string, without user and password."""
+    parts = conninfo.conninfo_to_dict(url)
+    return f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
+
+
+def connect(url: str, *, application_name: str = "learning_pipelines") -> Connection:
+    """Opens a connection; raises Unavailable naming host, port and the server's own words."""
+    try:
+        return psycopg.connect(url, options=SESSION, application_name=application_name, connect_timeout=10)
+    except psycopg.OperationalError as error:
+        raise Unavailable(
+            f"The database at {describe(url)} cannot be used: {first_line(error)}.",
+            "Check that it runs and that LEARNING_DATABASE_URL is right (unset it to use the embedded server), then try again.",
+        ) from error
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, without its final stop."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+@contextmanager
+def database_errors(doing: str) -> Iterator[None]:
+    """Turns what a server says in the middle of work into an error that names the cause and the next step."""
+    try:
+        yield
+    except psycopg.errors.DiskFull as error:
+        raise Unavailable(f"The disk of the database is full while {doing}.", "Free space and run it again: what was committed is kept.") from error
+    except (psycopg.errors.ReadOnlySqlTransaction, psycopg.errors.InsufficientPrivilege) as error:
+        raise LearningError(
+            f"The database refuses to write while {doing}: {first_line(error)}.", "Run `learning-pipelines verify`: it names what is missing."
+        ) from error
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction) as error:
+        raise LearningError(
+            f"The schema of the database does not fit this version ({first_line(error)}) while {doing}.", "Run `learning-pipelines migrate`."
+        ) from error
+    except psycopg.errors.CheckViolation as error:
+        if "no partition of relation" not in str(error):
+            raise
+        raise LearningError(f"No month partition is left for today while {doing}.", "Run `learning-pipelines migrate`: it makes them ahead of time.") from error
+    except psycopg.OperationalError as error:
+        raise Unavailable(
+            f"The database went away while {doing}: {first_line(error)}.", "Everything committed before is kept; run it again once the database answers."
+        ) from error
+
+
+def open_database(settings: Settings, *, start: bool = True) -> Database:
+    """The database the settings point to; starts the embedded server if it is the one and `start` says so.
+
+    Raises BadInput for a connection string that cannot be read, Unavailable if the embedded server cannot run.
+    """
+    if settings.database_url is None:
+        server = embedded.ensure_running(settings.home) if start else embedded.running(settings.home)
+        if server is None:
+            raise Unavailable("The embedded database is not running.", "Start it with `learning-pipelines up`.")
+        return _embedded(server, settings)
+    roles = {"api": settings.api_database_url, "pipeline": settings.pipeline_database_url}
+    for name, url in (("DATABASE_URL", settings.database_url), ("DAGSTER_DATABASE_URL", settings.dagster_database_url), *roles.items()):
+        _readable(name, url)
+    return Database(
+        admin_url=settings.database_url,
+        dagster_url=settings.dagster_database_url or _beside(settings.database_url, DAGSTER_DATABASE),
+        role_urls={role: url for role, url in roles.items() if url},
+        embedded=False,
+    )
+
+
+def role_password(server_password: str, role: Role) -> str:
+    """The embedded server's password of a role: follows from the server's own, so nothing more has to be stored."""
+    return hmac.new(server_password.encode(), f"learning_{role}".encode(), hashlib.sha256).hexdigest()
+
+
+def _embedded(server: embedded.EmbeddedServer, settings: Settings) -> Database:
+    roles: tuple[Role, ...] = ("owner", "api", "pipeline")
+    return Database(
+        admin_url=server.url(DATA_DATABASE),
+        dagster_url=settings.dagster_database_url or server.url(DAGSTER_DATABASE),
+        role_urls={role: server.url(DATA_DATABASE, f"learning_{role}", role_password(server.password, role)) for role in roles},
+        embedded=True,
+    )
+
+
+def _readable(name: str, url: str | None) -> None:
+    if url is None:
+        return
+    try:
+        parts = conninfo.conninfo_to_dict(url)
+    except psycopg.ProgrammingError as error:
+        raise BadInput(f"LEARNING_{name.upper()} is not a connection string: {first_line(error)}.", "It looks like postgresql://user:password@host:5432/name.") from error
+    if not url.startswith(("postgresql://", "postgres://")) or not parts.get("dbname"):
+        raise BadInput(f"LEARNING_{name.upper()} does not name a database.", "It looks like postgresql://user:password@host:5432/name.")
+
+
+def _beside(url: str, database: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))

@@ -1,0 +1,129 @@
+"""Learning examples and the feedback they come from: reading what is in force, storing what was derived.
+
+Belongs here: SQL of learning_examples and example_sources. Not here: which feedback makes which example (examples/candidates.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg.rows import dict_row
+
+from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.tenants import AgentRef
+
+DERIVED_COLUMNS = (
+    ("id", "text"), ("example_type", "text"), ("source_type", "text"), ("source_id", "text"), ("user_id", "uuid"), ("input_context", "jsonb"),
+    ("input_text", "text"), ("original_output", "text"), ("expected_output", "text"), ("task_type", "text"), ("tags", "text[]"),
+    ("content_hash", "bytea"), ("scrub_rules", "text"), ("scrubbed_entities", "jsonb"), ("created_at", "timestamptz"),
+    ("execution_id", "text"), ("source_user_id", "uuid"), ("input_user_id", "uuid"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What one write did: examples new, support added to existing ones, examples withdrawn because nobody supports them any more."""
+
+    created: int
+    supported: int
+    withdrawn: int
+
+
+def join_pending(connection: Connection, agent: AgentRef, executions: Sequence[str]) -> int:
+    """Joins feedback whose execution was stored by a transaction that overlapped with its own; returns how many."""
+    return connection.execute(
+        """UPDATE agent_feedback f SET pending_execution = false, agent_id = k.agent_id FROM ingest_keys k
+        WHERE f.organization_id = %(organization)s AND f.pending_execution AND f.execution_id = ANY(%(executions)s)
+          AND k.organization_id = f.organization_id AND k.kind = 'executions' AND k.external_id = f.execution_id""",
+        {"organization": agent.organization_id, "executions": list(executions)},
+    ).rowcount
+
+
+def opinions(connection: Connection, agent: AgentRef, executions: Sequence[str]) -> list[dict[str, Any]]:
+    """Everything said about these executions with the facets still in force, beside the execution's texts."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            """SELECT f.id AS feedback_id, f.execution_id, f.user_id, x.user_id AS input_user_id, f.feedback_type,
+                f.facets_in_force AS facets, f.rating,
+                ARRAY[f.accuracy_rating, f.helpfulness_rating, f.clarity_rating, f.completeness_rating] AS dimensions,
+                f.issue_categories, f.correction_text, f.task_context, x.input, x.output, x.tags, f.created_at
+            FROM feedback_in_force f
+            JOIN agent_executions x ON x.organization_id = f.organization_id AND x.id = f.execution_id
+            WHERE f.organization_id = %s AND f.execution_id = ANY(%s) AND f.facets_in_force <> 0
+            ORDER BY f.created_at, f.arrival""",
+            [agent.organization_id, list(executions)],
+        ).fetchall()
+
+
+def demonstrations(connection: Connection, agent: AgentRef, ids: Sequence[str]) -> list[dict[str, Any]]:
+    """The demonstrations with these ids."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            """SELECT id AS demonstration_id, user_id, task_type, task_description, input_state, actions, reasoning, final_output, created_at
+            FROM demonstrations WHERE organization_id = %s AND agent_id = %s AND id = ANY(%s) AND is_active""",
+            [agent.organization_id, agent.agent_id, list(ids)],
+        ).fetchall()
+
+
+def store_derived(connection: Connection, agent: AgentRef, executions: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> Stored:
+    """Makes the examples derived from these executions exactly `rows` (columns DERIVED_COLUMNS). Part of the caller's transaction.
+
+    An example keeps its id and its review for ever; support comes and goes. One that no feedback supports any more is withdrawn
+    (is_active false) as long as nobody has reviewed it: what an expert approved stands.
+    """
+    values = {"organization": agent.organization_id, "agent": agent.agent_id, "executions": list(executions)}
+    with connection.cursor() as cursor:
+        declared = ", ".join(f"{name} {type_}" for name, type_ in DERIVED_COLUMNS)
+        cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS staged_derived ({declared}) ON COMMIT DELETE ROWS")
+        cursor.execute("DELETE FROM staged_derived")
+        with cursor.copy(f"COPY staged_derived ({', '.join(name for name, _ in DERIVED_COLUMNS)}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+        created = cursor.execute(_CREATE, values).rowcount
+        dropped = [row[0] for row in cursor.execute(_DROP_SUPPORT, values).fetchall()]
+        supported = cursor.execute(_SUPPORT, values).rowcount
+        cursor.execute(_RESTORE, values)
+        withdrawn = cursor.execute(_WITHDRAW, {**values, "examples": dropped}).rowcount if dropped else 0
+    return Stored(created, supported, withdrawn)
+
+
+_CREATE = """
+INSERT INTO learning_examples (organization_id, agent_id, id, example_type, source_type, source_id, user_id, input_context, input_text,
+    original_output, expected_output, domain, task_type, tags, content_hash, scrub_rules, scrubbed_entities, created_at)
+SELECT DISTINCT ON (s.id) %(organization)s, %(agent)s, s.id, s.example_type, s.source_type, s.source_id, s.user_id, s.input_context, s.input_text,
+    s.original_output, s.expected_output, a.domain, s.task_type, s.tags, s.content_hash, s.scrub_rules, s.scrubbed_entities, s.created_at
+FROM staged_derived s JOIN agents a ON a.organization_id = %(organization)s AND a.id = %(agent)s
+ORDER BY s.id, s.created_at
+ON CONFLICT DO NOTHING"""
+
+_DROP_SUPPORT = """
+DELETE FROM example_sources e WHERE e.organization_id = %(organization)s AND e.execution_id = ANY(%(executions)s)
+    AND NOT EXISTS (SELECT FROM staged_derived s WHERE s.source_id = e.feedback_id AND s.id = e.example_id)
+RETURNING e.example_id"""
+
+_SUPPORT = """
+INSERT INTO example_sources (organization_id, example_id, feedback_id, execution_id, user_id, input_user_id)
+SELECT %(organization)s, s.id, s.source_id, s.execution_id, s.source_user_id, s.input_user_id
+FROM staged_derived s WHERE s.execution_id IS NOT NULL
+ON CONFLICT DO NOTHING"""
+
+_RESTORE = """
+UPDATE learning_examples e SET is_active = true, updated_at = now() FROM staged_derived s
+WHERE e.organization_id = %(organization)s AND e.id = s.id AND NOT e.is_active AND e.review_status IN ('pending', 'in_review', 'needs_revision')"""
+
+_WITHDRAW = """
+UPDATE learning_examples e SET is_active = false, updated_at = now()
+WHERE e.organization_id = %(organization)s AND e.id = ANY(%(examples)s) AND e.source_type = 'user_feedback' AND e.is_active
+    AND e.review_status IN ('pending', 'in_review', 'needs_revision')
+    AND NOT EXISTS (SELECT FROM example_sources s WHERE s.organization_id = e.organization_id AND s.example_id = e.id)"""
+
+
+def count_examples(connection: Connection, agent: AgentRef) -> dict[str, int]:
+    """Active examples of an agent by type."""
+    rows = connection.execute(
+        "SELECT example_type, count(*) FROM learning_examples WHERE organization_id = %s AND agent_id = %s AND is_active GROUP BY 1 ORDER BY 1",
+        [agent.organization_id, agent.agent_id],
+    ).fetchall()
+    return {str(kind): int(count) for kind, count in rows}

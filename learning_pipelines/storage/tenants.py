@@ -1,0 +1,59 @@
+"""Organizations, agents and users: making them at first sight and finding them.
+
+Belongs here: SQL of organizations, agents and users. Not here: what their rows mean elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from learning_pipelines.storage.database import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRef:
+    """An agent by its ids and its names; `partition` is its Dagster partition key."""
+
+    organization_id: UUID
+    organization: str
+    agent_id: UUID
+    agent: str
+
+    @property
+    def partition(self) -> str:
+        return f"{self.organization}/{self.agent}"
+
+
+def ensure_organization(connection: Connection, organization_id: UUID, slug: str) -> UUID:
+    """Makes the organization if it is not there."""
+    connection.execute("INSERT INTO organizations (organization_id, slug) VALUES (%s, %s) ON CONFLICT DO NOTHING", [organization_id, slug])
+    return organization_id
+
+
+def organization_exists(connection: Connection, organization_id: UUID) -> bool:
+    return connection.execute("SELECT FROM organizations WHERE organization_id = %s", [organization_id]).fetchone() is not None
+
+
+def agent_ids(connection: Connection, organization_id: UUID) -> dict[str, UUID]:
+    """Slug to id of every agent of the organization."""
+    rows = connection.execute("SELECT slug, id FROM agents WHERE organization_id = %s", [organization_id]).fetchall()
+    return {str(slug): agent for slug, agent in rows}
+
+
+def agents(connection: Connection, organization: str | None = None, agent: str | None = None) -> list[AgentRef]:
+    """Agents of one organization or of all, in the order of their names."""
+    rows = connection.execute(
+        """SELECT o.organization_id, o.slug, a.id, a.slug FROM agents a JOIN organizations o USING (organization_id)
+        WHERE (%(organization)s::text IS NULL OR o.slug = %(organization)s) AND (%(agent)s::text IS NULL OR a.slug = %(agent)s)
+        ORDER BY o.slug, a.slug""",
+        {"organization": organization, "agent": agent},
+    ).fetchall()
+    return [AgentRef(*row) for row in rows]
+
+
+def agent_of_partition(connection: Connection, partition: str) -> AgentRef | None:
+    """The agent behind `<organization>/<agent>`; None if there is none."""
+    organization, _, agent = partition.partition("/")
+    found = agents(connection, organization, agent)
+    return found[0] if found else None
