@@ -26,16 +26,22 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="LEARNING_", env_ignore_empty=True, extra="ignore", frozen=True)
 
     home: Path = Field(default=PROJECT / ".learning", description="Data, artifacts and DAGSTER_HOME of this installation.")
-    database_url: str | None = Field(default=None, description="PostgreSQL ≥ 15 with pgvector ≥ 0.8; unset: the embedded server. A login that may create the roles at `migrate`.")
+    database_url: str | None = Field(
+        default=None, description="PostgreSQL ≥ 15 with pgvector ≥ 0.8, a login that may create the roles at `migrate`; unset: the embedded server."
+    )
     api_database_url: str | None = Field(default=None, description="Login holding only the role learning_api; unset: LEARNING_DATABASE_URL with SET ROLE.")
-    pipeline_database_url: str | None = Field(default=None, description="Login holding only the role learning_pipeline; unset: LEARNING_DATABASE_URL with SET ROLE.")
+    pipeline_database_url: str | None = Field(
+        default=None, description="Login holding only the role learning_pipeline; unset: LEARNING_DATABASE_URL with SET ROLE."
+    )
     dagster_database_url: str | None = Field(default=None, description="Dagster's own storage; unset: database `dagster` beside the data.")
     artifacts_url: str | None = Field(default=None, description="fsspec URL for artifacts; unset: LEARNING_HOME/artifacts.")
     api_host: str = Field(default="127.0.0.1", description="Address the feedback API binds to.")
     api_port: int = Field(default=8000, ge=1, le=65535, description="Port of the feedback API.")
     dagster_port: int = Field(default=3000, ge=1, le=65535, description="Port of the Dagster UI (loopback only: it has no login).")
     openai_api_key: str | None = Field(default=None, validation_alias="OPENAI_API_KEY", description="Key of the language-model endpoint.")
-    openai_base_url: str | None = Field(default=None, validation_alias="OPENAI_BASE_URL", description="OpenAI-compatible endpoint; unset and no key: the embedded model.")
+    openai_base_url: str | None = Field(
+        default=None, validation_alias="OPENAI_BASE_URL", description="OpenAI-compatible endpoint; unset and no key: the embedded model."
+    )
     task_model: str | None = Field(default=None, description="Model that agents run on.")
     reflection_model: str | None = Field(default=None, description="Model that proposes prompt changes.")
     judge_model: str | None = Field(default=None, description="Model that judges answers.")
@@ -62,7 +68,9 @@ class Settings(BaseSettings):
     start_date: dt.date = Field(default=dt.date(2015, 1, 5), description="First day that counts; a Monday. Older rows are refused.")
     duplicate_jaccard: float = Field(default=0.8, gt=0, le=1, description="5-gram Jaccard from which two inputs are near-duplicates.")
     duplicate_cosine: float = Field(default=0.95, gt=0, le=1, description="Cosine of the packaged encoder from which two inputs are near-duplicates.")
-    split_shares: Annotated[tuple[float, float, float], NoDecode] = Field(default=(0.5, 0.2, 0.3), description="Shares of train, validation and test (comma-separated, sum 1).")
+    split_shares: Annotated[tuple[float, float, float], NoDecode] = Field(
+        default=(0.5, 0.2, 0.3), description="Shares of train, validation and test (comma-separated, sum 1)."
+    )
     outbox_retention_days: int = Field(default=30, ge=1, description="Days for which consumed outbox entries are kept.")
 
     @field_validator("home")

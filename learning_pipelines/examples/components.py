@@ -124,9 +124,7 @@ class Walker:
     def __init__(self, graph: HubGraph, active: Bools) -> None:
         left, right = graph.edges(active)
         nodes = graph.items + graph.hubs
-        both = csr_matrix(
-            (np.ones(2 * len(left), dtype=np.int8), (np.concatenate([left, right]), np.concatenate([right, left]))), shape=(nodes, nodes)
-        )
+        both = csr_matrix((np.ones(2 * len(left), dtype=np.int8), (np.concatenate([left, right]), np.concatenate([right, left]))), shape=(nodes, nodes))
         both.sort_indices()
         self._matrix, self._items = both, graph.items
         self._starts: list[int] = both.indptr.tolist()

@@ -22,8 +22,11 @@ Link = tuple[str, str, float]
 GRAM = 5
 """Characters or words in one gram."""
 
-LISTED_CLUSTER = 50
-"""Clusters of up to so many texts are listed pair by pair; 100,000 texts then give at most 2.5 million links."""
+LISTED_CLUSTER = 300
+"""Clusters of up to so many texts are listed pair by pair, smallest first, ..."""
+
+LISTED_PAIRS = 1_000_000
+"""... until so many pairs have been compared for it; the rest are families."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,9 @@ def near_duplicates(texts: Texts, *, threshold: float = 0.8, new: Collection[str
 def duplicate_links(texts: Texts, *, threshold: float = 0.8, new: Collection[str] | None = None) -> DuplicateLinks:
     """Near-duplicates (as in `near_duplicates`) in a form that stays true when texts are taken out.
 
-    In a cluster of up to LISTED_CLUSTER texts every near-duplicate pair is listed; a larger one is a family, whose members are to be
-    kept together whatever is taken out. Links and families of successive calls with `new` add up.
+    In a cluster of up to LISTED_CLUSTER texts every near-duplicate pair is listed; a larger one (or one beyond LISTED_PAIRS) is a family,
+    whose members are to be kept together whatever is taken out. Links and families of successive calls with `new` add up. Give no
+    texts of examples that have been left out: they join nothing any more, but would make one family of what only they joined.
     """
     ids, readings, fresh = _prepare(texts, threshold, new)
     joined = UnionFind(len(ids))
@@ -73,9 +77,11 @@ def duplicate_links(texts: Texts, *, threshold: float = 0.8, new: Collection[str
     clusters: dict[int, list[int]] = defaultdict(list)
     for number, label in enumerate(joined.labels().tolist()):
         clusters[label].append(number)
-    families = sorted(tuple(sorted(ids[number] for number in members)) for members in clusters.values() if len(members) > LISTED_CLUSTER)
-    small = [members for members in clusters.values() if 1 < len(members) <= LISTED_CLUSTER]
-    pairs = np.asarray([pair for members in small for pair in combinations(members, 2)], dtype=np.int64).reshape(-1, 2)
+    members = sorted((found for found in clusters.values() if len(found) > 1), key=lambda found: (len(found), found))
+    load = np.cumsum([len(found) * (len(found) - 1) // 2 for found in members])
+    count = sum(len(found) <= LISTED_CLUSTER and total <= LISTED_PAIRS for found, total in zip(members, load.tolist(), strict=True))
+    families = sorted(tuple(ids[number] for number in found) for found in members[count:])
+    pairs = np.asarray([pair for found in members[:count] for pair in combinations(found, 2)], dtype=np.int64).reshape(-1, 2)
     pairs = pairs[fresh[pairs[:, 0]] | fresh[pairs[:, 1]]]
     best = _best_scores(readings, pairs[:, 0], pairs[:, 1])
     near = best >= threshold

@@ -75,8 +75,8 @@ def assign_splits(
 
     1. Of examples that have splits and turn out to be linked (directly, or by a person), those outside train are left out; between
        validation and test the fewest. Nothing ever moves to another split.
-    2. Of newcomers that join two splits, few are left out: the fewest for two splits, at most twice the fewest for three
-       (Dahlhaus et al., "The complexity of multiterminal cuts", 1994).
+    2. Of newcomers that join two splits, few are left out: the fewest if two splits meet; if all three do, at most twice the fewest
+       (one is cut from the other two, then those from each other, and neither cut can be larger than the fewest).
     3. The rest of a component goes where its assigned examples are; components without any go, largest first, to the split most short of its share.
     4. If validation or test then has less than 15 %, components above 10 % are cut (see `trimming.fewest_left_out`), newcomers only.
 

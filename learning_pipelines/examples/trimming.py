@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 
@@ -24,6 +25,10 @@ _EPSILON = 1e-9
 _BLENDS = (1.0, 0.75, 0.5, 0.25, 0.0)
 _CUTS = 5
 """Cuts of one component after another before a search is given up."""
+
+_KEPT_RESTS = 30
+_ONE_BY_ONE = 60
+"""Agents of up to so many examples are also searched one removal at a time."""
 
 Sides = list[int]
 
@@ -82,7 +87,9 @@ def fewest_left_out(situation: Situation, shares: tuple[float, float, float]) ->
         return best.sides, np.flatnonzero(nobody)
     seen: set[bytes] = set()
     for candidate in _searches(situation):
-        if best.cost <= 1 or candidate.tobytes() in seen:
+        if best.cost <= 1:
+            break
+        if candidate.tobytes() in seen:
             continue
         seen.add(candidate.tobytes())
         found = _evaluate(situation, candidate, shares)
@@ -147,43 +154,76 @@ def _picked(dealt: _Deal) -> Bools:
     return picked
 
 
+class _Rest:
+    """The component with the most newcomers, of those that are large, once `removed` are gone; its walks and cuts are kept for the next search."""
+
+    def __init__(self, situation: Situation, removed: Bools) -> None:
+        active = situation.active & ~removed
+        labels = situation.graph.components(active)
+        newcomers = active & (situation.sides < 0)
+        counts = np.bincount(labels[active], minlength=int(labels.max()) + 1)
+        loose = np.bincount(labels[newcomers], minlength=len(counts)) * (counts > LARGE * situation.total)
+        self.within = active & (labels == int(loose.argmax()))
+        self.members = np.flatnonzero(self.within & newcomers) if loose.max() > 1 else labels[:0]
+        self.situation, self.newcomers = situation, newcomers
+        self._walker = Walker(situation.graph, self.within) if len(self.members) else None
+        self._orders: dict[tuple[int, bool], Ints] = {}
+        self._cuts: dict[tuple[int, bool, int], Ints] = {}
+
+    def cut(self, portion: float, deep: bool, start: int) -> Ints:
+        """Part `portion` of all examples, at one end of a walk, from the further half of what remains; nobody if there is nothing to cut."""
+        if self._walker is None:
+            return self.members
+        begin = int(self.members[start * len(self.members) // 4])
+        key = begin, deep
+        if key not in self._orders:
+            end = self._walker.far(begin)
+            order = self._walker.deep(end) if deep else self._walker.wide(end)
+            self._orders[key] = order[self.situation.sides[order] < 0]
+        order = self._orders[key]
+        near = max(1, min(round(portion * self.situation.total), len(order) // 2))
+        if (*key, near) not in self._cuts:
+            sinks = np.concatenate([order[near + (len(order) - near) // 2 :], np.flatnonzero(self.within & (self.situation.sides >= 0))])
+            self._cuts[*key, near] = smallest_cut(self.situation.graph, self.within, order[:near], sinks, self.newcomers)
+        return self._cuts[*key, near]
+
+
 def _searches(situation: Situation) -> Iterator[Bools]:
     """Sets of newcomers worth leaving out: for several walks and portions, what a row of cuts has removed after each cut."""
     small = situation.total <= 2_000
+    rests: dict[bytes, _Rest] = {}
     portions = (0.1, 0.16, 0.2, 0.25, 0.34, 0.5) if small else (0.16, 0.2, 0.34)
-    for portion in portions:
-        for deep in (False, True):
-            for start in range(8 if small else 2):
-                removed = np.zeros(len(situation.active), dtype=np.bool_)
-                for _ in range(_CUTS):
-                    cut = _one_cut(situation, removed, portion, deep, start)
-                    if not len(cut):
-                        break
-                    removed = removed.copy()
-                    removed[cut] = True
-                    yield removed
+    for portion, deep, start in product(portions, (False, True), range(4 if small else 1)):
+        removed = np.zeros(len(situation.active), dtype=np.bool_)
+        for _ in range(_CUTS):
+            if removed.tobytes() not in rests:
+                if len(rests) > _KEPT_RESTS:
+                    rests.clear()
+                rests[removed.tobytes()] = _Rest(situation, removed)
+            cut = rests[removed.tobytes()].cut(portion, deep, start)
+            if not len(cut):
+                break
+            removed = removed.copy()
+            removed[cut] = True
+            yield removed
+    if situation.total <= _ONE_BY_ONE:
+        yield from _one_by_one(situation)
 
 
-def _one_cut(situation: Situation, removed: Bools, portion: float, deep: bool, start: int) -> Ints:
-    """Part `portion` of all examples from the far half of the rest of the component with the most newcomers; nobody if none is large."""
-    active = situation.active & ~removed
-    labels = situation.graph.components(active)
-    newcomers = active & (situation.sides < 0)
-    counts = np.bincount(labels[active], minlength=int(labels.max()) + 1)
-    loose = np.bincount(labels[newcomers], minlength=len(counts)) * (counts > LARGE * situation.total)
-    largest = int(loose.argmax())
-    if loose[largest] < 2:
-        return np.zeros(0, dtype=np.int64)
-    within = active & (labels == largest)
-    walker, members = Walker(situation.graph, within), np.flatnonzero(within & newcomers)
-    begin = int(members[(start // 2) * len(members) // 4])
-    begin = walker.far(begin) if start % 2 == 0 else walker.far(walker.far(begin))
-    order = walker.deep(begin) if deep else walker.wide(begin)
-    order = order[situation.sides[order] < 0]
-    near = max(1, min(round(portion * situation.total), len(order) // 2))
-    far = near + (len(order) - near) // 2
-    sinks = np.concatenate([order[far:], np.flatnonzero(within & (situation.sides >= 0))])
-    return smallest_cut(situation.graph, within, order[:near], sinks, newcomers)
+def _one_by_one(situation: Situation) -> Iterator[Bools]:
+    """Remove, again and again, the newcomer without whom the components are smallest (by the sum of their squares; of equals the most linked)."""
+    graph = situation.graph
+    ties = np.bincount(np.concatenate([graph.left, graph.right]), minlength=graph.items)
+    removed = np.zeros(len(situation.active), dtype=np.bool_)
+    while (rest := _Rest(situation, removed)).members.size:
+        tries = []
+        for place in rest.members.tolist():
+            active = rest.within.copy()
+            active[place] = False
+            tries.append((int((np.bincount(graph.components(active)[active]) ** 2).sum()), -int(ties[place]), place))
+        removed = removed.copy()
+        removed[min(tries)[2]] = True
+        yield removed
 
 
 def _put_back(situation: Situation, best: _Deal, removed: Bools, shares: tuple[float, float, float]) -> tuple[_Deal, Bools]:

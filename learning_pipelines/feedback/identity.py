@@ -17,7 +17,8 @@ from learning_pipelines.feedback.kinds import ORGANIZATION_PATTERN
 def organization_id(slug: str) -> UUID:
     """The id of an organization; the same rule as the SQL function learning.organization_id. Raises BadInput for an impossible slug."""
     if not re.fullmatch(ORGANIZATION_PATTERN, slug):
-        raise BadInput(f"{slug!r} cannot be an organization.", "Use lower-case letters, digits and dashes, at most 63 of them, starting with a letter or digit.")
+        advice = "Use lower-case letters, digits and dashes, at most 63 of them, starting with a letter or digit."
+        raise BadInput(f"{slug!r} cannot be an organization.", advice)
     return UUID(hashlib.md5(f"learning_pipelines/organization/{slug}".encode(), usedforsecurity=False).hexdigest())
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from tqdm import tqdm
 
 from learning_pipelines.errors import BadInput
 from learning_pipelines.feedback.identity import organization_id
@@ -20,8 +21,10 @@ from learning_pipelines.feedback.kinds import KINDS
 from learning_pipelines.feedback.lines import BrokenFile, Line, open_lines
 from learning_pipelines.feedback.records import Checked, Refusal, Window, check
 from learning_pipelines.feedback.staging import Row, Stager, UnknownAgent
+from learning_pipelines.settings import Settings
 from learning_pipelines.storage import ingest, tenants
 from learning_pipelines.storage.database import Connection, database_errors
+from learning_pipelines.storage.installation import ready_store
 
 BATCH_ROWS = 10_000
 BATCH_BYTES = 16 * 1024 * 1024
@@ -205,6 +208,23 @@ def _refusal(kind: str, entry: ingest.NotStored) -> Refusal:
     if entry.problem == "other_agent":
         return Refusal("agent", f"execution {entry.detail!r} belongs to another agent")
     return _conflict(kind, entry.detail or "")
+
+
+def import_with_progress(settings: Settings, organization: str, kind: str, path: Path) -> ImportResult:
+    """Imports a file into the configured installation, with a progress bar on stderr once it takes longer than two seconds."""
+    if kind not in KINDS:
+        raise BadInput(f"{kind!r} is not a kind of record.", f"Known kinds: {', '.join(KINDS)}.")
+    organization_id(organization)
+    _opened(path)
+    store = ready_store(settings)
+    with store.pipeline() as connection, tqdm(
+        total=path.stat().st_size, unit="B", unit_scale=True, desc=f"importing {path.name}", delay=2, leave=False, disable=None
+    ) as bar:
+
+        def progress(read: int) -> None:
+            bar.update(read - bar.n)
+
+        return import_file(connection, organization, kind, path, window=window_now(settings.start_date, settings.zone), progress=progress)
 
 
 def window_now(start: dt.date, zone: dt.tzinfo) -> Window:

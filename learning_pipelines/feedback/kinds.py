@@ -14,6 +14,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 
 TEXT_LIMIT = 1_000_000
 DOCUMENT_LIMIT = 4_000_000
+NESTED_TOO_DEEPLY = "is nested deeper than 250 levels"
 AGENT_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$"
 ORGANIZATION_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
 
@@ -40,7 +41,12 @@ def _one_separator(value: object) -> object:
 
 def _structured_text(value: object) -> object:
     """Chat inputs are often objects: they are kept as compact JSON text."""
-    return orjson.dumps(value).decode() if isinstance(value, dict | list) else value
+    if not isinstance(value, dict | list):
+        return value
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError as error:
+        raise ValueError(NESTED_TOO_DEEPLY) from error
 
 
 Id = Annotated[str, Field(min_length=1, max_length=255, coerce_numbers_to_str=True)]
@@ -65,6 +71,10 @@ class Record(BaseModel):
     kind: ClassVar[str]
     id_key: ClassVar[str | None]
     """The key that holds the record's own id; None where a record has no id of its own."""
+
+    def own(self, key: str) -> Any:
+        """The value of a key that this kind knows; None for any other, because unknown keys may bear every name."""
+        return self.__dict__.get(key)
 
 
 class AgentRecord(Record):

@@ -31,7 +31,7 @@ class Line:
 
 
 def open_lines(path: Path) -> Iterator[Line]:
-    """Yields the non-blank lines of a .jsonl or .jsonl.gz file.
+    """The non-blank lines of a .jsonl or .jsonl.gz file, which is opened at once.
 
     Raises BadInput if the file cannot be opened, BrokenFile in the middle if it is truncated or damaged.
     """
@@ -39,6 +39,10 @@ def open_lines(path: Path) -> Iterator[Line]:
         raw = path.open("rb")
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}.", "Check the path and the rights.") from error
+    return _closing(raw, path)
+
+
+def _closing(raw: IO[bytes], path: Path) -> Iterator[Line]:
     with raw:
         zipped = path.name.endswith(".gz")
         stream: IO[bytes] = gzip.GzipFile(fileobj=raw, mode="rb") if zipped else raw  # type: ignore[assignment]

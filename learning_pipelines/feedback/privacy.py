@@ -1,11 +1,5 @@
-"""Replaces personal data in the texts of one example by placeholders such as <EMAIL_1>.
-
-Belongs here: placeholders and where they go in texts and JSON. Not here: what personal data looks like, and storing anything.
-
-Decisions. Public URLs stay, since answers cite their sources; a URL with a login, a token or a personal parameter goes as a whole. Addresses that
-mean no one (127.0.0.1, ::1, 0.0.0.0, netmasks) stay. Numbers that need a word nearby to be recognised are replaced wherever the same example repeats
-them. In JSON a key counts as such a word for its value ({"ssn": "123456780"}), and an integer that as a whole is personal data becomes a placeholder.
-"""
+"""Belongs here: replacing personal data in the texts and JSON of one example by placeholders such as <EMAIL_1>.
+Does not belong here: what personal data looks like (privacy_patterns.py and the files it uses), storing anything."""
 
 from __future__ import annotations
 
@@ -14,14 +8,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from learning_pipelines.feedback.privacy_patterns import EMAIL_PATTERN, blank, find
+from learning_pipelines.feedback.privacy_contacts import EMAIL_PATTERN
+from learning_pipelines.feedback.privacy_patterns import find
+from learning_pipelines.feedback.privacy_spans import blank
+
+# Decisions. Public URLs stay, since answers cite their sources; a URL with a login, a token or a personal parameter goes as a whole. Addresses that
+# mean no one (127.0.0.1, ::1, 0.0.0.0, netmasks) stay. Numbers that need a word nearby to be recognised are replaced wherever the same example repeats
+# them. In JSON a key counts as such a word for its value ({"ssn": "123456780"}), and an integer that as a whole is personal data becomes a placeholder.
 
 __all__ = ["EMAIL_PATTERN", "JSON", "RULES_VERSION", "Scrubbed", "Scrubber", "scrub", "scrub_json"]
 
 RULES_VERSION: str = "1"
 """Bumped when the rules change; stored beside each example, so that older ones can be scrubbed again."""
 
-JSON: TypeAlias = "None | bool | int | float | str | list[JSON] | dict[str, JSON]"
+JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
 _PLACEHOLDER = re.compile(r"<([A-Z][A-Z_]{1,30})_(\d{1,6})>")
 _WORTH_A_LOOK = re.compile(r"[@\d\uff20\ufe6b]|://|::|[wW]{3}\.|[\[({]\s?[aAäÄ][tT]\s?[\])}]")

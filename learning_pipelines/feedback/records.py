@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
-from learning_pipelines.feedback.kinds import Record
+from learning_pipelines.feedback.kinds import NESTED_TOO_DEEPLY, Record
 
 _NUL = b"\\u0000"
 _ONE_DAY = dt.timedelta(days=1)
@@ -64,15 +64,17 @@ def check(model: type[Record], value: object, window: Window) -> Checked | Refus
         record = model.model_validate(value)
     except ValidationError as error:
         return _in_words(error)
-    moment: dt.datetime | None = getattr(record, "created_at", None)
-    if moment is not None:
-        if (late := window.refusal(moment)) is not None:
-            return late
-    canonical = canonical_form(value, moment)
+    moment: dt.datetime | None = record.own("created_at")
+    if moment is not None and (late := window.refusal(moment)) is not None:
+        return late
+    try:
+        canonical = canonical_form(value, moment)
+    except orjson.JSONEncodeError:
+        return Refusal(None, NESTED_TOO_DEEPLY)
     if _NUL in canonical and (path := _nul_path(value)) is not None:
         return Refusal(path, "contains a NUL character (\\u0000), which PostgreSQL cannot store; remove it")
     digest = hashlib.sha256(canonical)
-    given = getattr(record, model.id_key) if model.id_key else None
+    given = record.own(model.id_key) if model.id_key else None
     return Checked(record, given or digest.hexdigest(), digest.digest())
 
 
@@ -86,7 +88,8 @@ def canonical_form(value: dict[str, Any], moment: dt.datetime | None) -> bytes:
 
 def _in_words(error: ValidationError) -> Refusal:
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    field = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-")) or None
+    # Where a key takes one of several types, the type that was tried stands in the path too.
+    field = ".".join(str(part) for part in first["loc"] if part != "str" and not str(part).startswith(("function-", "dict["))) or None
     reason = first["msg"].removeprefix("Value error, ")
     if first["type"] == "missing":
         return Refusal(field, "is required")

@@ -43,7 +43,7 @@ class Stager:
     def row(self, line: int, checked: Checked) -> Row:
         """The values of storage.ingest.columns(kind), in that order. Raises UnknownAgent."""
         record = checked.record
-        person: str | None = getattr(record, "expert", None) if isinstance(record, DemonstrationRecord) else getattr(record, "user", None)
+        person: str | None = record.own("expert" if isinstance(record, DemonstrationRecord) else "user")
         common = (
             line,
             checked.id,
@@ -51,13 +51,13 @@ class Stager:
             self._agent(record),
             user_id(self._organization, person) if person is not None else None,
             person,
-            getattr(record, "created_at", None),
+            record.own("created_at"),
             _json(_context(record)),
         )
         return common + _VALUES[type(record)](record)
 
     def _agent(self, record: Record) -> UUID | None:
-        slug: str | None = getattr(record, "agent", None)
+        slug: str | None = record.own("agent")
         if slug is None:
             return None
         if isinstance(record, AgentRecord):
@@ -76,7 +76,7 @@ def _dumped(models: list[Any] | None) -> str | None:
 
 
 def _context(record: Record) -> dict[str, Any]:
-    own = getattr(record, "context", None) if isinstance(record, ExecutionRecord) else None
+    own = record.context if isinstance(record, ExecutionRecord) else None
     return {**(record.model_extra or {}), **(own or {})}
 
 

@@ -24,6 +24,7 @@ from learning_pipelines.storage import embedded
 Role = Literal["owner", "api", "pipeline"]
 Connection = psycopg.Connection[Any]
 DATA_DATABASE, DAGSTER_DATABASE = "learning", "dagster"
+_LOOKS_LIKE = "It looks like postgresql://user:password@host:5432/name."
 SESSION = "-c search_path=learning,public -c timezone=UTC -c client_min_messages=warning"
 
 
@@ -109,9 +110,10 @@ def open_database(settings: Settings, *, start: bool = True) -> Database:
         server = embedded.ensure_running(settings.home) if start else embedded.running(settings.home)
         if server is None:
             raise Unavailable("The embedded database is not running.", "Start it with `learning-pipelines up`.")
-        return _embedded(server, settings)
+        return of_server(server, dagster_url=settings.dagster_database_url)
     roles = {"api": settings.api_database_url, "pipeline": settings.pipeline_database_url}
-    for name, url in (("DATABASE_URL", settings.database_url), ("DAGSTER_DATABASE_URL", settings.dagster_database_url), *roles.items()):
+    given = {"DATABASE_URL": settings.database_url, "DAGSTER_DATABASE_URL": settings.dagster_database_url}
+    for name, url in (*given.items(), *((f"{role.upper()}_DATABASE_URL", url) for role, url in roles.items())):
         _readable(name, url)
     return Database(
         admin_url=settings.database_url,
@@ -126,12 +128,13 @@ def role_password(server_password: str, role: Role) -> str:
     return hmac.new(server_password.encode(), f"learning_{role}".encode(), hashlib.sha256).hexdigest()
 
 
-def _embedded(server: embedded.EmbeddedServer, settings: Settings) -> Database:
+def of_server(server: embedded.EmbeddedServer, name: str = DATA_DATABASE, dagster_url: str | None = None) -> Database:
+    """The database called `name` of an embedded server, with a login for each role."""
     roles: tuple[Role, ...] = ("owner", "api", "pipeline")
     return Database(
-        admin_url=server.url(DATA_DATABASE),
-        dagster_url=settings.dagster_database_url or server.url(DAGSTER_DATABASE),
-        role_urls={role: server.url(DATA_DATABASE, f"learning_{role}", role_password(server.password, role)) for role in roles},
+        admin_url=server.url(name),
+        dagster_url=dagster_url or server.url(DAGSTER_DATABASE),
+        role_urls={role: server.url(name, f"learning_{role}", role_password(server.password, role)) for role in roles},
         embedded=True,
     )
 
@@ -142,9 +145,9 @@ def _readable(name: str, url: str | None) -> None:
     try:
         parts = conninfo.conninfo_to_dict(url)
     except psycopg.ProgrammingError as error:
-        raise BadInput(f"LEARNING_{name.upper()} is not a connection string: {first_line(error)}.", "It looks like postgresql://user:password@host:5432/name.") from error
+        raise BadInput(f"LEARNING_{name} is not a connection string: {first_line(error)}.", _LOOKS_LIKE) from error
     if not url.startswith(("postgresql://", "postgres://")) or not parts.get("dbname"):
-        raise BadInput(f"LEARNING_{name.upper()} does not name a database.", "It looks like postgresql://user:password@host:5432/name.")
+        raise BadInput(f"LEARNING_{name} does not name a database.", _LOOKS_LIKE)
 
 
 def _beside(url: str, database: str) -> str:

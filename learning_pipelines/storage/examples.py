@@ -12,6 +12,7 @@ from typing import Any
 from psycopg.rows import dict_row
 
 from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.ingest_sql import join_pending as join_pending_sql
 from learning_pipelines.storage.tenants import AgentRef
 
 DERIVED_COLUMNS = (
@@ -34,10 +35,7 @@ class Stored:
 def join_pending(connection: Connection, agent: AgentRef, executions: Sequence[str]) -> int:
     """Joins feedback whose execution was stored by a transaction that overlapped with its own; returns how many."""
     return connection.execute(
-        """UPDATE agent_feedback f SET pending_execution = false, agent_id = k.agent_id FROM ingest_keys k
-        WHERE f.organization_id = %(organization)s AND f.pending_execution AND f.execution_id = ANY(%(executions)s)
-          AND k.organization_id = f.organization_id AND k.kind = 'executions' AND k.external_id = f.execution_id""",
-        {"organization": agent.organization_id, "executions": list(executions)},
+        join_pending_sql("unnest(%(executions)s::text[]) AS w (id)"), {"organization": agent.organization_id, "executions": list(executions)}
     ).rowcount
 
 
@@ -51,9 +49,9 @@ def opinions(connection: Connection, agent: AgentRef, executions: Sequence[str])
                 f.issue_categories, f.correction_text, f.task_context, x.input, x.output, x.tags, f.created_at
             FROM feedback_in_force f
             JOIN agent_executions x ON x.organization_id = f.organization_id AND x.id = f.execution_id
-            WHERE f.organization_id = %s AND f.execution_id = ANY(%s) AND f.facets_in_force <> 0
+            WHERE f.organization_id = %s AND f.agent_id = %s AND f.execution_id = ANY(%s) AND f.facets_in_force <> 0
             ORDER BY f.created_at, f.arrival""",
-            [agent.organization_id, list(executions)],
+            [agent.organization_id, agent.agent_id, list(executions)],
         ).fetchall()
 
 
@@ -100,6 +98,7 @@ ON CONFLICT DO NOTHING"""
 
 _DROP_SUPPORT = """
 DELETE FROM example_sources e WHERE e.organization_id = %(organization)s AND e.execution_id = ANY(%(executions)s)
+    AND EXISTS (SELECT FROM learning_examples l WHERE l.organization_id = e.organization_id AND l.id = e.example_id AND l.agent_id = %(agent)s)
     AND NOT EXISTS (SELECT FROM staged_derived s WHERE s.source_id = e.feedback_id AND s.id = e.example_id)
 RETURNING e.example_id"""
 

@@ -114,10 +114,24 @@ EXECUTIONS = _append_only(
 
 # Feedback that came before its execution joins it now and takes the execution's agent. Where the two transactions overlap, neither
 # sees the other: the reader of the outbox joins those (storage/outbox.py).
-JOIN_PENDING = """
-UPDATE agent_feedback f SET pending_execution = false, agent_id = s.agent_id FROM staged_executions s
-WHERE f.organization_id = %(organization)s AND f.pending_execution AND f.execution_id = s.id
-  AND EXISTS (SELECT FROM agent_feedback p WHERE p.organization_id = %(organization)s AND p.pending_execution)"""
+# It counts from now on, and perhaps for another agent than it named: the outbox says so.
+def join_pending(wanted: str) -> str:
+    """The statement that joins pending feedback to executions as far as they are known; `wanted` is a FROM item with alias w and column id."""
+    return f"""
+WITH joined AS (
+    UPDATE agent_feedback f SET pending_execution = false, agent_id = x.agent_id
+    FROM {wanted} CROSS JOIN LATERAL (
+        SELECT * FROM ingest_keys k WHERE k.organization_id = %(organization)s AND k.kind = 'executions' AND k.external_id = w.id LIMIT 1
+    ) x
+    WHERE f.organization_id = %(organization)s AND f.pending_execution AND f.execution_id = w.id
+      AND EXISTS (SELECT FROM agent_feedback p WHERE p.organization_id = %(organization)s AND p.pending_execution)
+    RETURNING f.id, f.agent_id, f.execution_id, f.created_at, x.happened_at
+)
+INSERT INTO outbox (organization_id, agent_id, kind, row_id, execution_id, happened_at, execution_at)
+SELECT %(organization)s, agent_id, 'feedback', id, execution_id, created_at, happened_at FROM joined"""
+
+
+JOIN_PENDING = join_pending("staged_executions w")
 
 EXAMPLE_COLUMNS = (
     ("example_type", "text"), ("input_context", "jsonb"), ("input_text", "text"), ("original_output", "text"), ("expected_output", "text"),

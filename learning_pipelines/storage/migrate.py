@@ -32,7 +32,8 @@ def migrate(database: Database, target: str = "head") -> tuple[str | None, str |
         before = _version(connection)
         if before is not None and before not in _known_versions():
             raise LearningError(
-                f"The schema is at version {before}, which this version of learning_pipelines does not know.", "Install the version that wrote it, or a newer one."
+                f"The schema is at version {before}, which this version of learning_pipelines does not know.",
+                "Install the version that wrote it, or a newer one.",
             )
         config = _config()
         config.attributes["connection"] = connection

@@ -12,7 +12,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.tenants import AgentRef
@@ -155,13 +154,18 @@ def touched_days(connection: Connection, agent: AgentRef, zone: str) -> tuple[li
     start = _position(connection, METRICS_READER, agent)
     row = connection.execute(
         """WITH new AS MATERIALIZED (
-            SELECT xid, id, happened_at, execution_at, kind FROM outbox
+            SELECT xid, id, happened_at, execution_at, execution_id, kind FROM outbox
             WHERE organization_id = %(organization)s AND agent_id = %(agent)s AND (xid, id) > (%(xid)s::xid8, %(id)s)
               AND xid < pg_snapshot_xmin(pg_current_snapshot())
+        ),
+        moments AS (
+            SELECT unnest(ARRAY[happened_at, execution_at]) AS moment FROM new WHERE kind IN ('executions', 'feedback')
+            UNION ALL
+            -- What someone said earlier about the same execution may count no longer on the day it was said.
+            SELECT f.created_at FROM agent_feedback f WHERE f.organization_id = %(organization)s
+                AND f.execution_id IN (SELECT execution_id FROM new WHERE kind = 'feedback')
         )
-        SELECT (SELECT array_agg(DISTINCT (moment AT TIME ZONE %(zone)s)::date)
-                FROM new, LATERAL (VALUES (happened_at), (execution_at)) AS moments (moment)
-                WHERE moment IS NOT NULL AND kind IN ('executions', 'feedback')),
+        SELECT (SELECT array_agg(DISTINCT (moment AT TIME ZONE %(zone)s)::date) FROM moments WHERE moment IS NOT NULL),
             (SELECT ARRAY[xid::text, id::text] FROM new ORDER BY xid DESC, id DESC LIMIT 1)""",
         {"organization": agent.organization_id, "agent": agent.agent_id, "xid": str(start.xid), "id": start.id, "zone": zone},
     ).fetchone()

@@ -5,6 +5,9 @@ Belongs here: CREATE ROLE, CREATE DATABASE, CREATE SCHEMA, extension. Not here: 
 
 from __future__ import annotations
 
+import random
+import time
+
 import psycopg
 from psycopg import sql
 
@@ -12,14 +15,31 @@ from learning_pipelines.errors import LearningError
 from learning_pipelines.storage.database import Connection, Database, connect, describe, first_line
 
 ROLES = ("owner", "api", "pipeline")
+ATTEMPTS = 20
+_RACES = (psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation, psycopg.errors.InternalError_)
+"""What one of two installations gets that prepare the same server at the same moment ("tuple concurrently updated")."""
 
 
 def prepare(database: Database) -> None:
     """Creates databases, roles, schema and extension where they are missing. Raises LearningError if the login may not."""
     _create_database(database.admin_url, near=_maintenance_url(database.admin_url))
     _create_database(database.dagster_url, near=_maintenance_url(database.dagster_url))
+    for attempt in range(ATTEMPTS):
+        try:
+            _prepare_once(database)
+            return
+        except _RACES:
+            if attempt == ATTEMPTS - 1:
+                raise
+            time.sleep(random.uniform(0, 0.1))
+
+
+def _prepare_once(database: Database) -> None:
+    """Roles and schema in one transaction."""
     with connect(database.admin_url, application_name="learning_migrate") as connection:
         try:
+            # One at a time in this database. Roles belong to the whole server, and no lock reaches across its databases: see _RACES.
+            connection.execute("SELECT pg_advisory_xact_lock(hashtext('learning_pipelines roles'))")
             _create_roles(connection)
             if database.embedded:
                 _let_roles_log_in(connection, database)
@@ -34,8 +54,6 @@ def prepare(database: Database) -> None:
 
 
 def _create_roles(connection: Connection) -> None:
-    # Roles belong to the whole cluster: a lock keeps two installations on one server from making them at the same moment.
-    connection.execute("SELECT pg_advisory_xact_lock(hashtext('learning_pipelines roles'))")
     superuser = _scalar(connection, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
     for role in ROLES:
         name = sql.Identifier(f"learning_{role}")
@@ -47,23 +65,19 @@ def _create_roles(connection: Connection) -> None:
         member = _scalar(connection, "SELECT pg_has_role(current_user, %s, 'MEMBER')", f"learning_{role}")
         if not superuser and not member:
             connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(name))
-    connection.commit()
 
 
 def _let_roles_log_in(connection: Connection, database: Database) -> None:
     """On the embedded server every role has a login of its own, so that no path needs the superuser after `migrate`."""
-    connection.execute("SELECT pg_advisory_xact_lock(hashtext('learning_pipelines roles'))")
     for role in ROLES:
         password = psycopg.conninfo.conninfo_to_dict(database.role_urls[role])["password"]
         connection.execute(sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(f"learning_{role}"), sql.Literal(password)))
-    connection.commit()
 
 
 def _create_schema(connection: Connection) -> None:
     connection.execute("CREATE EXTENSION IF NOT EXISTS vector SCHEMA public")
     connection.execute("CREATE SCHEMA IF NOT EXISTS learning AUTHORIZATION learning_owner")
     connection.execute("REVOKE ALL ON SCHEMA learning FROM PUBLIC")
-    connection.commit()
 
 
 def _create_database(url: str, near: str) -> None:
@@ -81,7 +95,9 @@ def _create_database(url: str, near: str) -> None:
         except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
             return  # another process was faster: the wanted state is there
         except psycopg.errors.InsufficientPrivilege as error:
-            raise LearningError(f"The database {describe(url)} does not exist and the login may not create it.", f"Create it (CREATE DATABASE {name}) and try again.") from error
+            raise LearningError(
+                f"The database {describe(url)} does not exist and the login may not create it.", f"Create it (CREATE DATABASE {name}) and try again."
+            ) from error
 
 
 def _maintenance_url(url: str) -> str:

@@ -8,7 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from learning_pipelines.errors import BadInput
 from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.store import Store
+
+DEFAULT = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +61,14 @@ def agent_of_partition(connection: Connection, partition: str) -> AgentRef | Non
     organization, _, agent = partition.partition("/")
     found = agents(connection, organization, agent)
     return found[0] if found else None
+
+
+def known_organization(store: Store, slug: str | None) -> str:
+    """The organization a verb works on: the named one, else `default`, else the only one there is. Raises BadInput naming the known ones."""
+    with store.pipeline() as connection:
+        known = [str(row[0]) for row in connection.execute("SELECT slug FROM organizations ORDER BY slug").fetchall()]
+    wanted = slug if slug is not None else known[0] if len(known) == 1 else DEFAULT
+    if wanted in known:
+        return wanted
+    there = f"Known: {', '.join(known[:20])}." if known else "There is none yet: `learning-pipelines import` makes one."
+    raise BadInput(f"There is no organization {wanted!r}.", there)

@@ -143,21 +143,6 @@ CREATE TABLE learning.example_splits (
 );
 CREATE INDEX example_splits_agent ON learning.example_splits (organization_id, agent_id);
 SELECT learning.protect('learning.example_splits', 'expert|trainer', 'none');
-
--- Near-duplicate links found so far: a refresh compares newcomers only.
-CREATE TABLE learning.example_links (
-    organization_id uuid NOT NULL,
-    example_id text NOT NULL,
-    other_id text NOT NULL,
-    agent_id uuid NOT NULL,
-    similarity real NOT NULL CHECK (similarity BETWEEN 0 AND 1),
-    method text NOT NULL,
-    PRIMARY KEY (organization_id, example_id, other_id),
-    FOREIGN KEY (organization_id, example_id) REFERENCES learning.learning_examples ON DELETE CASCADE,
-    FOREIGN KEY (organization_id, other_id) REFERENCES learning.learning_examples ON DELETE CASCADE
-);
-CREATE INDEX example_links_agent ON learning.example_links (organization_id, agent_id);
-SELECT learning.protect('learning.example_links', 'expert|trainer', 'none');
 """
 
 DATASETS = """
@@ -213,6 +198,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("""
-    DROP TABLE learning.dataset_examples, learning.training_datasets, learning.example_links, learning.example_splits,
+    DROP TABLE learning.dataset_examples, learning.training_datasets, learning.example_splits,
         learning.expert_annotations, learning.example_sources, learning.learning_examples, learning.demonstrations;
     """)

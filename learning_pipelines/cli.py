@@ -1,0 +1,218 @@
+"""`learning-pipelines …`: what is typed, and what is printed.
+
+Belongs here: verbs, options, output, exit codes. Not here: the work (the nouns, storage/, defs/).
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn, ParamSpec
+
+import click
+
+from learning_pipelines import __version__
+from learning_pipelines.errors import BadInput, LearningError
+from learning_pipelines.settings import load_settings
+
+P = ParamSpec("P")
+_ADVICE = {
+    errno.EROFS: "LEARNING_HOME must be writable: point it to another folder.",
+    errno.EACCES: "LEARNING_HOME must be writable for this user: point it to another folder, or change its owner.",
+    errno.EPERM: "LEARNING_HOME must be writable for this user: point it to another folder, or change its owner.",
+    errno.ENOSPC: "Free space on that disk and run it again: nothing committed is lost.",
+    errno.EDQUOT: "Free space within your quota and run it again: nothing committed is lost.",
+}
+
+
+class Output:
+    """Where answers go: one JSON document on stdout with --json, else lines; progress and errors always to stderr."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+
+    def answer(self, document: dict[str, Any], lines: Callable[[], list[str]]) -> None:
+        click.echo(json.dumps(document, ensure_ascii=False, default=str) if self.as_json else "\n".join(lines()))
+
+    def fail(self, error: LearningError) -> NoReturn:
+        if self.as_json:
+            click.echo(json.dumps({"error": {"cause": error.cause, "advice": error.advice}}, ensure_ascii=False))
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+def say(text: str) -> None:
+    """A line of progress, on stderr."""
+    click.echo(text, err=True)
+
+
+def verb(function: Callable[P, int | None]) -> Callable[P, None]:
+    """Adds --json and turns named errors into one paragraph and the right exit code."""
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        output = Output(bool(kwargs.pop("as_json")))
+        kwargs["output"] = output
+        try:
+            code = function(*args, **kwargs)
+        except LearningError as error:
+            output.fail(error)
+        except OSError as error:
+            where = f" {error.filename}" if error.filename else ""
+            output.fail(LearningError(f"The file system refuses{where}: {error.strerror or error}.", _ADVICE.get(error.errno or 0, "Check that path.")))
+        except KeyboardInterrupt:
+            say("Stopped.")
+            sys.exit(130)
+        sys.exit(code or 0)
+
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")(run)
+
+
+organization_option = click.option("--organization", metavar="SLUG", default=None, help="The organization (default: default).")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__, prog_name="learning-pipelines")
+def main() -> None:
+    """AI agents that get better from use: feedback in, examples, datasets and reports out, as a Dagster project."""
+
+
+@main.command("up")
+@verb
+def up_command(output: Output) -> None:
+    """Start database and Dagster and keep them running until Ctrl-C (or `down`)."""
+    from learning_pipelines.defs.serve import serve
+
+    serve(load_settings(), say)
+
+
+@main.command("down")
+@verb
+def down_command(output: Output) -> None:
+    """Stop what `up` or `demo` started, and the embedded database."""
+    from learning_pipelines.defs.serve import stop
+
+    stopped = stop(load_settings())
+    output.answer({"stopped": stopped}, lambda: [f"Stopped: {', '.join(stopped)}." if stopped else "Nothing was running."])
+
+
+@main.command("demo")
+@click.option("--no-serve", is_flag=True, help="End after the summary instead of keeping the UI running.")
+@verb
+def demo_command(no_serve: bool, output: Output) -> int:
+    """Load the demo's service desk, materialize everything through Dagster, say what happened, keep the UI running."""
+    from learning_pipelines.demo.run import run_demo
+
+    return run_demo(load_settings(), output, say, keep=not no_serve)
+
+
+@main.command("migrate")
+@verb
+def migrate_command(output: Output) -> None:
+    """Prepare the database and bring its schema to this version. Safe to repeat."""
+    from learning_pipelines.storage.database import open_database
+    from learning_pipelines.storage.migrate import migrate
+
+    database = open_database(load_settings())
+    before, after = migrate(database)
+    output.answer(
+        {"database": database.name, "before": before, "after": after},
+        lambda: [f"The schema of {database.name} is at {after}" + (" already." if before == after else f" (before: {before or 'empty'}).")],
+    )
+
+
+@main.command("verify")
+@verb
+def verify_command(output: Output) -> int:
+    """Check the installation for real, and say what to do about each failure."""
+    from learning_pipelines.defs.serve import verify
+
+    found = verify(load_settings())
+    document = {"ok": all(one.ok for one in found), "checks": [{"name": one.name, "ok": one.ok, "advice": one.advice} for one in found]}
+    output.answer(document, lambda: [f"{'ok  ' if one.ok else 'FAIL'}  {one.name}" + (f" — {one.advice}" if one.advice else "") for one in found])
+    return 0 if document["ok"] else 1
+
+
+@main.command("import")
+@click.argument("kind")
+@click.argument("file", type=click.Path(path_type=Path))
+@organization_option
+@verb
+def import_command(kind: str, file: Path, organization: str | None, output: Output) -> int:
+    """Import FILE (.jsonl or .jsonl.gz) of KIND: agents, executions, feedback, examples, demonstrations, documents, retrieval_feedback."""
+    from learning_pipelines.feedback.importing import import_with_progress
+
+    result = import_with_progress(load_settings(), organization or "default", kind, file)
+    listed = [f"line {error['line']}{', ' + error['field'] if error['field'] else ''}: {error['reason']}" for error in result.errors[:20]]
+    more = [f"… {result.rejected - 20} more; --json lists the first 1,000."] if result.rejected > 20 else []
+    output.answer(
+        result.as_json(),
+        lambda: [f"{kind}: {result.read} read, {result.imported} imported, {result.unchanged} unchanged, {result.rejected} rejected.", *listed, *more],
+    )
+    if result.broken is not None:
+        say(f"Error: {result.broken}")
+        return result.broken.exit_code
+    return 1 if result.rejected else 0
+
+
+@main.command("run")
+@click.argument("job")
+@click.option("--agent", metavar="SLUG", help="Only this agent (default: every agent of the organization).")
+@organization_option
+@verb
+def run_command(job: str, agent: str | None, organization: str | None, output: Output) -> int:
+    """Run JOB through Dagster and wait."""
+    from learning_pipelines.defs.runner import JOBS, run_job
+    from learning_pipelines.storage.installation import ready_store
+    from learning_pipelines.storage.tenants import known_organization
+
+    if job not in JOBS:
+        raise BadInput(f"{job!r} is not a job.", f"Known jobs: {', '.join(JOBS)}.")
+    store = ready_store(load_settings())
+    slug = known_organization(store, organization)
+    say(f"Running {job} …")
+    outcome = run_job(store, job, slug, agent, lambda run: say(f"  {run['agent'] or run['partition'] or job}: {run['status']}"))
+    document = outcome.as_json()
+    output.answer(
+        document, lambda: [f"{job}: {outcome.status} ({len(outcome.runs)} runs, {outcome.seconds:.1f} s)" + (f" — {outcome.reason}" if outcome.reason else "")]
+    )
+    return 1 if outcome.status == "failure" else 0
+
+
+@main.command("status")
+@organization_option
+@verb
+def status_command(organization: str | None, output: Output) -> None:
+    """Show what is stored, when jobs ran and run next, how far the sensors are, and what is wrong."""
+    from learning_pipelines.defs.serve import status
+
+    document = status(load_settings(), organization)
+
+    def lines() -> list[str]:
+        tables = [f"  {name:28} {count:>10}" for name, count in document["counts"].items() if count]
+        jobs = [f"  {job['name']:28} last {job['last_run'] or 'never'} {job['last_status'] or ''}  next {job['next_run'] or '–'}" for job in document["jobs"]]
+        sensors = [f"  {sensor['name']:28} lag {sensor['lag_rows']}  last tick {sensor['last_tick'] or 'never'}" for sensor in document["sensors"]]
+        problems = [f"  {problem}" for problem in document["problems"]] or ["  none"]
+        return ["Rows", *(tables or ["  none"]), "Jobs", *jobs, "Sensors", *sensors, "Problems", *problems]
+
+    output.answer(document, lines)
+
+
+@main.command("report")
+@click.option("--week", metavar="YYYY-Www", help="The week (default: the latest closed one).")
+@organization_option
+@verb
+def report_command(week: str | None, organization: str | None, output: Output) -> None:
+    """Show the numbers of a week."""
+    from learning_pipelines.reports.markdown import week_markdown
+    from learning_pipelines.reports.week import report_for
+    from learning_pipelines.storage.installation import ready_store
+    from learning_pipelines.storage.tenants import known_organization
+
+    store = ready_store(load_settings())
+    numbers = report_for(store, known_organization(store, organization), week)
+    output.answer(numbers, lambda: [week_markdown(numbers)])

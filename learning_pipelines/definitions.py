@@ -1,0 +1,14 @@
+"""What Dagster loads: everything in defs/, run in the process of the run.
+
+Belongs here: the assembly. Not here: any asset, job, schedule or sensor (defs/).
+"""
+
+from pathlib import Path
+
+import dagster as dg
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    folder = dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
+    return dg.Definitions.merge(folder, dg.Definitions(executor=dg.in_process_executor))

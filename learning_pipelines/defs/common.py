@@ -1,0 +1,76 @@
+"""What assets of all nouns share: owners, the agent behind a partition, catching up before other work.
+
+Belongs here: small helpers of asset bodies. Not here: assets, metadata of one noun.
+"""
+
+import time
+from collections.abc import Sequence
+
+import dagster as dg
+
+from learning_pipelines.examples.datasets import refresh_dataset
+from learning_pipelines.examples.refresh import refresh_examples
+from learning_pipelines.feedback import statistics
+from learning_pipelines.storage import outbox, tenants
+from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.store import Store
+from learning_pipelines.storage.tenants import AgentRef
+
+OWNERS = ["team:learning"]
+STATUS_TAG, REASON_TAG, ORGANIZATION_TAG = "learning/status", "learning/reason", "learning/organization"
+
+
+def agent_behind(connection: Connection, partition: str) -> AgentRef:
+    """The agent of a partition key; a partition without an agent fails the run at once (no retry helps)."""
+    agent = tenants.agent_of_partition(connection, partition)
+    if agent is None:
+        raise dg.Failure(
+            description=f"There is no agent {partition!r}. Import it (kind agents), or delete the partition.", allow_retries=False
+        )
+    return agent
+
+
+def table_columns(connection: Connection, table: str) -> dg.TableSchema:
+    """The columns of a table as the database has them."""
+    rows = connection.execute(
+        """SELECT column_name, data_type, is_nullable FROM information_schema.columns
+        WHERE table_schema = 'learning' AND table_name = %s ORDER BY ordinal_position""",
+        [table],
+    ).fetchall()
+    return dg.TableSchema(
+        columns=[dg.TableColumn(name=name, type=kind, constraints=dg.TableColumnConstraints(nullable=nullable == "YES")) for name, kind, nullable in rows]
+    )
+
+
+def check(name: str, failures: int, description: str) -> dg.AssetCheckResult:
+    """The result of a check that counts what is wrong."""
+    return dg.AssetCheckResult(check_name=name, passed=failures == 0, metadata={"failures": failures}, description=description)
+
+
+def bring_up_to_date(context: dg.OpExecutionContext | dg.AssetExecutionContext, store: Store, agents: Sequence[AgentRef] | None = None) -> None:
+    """Outbox → examples → datasets, and the metrics of changed days, recorded as materializations of those assets.
+
+    `agents` limits examples and datasets; None is every agent of the organization the run is tagged with, or of all.
+    """
+    organization = context.run.tags.get(ORGANIZATION_TAG)
+    with store.pipeline() as connection:
+        begun = time.monotonic()
+        behind = outbox.agents_behind(connection, outbox.EXAMPLES_READER, organization)
+        wanted = None if agents is None else {agent.partition for agent in agents}
+        for agent in behind:
+            if wanted is None or agent.partition in wanted:
+                _materialize_agent(context, connection, store, agent)
+        days = statistics.catch_up(connection, store.settings.timezone, organization)
+        for day in days:
+            context.log_event(dg.AssetMaterialization("feedback_metrics", partition=day.isoformat()))
+    context.log.info(f"Brought up to date: {len(behind)} agents behind, {len(days)} days computed, {time.monotonic() - begun:.1f} s.")
+
+
+def _materialize_agent(context: dg.OpExecutionContext | dg.AssetExecutionContext, connection: Connection, store: Store, agent: AgentRef) -> None:
+    context.instance.add_dynamic_partitions("agents", [agent.partition])
+    done = refresh_examples(connection, agent)
+    context.log_event(dg.AssetMaterialization("learning_examples", partition=agent.partition, metadata={"entries": done.entries, "created": done.created}))
+    built = refresh_dataset(connection, agent, jaccard=store.settings.duplicate_jaccard, shares=store.settings.split_shares)
+    context.log_event(
+        dg.AssetMaterialization("training_datasets", partition=agent.partition, metadata={"dagster/row_count": built.examples, "version": built.version or 0})
+    )

@@ -1,0 +1,52 @@
+"""The jobs: what can be run by schedule, by sensor or by hand.
+
+Belongs here: job definitions. Not here: when they run (schedules.py, sensors.py), what their assets do.
+
+An engine that does not exist yet has its job all the same: it brings up to date what it will read and ends skipped, saying so. It
+writes no row and no metric of its own.
+"""
+
+import dagster as dg
+
+from learning_pipelines.defs import reports
+from learning_pipelines.defs.common import REASON_TAG, STATUS_TAG, agent_behind, bring_up_to_date
+from learning_pipelines.defs.examples import learning_examples, training_datasets
+from learning_pipelines.defs.feedback import feedback_metrics
+from learning_pipelines.defs.partitions import agents
+from learning_pipelines.storage.store import Store
+
+examples_refresh = dg.define_asset_job(
+    "examples_refresh", [learning_examples], description="Takes up what is new in the outbox: learning examples of one agent."
+)
+dataset_refresh = dg.define_asset_job(
+    "dataset_refresh", [learning_examples, training_datasets], description="Brings examples and the dataset of one agent up to date."
+)
+metrics_refresh = dg.define_asset_job("metrics_refresh", [feedback_metrics], description="Computes the metrics of changed days again.")
+learning_report = dg.define_asset_job("learning_report", [reports.learning_report], description="The numbers of a closed week, for every organization.")
+
+
+def _waiting_job(name: str, pool: str, missing: str, per_agent: bool) -> dg.JobDefinition:
+    """A job that waits for its engine: one op that catches up and then says what is not there yet."""
+
+    @dg.op(name=f"{name}_catch_up", pool=pool, out=dg.Out(dg.Nothing, is_required=False))
+    def catch_up(context: dg.OpExecutionContext, store: dg.ResourceParam[Store]):
+        only = None
+        if per_agent:
+            with store.pipeline() as connection:
+                only = [agent_behind(connection, context.partition_key)]
+        bring_up_to_date(context, store, only)
+        context.instance.add_run_tags(context.run_id, {STATUS_TAG: "skipped", REASON_TAG: missing})
+        context.log.warning(f"Skipped: {missing}")
+        yield from ()
+
+    @dg.job(name=name, partitions_def=agents if per_agent else None, description=f"Ends skipped for now: {missing}")
+    def waiting():
+        catch_up()
+
+    return waiting
+
+
+prompt_optimization = _waiting_job("prompt_optimization", "llm", "the prompt engine is not there yet; examples and datasets are up to date", True)
+rag_training = _waiting_job("rag_training", "training", "the retrieval engine is not there yet; examples and datasets are up to date", True)
+ab_test_analysis = _waiting_job("ab_test_analysis", "postgres_write", "the experiment engine is not there yet; metrics are up to date", False)
+index_refresh = _waiting_job("index_refresh", "postgres_write", "the index is not there yet; documents are stored", True)

@@ -1,0 +1,79 @@
+"""A child process that runs jobs through Dagster and says what became of each: `python -m learning_pipelines.defs.launch`.
+
+Belongs here: executing runs against the instance, one after the other. Not here: deciding which (runner.py), anything on user data.
+
+Reads JSON requests on standard input, one a line ({job, partition?, first?, last?, organization?, agent?}), writes one JSON answer a
+line ({run_id, job, partition, agent, status, reason}).
+"""
+
+import json
+import logging
+import sys
+from typing import Any
+
+import dagster as dg
+
+from learning_pipelines.defs.common import ORGANIZATION_TAG, REASON_TAG, STATUS_TAG
+from learning_pipelines.defs.sensors import observations
+from learning_pipelines.storage import overview
+from learning_pipelines.storage.store import Store
+
+_RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+# Makes the run appear under its code location in the UI, as one that the daemon launched.
+_LOCATION = {".dagster/repository": "__repository__@learning_pipelines"}
+
+
+def main() -> None:
+    logging.getLogger("dagster").setLevel(logging.WARNING)
+    from learning_pipelines.definitions import defs
+
+    repository = defs().get_repository_def()
+    with dg.DagsterInstance.get() as instance:
+        for line in sys.stdin:
+            request = json.loads(line)
+            answer = _observe(instance) if request["job"] == "observe" else _run(instance, repository.get_job(request["job"]), request)
+            print(json.dumps(answer), flush=True)
+
+
+def _run(instance: dg.DagsterInstance, job: dg.JobDefinition, request: dict[str, Any]) -> dict[str, Any]:
+    tags = {**_LOCATION, "learning/launched_by": "command line"}
+    if request.get("organization"):
+        tags[ORGANIZATION_TAG] = request["organization"]
+    if request.get("first"):
+        tags |= {_RANGE_START: request["first"], _RANGE_END: request["last"]}
+    if request.get("agent"):
+        instance.add_dynamic_partitions("agents", [request["partition"]])
+    result = job.execute_in_process(instance=instance, partition_key=request.get("partition"), tags=tags, run_config=_QUIET, raise_on_error=False)
+    run = instance.get_run_by_id(result.run_id)
+    found = {} if run is None else run.tags
+    status = found.get(STATUS_TAG, "success") if result.success else "failure"
+    reason = found.get(REASON_TAG) if result.success else _why(result)
+    return {
+        "run_id": result.run_id, "job": request["job"], "partition": request.get("partition"), "agent": request.get("agent"),
+        "status": status, "reason": reason,
+    }  # fmt: skip
+
+
+def _why(result: dg.ExecuteInProcessResult) -> str:
+    """The innermost cause of the first failure, in its own words."""
+    for event in result.all_events:
+        if event.is_step_failure or event.is_job_failure:
+            error = getattr(event.event_specific_data, "error", None)
+            while error is not None and error.cause is not None:
+                error = error.cause
+            if error is not None:
+                return str(error.message).strip()
+    failed = [event for event in result.all_events if event.is_asset_check_evaluation and not event.asset_check_evaluation_data.passed]
+    return "; ".join(f"check {event.asset_check_evaluation_data.check_name} failed" for event in failed) or "the run failed"
+
+
+def _observe(instance: dg.DagsterInstance) -> dict[str, Any]:
+    with Store().pipeline() as connection:
+        for event in observations(overview.written(connection)):
+            instance.report_runless_asset_event(event)
+    return {"run_id": None, "job": "observe", "partition": None, "agent": None, "status": "success", "reason": None}
+
+
+if __name__ == "__main__":
+    main()

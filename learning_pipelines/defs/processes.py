@@ -1,0 +1,233 @@
+"""The long-running Dagster processes of `up` and `demo`: code server, webserver, daemon; kept alive, stopped together.
+
+Belongs here: starting, watching, stopping, the note of what runs. Not here: what they load; dagster is not imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+from filelock import FileLock, Timeout
+
+from learning_pipelines.defs.instance import environment, program
+from learning_pipelines.errors import Unavailable
+from learning_pipelines.settings import Settings
+from learning_pipelines.storage.database import Database
+
+HOST = "127.0.0.1"
+START_SECONDS = 120.0
+RESTART_PAUSE_SECONDS = 2.0
+STOP_SECONDS = 20.0
+
+
+@dataclass
+class _Service:
+    name: str
+    command: list[str]
+    process: subprocess.Popen[bytes]
+
+
+@contextlib.contextmanager
+def only_one(settings: Settings) -> Iterator[None]:
+    """Holds the lock of `up`; raises Unavailable if another `up` or `demo` of this home runs."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(settings.home / "up.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise Unavailable(f"learning_pipelines is already up for {settings.home}.", "Use it, or stop it with `learning-pipelines down`.") from None
+    try:
+        _end_leftovers(settings)
+        yield
+    finally:
+        _note(settings).unlink(missing_ok=True)
+        lock.release()
+
+
+class Services:
+    """Code server, webserver and daemon of one installation. Start once, call `watch` until told to stop, then `stop`."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings = settings
+        self._env = environment(settings, database)
+        self._logs = settings.home / "logs"
+        self._services: list[_Service] = []
+        self.url = f"http://{HOST}:{settings.dagster_port}"
+
+    def start(self) -> None:
+        """Starts all three and waits until the code location answers. Raises Unavailable naming the log that says why it did not."""
+        free_port_or_raise(self._settings.dagster_port, "LEARNING_DAGSTER_PORT", "the Dagster UI")
+        self._logs.mkdir(parents=True, exist_ok=True)
+        code_port = _free_port()
+        workspace = self._settings.dagster_home / "workspace.yaml"
+        workspace.write_text(f"load_from:\n  - grpc_server: {{host: {HOST}, port: {code_port}, location_name: learning_pipelines}}\n")
+        location = ["-m", "learning_pipelines.definitions", "--location-name", "learning_pipelines"]
+        self._spawn("code-server", [program("dagster"), "code-server", "start", "-h", HOST, "-p", str(code_port), *location])
+        self._wait("code-server", lambda: _listens(code_port))
+        shared = ["-w", str(workspace)]
+        self._spawn("webserver", [program("dagster-webserver"), "-h", HOST, "-p", str(self._settings.dagster_port), *shared])
+        self._spawn("daemon", [program("dagster-daemon"), "run", *shared])
+        self._wait("webserver", lambda: _answers(f"{self.url}/server_info"))
+
+    def watch(self, stopping: Callable[[], bool], say: Callable[[str], None], every: Callable[[], None], pause: float = 1.0) -> None:
+        """Until `stopping`: restarts a process that ended by itself, and calls `every` about every `pause` seconds."""
+        while not stopping():
+            every()
+            for service in self._services:
+                if (code := service.process.poll()) is not None and not stopping():
+                    say(f"The {service.name} ended (exit code {code}); it is started again. Its log: {self._logs / (service.name + '.log')}")
+                    time.sleep(RESTART_PAUSE_SECONDS)
+                    service.process = self._popen(service.name, service.command)
+                    self._write_note()
+            time.sleep(pause)
+
+    def stop(self) -> None:
+        """Ends all processes and everything they started."""
+        for service in reversed(self._services):
+            end_group(service.process.pid)
+        self._services.clear()
+
+    def _spawn(self, name: str, command: list[str]) -> None:
+        self._services.append(_Service(name, command, self._popen(name, command)))
+        self._write_note()
+
+    def _popen(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
+        log = self._logs / f"{name}.log"
+        with log.open("ab" if log.exists() and log.stat().st_size < 20_000_000 else "wb") as output:
+            # A session of its own: Ctrl-C in the terminal reaches only the parent, which ends its children in order.
+            return subprocess.Popen(
+                command, env=self._env, cwd=self._settings.home, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            )
+
+    def _wait(self, name: str, ready: Callable[[], bool]) -> None:
+        service = next(service for service in self._services if service.name == name)
+        deadline = time.monotonic() + START_SECONDS
+        while not ready():
+            ended = service.process.poll() is not None
+            if ended or time.monotonic() > deadline:
+                log = self._logs / f"{name}.log"
+                self.stop()
+                raise Unavailable(
+                    f"The {name} {'ended at once' if ended else f'did not answer within {START_SECONDS:.0f} s'}: {_last_line(log)}.", f"Its log is {log}."
+                )
+            time.sleep(0.2)
+
+    def _write_note(self) -> None:
+        processes = [{"name": "up", "pid": os.getpid()}, *({"name": service.name, "pid": service.process.pid} for service in self._services)]
+        for entry in processes:
+            entry["started"] = psutil.Process(int(str(entry["pid"]))).create_time()
+        _note(self._settings).write_text(json.dumps({"url": self.url, "processes": processes}))
+
+
+def running(settings: Settings) -> dict[str, Any] | None:
+    """The note of the `up` that runs now ({url, processes}); None if none does."""
+    note = _read_note(settings)
+    return note if note is not None and _alive(note["processes"][0]) else None
+
+
+def stop_running(settings: Settings) -> bool:
+    """Asks the `up` that runs to end and waits; ends what a killed one left behind. True if there was anything."""
+    note = _read_note(settings)
+    if note is None:
+        return False
+    parent = note["processes"][0]
+    if _alive(parent):
+        os.kill(parent["pid"], signal.SIGTERM)
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
+            psutil.Process(parent["pid"]).wait(STOP_SECONDS + 10)
+    found = _end_leftovers(settings)
+    _note(settings).unlink(missing_ok=True)
+    return found or not _alive(parent)
+
+
+def end_group(pid: int) -> None:
+    """Ends a process that leads its own session, and its descendants: asked first, killed after STOP_SECONDS."""
+    try:
+        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return
+    for process in family[:1]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, alive = psutil.wait_procs(family[:1], timeout=STOP_SECONDS)
+    for process in [*alive, *family[1:]]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(family, timeout=5)
+
+
+def free_port_or_raise(port: int, setting: str, purpose: str) -> None:
+    """Raises Unavailable if something listens on the port already."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise Unavailable(f"Port {port}, meant for {purpose}, cannot be used: {error.strerror}.", f"Stop what uses it, or set {setting}.") from error
+
+
+def _note(settings: Settings) -> Path:
+    return settings.home / "up.json"
+
+
+def _read_note(settings: Settings) -> dict[str, Any] | None:
+    try:
+        note: dict[str, Any] = json.loads(_note(settings).read_text())
+    except FileNotFoundError:
+        return None
+    except json.JSONDecodeError:
+        return None  # a machine that went down in the middle of writing it: nothing of it can run any more
+    return note
+
+
+def _end_leftovers(settings: Settings) -> bool:
+    note = _read_note(settings)
+    left = [entry for entry in (note["processes"][1:] if note else []) if _alive(entry)]
+    for entry in left:
+        end_group(entry["pid"])
+    return bool(left)
+
+
+def _alive(entry: dict[str, Any]) -> bool:
+    """Whether this very process runs: process ids are reused, start times are not."""
+    try:
+        process = psutil.Process(entry["pid"])
+        return abs(process.create_time() - entry["started"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def _last_line(log: Path) -> str:
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()] if log.exists() else []
+    return lines[-1].strip() if lines else "it said nothing"

@@ -1,0 +1,103 @@
+"""Running a job from the command line: which runs it takes, started as a child process, followed until the end.
+
+Belongs here: from a job and an organization to runs and their outcome. Not here: executing (launch.py); dagster is not imported.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from learning_pipelines.defs.instance import child, environment
+from learning_pipelines.errors import BadInput, LearningError
+from learning_pipelines.reports.week import last_closed_week
+from learning_pipelines.storage import tenants
+from learning_pipelines.storage.store import Store
+
+PER_AGENT = ("prompt_optimization", "rag_training", "examples_refresh", "dataset_refresh", "index_refresh")
+OVERALL = ("ab_test_analysis", "cleanup", "learning_report")
+JOBS = PER_AGENT + OVERALL
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job: `status` is failure if any run failed, skipped if all were skipped (or there was nothing to run), else success."""
+
+    job: str
+    runs: list[dict[str, Any]]
+    reason: str | None
+    seconds: float
+    status: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        found = {run["status"] for run in self.runs}
+        object.__setattr__(self, "status", "failure" if "failure" in found else "skipped" if found <= {"skipped"} else "success")
+
+    def as_json(self) -> dict[str, Any]:
+        launched = [run["run_id"] for run in self.runs if run["run_id"]]
+        return {
+            "run_id": launched[0] if launched else None, "runs": self.runs, "job": self.job, "status": self.status, "reason": self.reason,
+            "seconds": round(self.seconds, 3), "proposals": [],
+        }  # fmt: skip
+
+
+def requests_for(store: Store, job: str, organization: str, agent: str | None) -> list[dict[str, Any]]:
+    """The runs a job takes for an organization. Raises BadInput for an unknown job or agent."""
+    if job not in JOBS:
+        raise BadInput(f"{job!r} is not a job.", f"Known jobs: {', '.join(JOBS)}.")
+    if job == "learning_report":
+        monday = last_closed_week(dt.datetime.now(dt.UTC), store.settings.zone)
+        return [{"job": job, "partition": monday.isoformat()}]
+    if job in OVERALL:
+        return [{"job": job, "organization": organization}]
+    with store.pipeline() as connection:
+        found = tenants.agents(connection, organization, agent)
+    if agent is not None and not found:
+        raise BadInput(f"{organization} has no agent {agent!r}.", "Import it first (kind agents), or name another one.")
+    return [{"job": job, "partition": one.partition, "organization": organization, "agent": one.agent} for one in found]
+
+
+def run_job(store: Store, job: str, organization: str, agent: str | None, progress: Callable[[dict[str, Any]], None]) -> Outcome:
+    """Runs a job through Dagster and waits. `progress` is called with every finished run."""
+    begun = time.monotonic()
+    requests = requests_for(store, job, organization, agent)
+    runs = []
+    for answer in launch(store, requests):
+        runs.append({name: answer[name] for name in ("run_id", "agent", "status", "reason")})
+        progress(answer)
+    outcome = Outcome(job, runs, _reason(organization, runs), time.monotonic() - begun)
+    if outcome.status == "failure" and not runs:
+        raise LearningError(f"{job} did not run.", "Run `learning-pipelines verify`.")
+    return outcome
+
+
+def launch(store: Store, requests: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Executes the requested runs one after the other in a child process; yields each answer as it comes."""
+    if not requests:
+        return
+    env = environment(store.settings, store.database)
+    process = child("learning_pipelines.defs.launch", env)
+    assert process.stdin is not None and process.stdout is not None
+    with process:
+        process.stdin.write("".join(json.dumps(request) + "\n" for request in requests))
+        process.stdin.close()
+        answered = 0
+        for line in process.stdout:
+            answered += 1
+            yield json.loads(line)
+    if answered < len(requests):
+        raise LearningError(
+            f"Dagster ended after {answered} of {len(requests)} runs (exit code {process.returncode}).",
+            "Its output above says why; `learning-pipelines verify` checks the installation.",
+        )
+
+
+def _reason(organization: str, runs: Sequence[dict[str, Any]]) -> str | None:
+    if not runs:
+        return f"{organization} has no agent yet: import one first (kind agents)"
+    reasons = list(dict.fromkeys(run["reason"] for run in runs if run["reason"]))
+    return "; ".join(reasons) or None

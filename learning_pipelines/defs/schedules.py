@@ -1,0 +1,42 @@
+"""The five schedules that used to be background jobs.
+
+Belongs here: cron, timezone and partitions of scheduled runs. Not here: what the jobs do.
+"""
+
+import dagster as dg
+
+from learning_pipelines.defs import jobs, maintenance
+from learning_pipelines.defs.partitions import agents, weeks
+from learning_pipelines.settings import load_settings
+
+_ON = {"execution_timezone": load_settings().timezone, "default_status": dg.DefaultScheduleStatus.RUNNING}
+
+
+def _per_agent(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+    moment = context.scheduled_execution_time.isoformat()
+    keys = context.instance.get_dynamic_partitions(agents.name)
+    if not keys:
+        return dg.SkipReason("There is no agent yet: import feedback first.")
+    return [dg.RunRequest(run_key=f"{moment}/{key}", partition_key=key) for key in keys]
+
+
+@dg.schedule(name="prompt_optimization_weekly", job=jobs.prompt_optimization, cron_schedule="0 2 * * 1", **_ON)
+def prompt_optimization_weekly(context: dg.ScheduleEvaluationContext):
+    return _per_agent(context)
+
+
+@dg.schedule(name="rag_training_daily", job=jobs.rag_training, cron_schedule="0 3 * * *", **_ON)
+def rag_training_daily(context: dg.ScheduleEvaluationContext):
+    return _per_agent(context)
+
+
+ab_test_analysis_hourly = dg.ScheduleDefinition(name="ab_test_analysis_hourly", job=jobs.ab_test_analysis, cron_schedule="0 * * * *", **_ON)
+cleanup_weekly = dg.ScheduleDefinition(name="cleanup_weekly", job=maintenance.cleanup, cron_schedule="0 1 * * 0", **_ON)
+
+
+@dg.schedule(name="learning_report_weekly", job=jobs.learning_report, cron_schedule="0 9 * * 1", **_ON)
+def learning_report_weekly(context: dg.ScheduleEvaluationContext):
+    key = weeks.get_last_partition_key(current_time=context.scheduled_execution_time)
+    if key is None:
+        return dg.SkipReason("No week is over yet.")
+    return dg.RunRequest(run_key=f"{context.scheduled_execution_time.isoformat()}/{key}", partition_key=key)

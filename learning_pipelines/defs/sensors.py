@@ -1,0 +1,121 @@
+"""Sensors: new feedback becomes runs; what people wrote is observed.
+
+Belongs here: cursor, run requests, observations. Not here: reading the outbox (storage/outbox.py), choosing stretches (feedback/statistics.py).
+"""
+
+import datetime as dt
+import json
+from dataclasses import asdict, dataclass, field
+
+import dagster as dg
+
+from learning_pipelines.defs import jobs
+from learning_pipelines.defs.partitions import agents
+from learning_pipelines.errors import LearningError
+from learning_pipelines.feedback.statistics import stretches
+from learning_pipelines.storage import outbox, overview
+from learning_pipelines.storage.outbox import News, Position
+from learning_pipelines.storage.store import Store
+
+ENTRIES_PER_TICK = 20_000
+STRETCHES_PER_TICK = 3
+_RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Where the sensor stands in the outbox of one cluster, and the changed days it has not requested yet (while a backlog lasts)."""
+
+    cluster: str
+    xid: int
+    id: int
+    days: list[str] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, text: str | None) -> "Cursor | None":
+        return cls(**json.loads(text)) if text else None
+
+    @property
+    def position(self) -> Position:
+        return Position(self.cluster, self.xid, self.id)
+
+
+@dg.sensor(
+    name="new_feedback",
+    jobs=[jobs.examples_refresh, jobs.metrics_refresh],
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Asks for the examples of agents, and the metrics of days, that got executions, feedback or demonstrations.",
+)
+def new_feedback(context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]):
+    cursor = Cursor.read(context.cursor)
+    try:
+        with store.pipeline() as connection:
+            news = outbox.news(connection, cursor.position if cursor else None, ENTRIES_PER_TICK, store.settings.timezone)
+    except LearningError as error:
+        return dg.SkipReason(str(error))  # the cursor stays: nothing is lost while the database is away
+    if not news.entries:
+        return dg.SkipReason("Nothing new.")
+    requests, days = _requests(cursor, news, store.settings.start_date)
+    after = Cursor(news.position.cluster, news.position.xid, news.position.id, days)
+    return dg.SensorResult(
+        run_requests=requests,
+        cursor=json.dumps(asdict(after)),
+        dynamic_partitions_requests=[agents.build_add_request(found)] if (found := _new_agents(context.instance, news)) else [],
+    )
+
+
+def _requests(cursor: Cursor | None, news: News, start: dt.date) -> tuple[list[dg.RunRequest], list[str]]:
+    """One run per agent that is behind, a few over stretches of days; days wait in the cursor until the backlog is read."""
+    key = f"{news.position.cluster}/{news.position.xid}/{news.position.id}"
+    requests = [
+        dg.RunRequest(run_key=f"{key}/{agent.organization}/{agent.agent}", job_name="examples_refresh", partition_key=f"{agent.organization}/{agent.agent}")
+        for agent in news.agents
+        if agent.behind
+    ]
+    waiting = {dt.date.fromisoformat(day) for day in cursor.days} if cursor and cursor.cluster == news.position.cluster else set()
+    changed = waiting.union(*(agent.days for agent in news.agents))
+    if news.full:
+        return requests, sorted(day.isoformat() for day in changed)
+    requests += [
+        dg.RunRequest(
+            run_key=f"{key}/days/{part.first}",
+            job_name="metrics_refresh",
+            tags={_RANGE_START: part.first.isoformat(), _RANGE_END: part.last.isoformat()},
+        )
+        for part in stretches((day for day in changed if day >= start), STRETCHES_PER_TICK)
+    ]
+    return requests, []
+
+
+def _new_agents(instance: dg.DagsterInstance, news: News) -> list[str]:
+    named = [f"{agent.organization}/{agent.agent}" for agent in news.agents if agent.agent is not None]
+    return [key for key in named if not instance.has_dynamic_partition(agents.name, key)]
+
+
+@dg.sensor(
+    name="stored_rows",
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Observes what people write: rows stored, and when the last one came.",
+)
+def stored_rows(context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]):
+    try:
+        with store.pipeline() as connection:
+            newest = overview.newest_entry(connection)
+            if newest is None or newest == context.cursor:
+                return dg.SkipReason("Nothing was stored since the last look.")
+            seen = overview.written(connection)
+    except LearningError as error:
+        return dg.SkipReason(str(error))
+    return dg.SensorResult(asset_events=observations(seen), cursor=newest)
+
+
+def observations(seen: list[overview.Written]) -> list[dg.AssetObservation]:
+    """Runless observations of the external assets: counts and times, no text."""
+    return [dg.AssetObservation(table.name, metadata=_seen(table)) for table in seen]
+
+
+def _seen(table: overview.Written) -> dict[str, object]:
+    last = {} if table.last is None else {"last_row": dg.MetadataValue.timestamp(table.last)}
+    return {"dagster/row_count": table.rows, **last}

@@ -1,0 +1,187 @@
+"""Starting, stopping and examining a whole installation: database and Dagster together.
+
+Belongs here: the order of things behind `up`, `down`, `verify` and `status`. Not here: how each part works (storage/, processes.py);
+dagster is not imported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from learning_pipelines.defs import processes
+from learning_pipelines.defs.instance import child, environment
+from learning_pipelines.errors import LearningError
+from learning_pipelines.settings import Settings
+from learning_pipelines.storage import embedded, migrate, outbox, overview
+from learning_pipelines.storage.database import Database, open_database
+from learning_pipelines.storage.installation import Finding, findings
+from learning_pipelines.storage.store import Store
+from learning_pipelines.storage.tenants import known_organization
+
+Say = Callable[[str], None]
+REVIVE_EVERY_SECONDS = 2.0
+
+
+@contextmanager
+def installation(settings: Settings) -> Iterator[Database]:
+    """The database, migrated, for as long as an `up` or `demo` lasts; an embedded server that this started is stopped at the end."""
+    with processes.only_one(settings):
+        was_running = settings.database_url is None and embedded.running(settings.home) is not None
+        try:
+            database = open_database(settings)
+            migrate.migrate(database)
+            yield database
+        finally:
+            if settings.database_url is None and not was_running:
+                embedded.stop(settings.home)
+
+
+def serve(settings: Settings, say: Say) -> None:
+    """`up`: everything runs until SIGINT or SIGTERM."""
+    processes.free_port_or_raise(settings.dagster_port, "LEARNING_DAGSTER_PORT", "the Dagster UI")
+    with stop_signals() as stopping, installation(settings) as database:
+        say("Starting Dagster …")
+        run_services(settings, database, stopping, say, lambda url: say(f"Up. Dagster UI: {url}   (Ctrl-C stops everything)"))
+
+
+def run_services(settings: Settings, database: Database, stopping: Callable[[], bool], say: Say, ready: Callable[[str], None]) -> None:
+    """Runs Dagster's processes until told to stop; revives the embedded server if it is killed."""
+    services = processes.Services(settings, database)
+    try:
+        services.start()
+        ready(services.url)
+        services.watch(stopping, say, _reviver(settings, say))
+    finally:
+        services.stop()
+
+
+@contextmanager
+def stop_signals() -> Iterator[Callable[[], bool]]:
+    """Within it SIGINT and SIGTERM only set a flag, so that everything is stopped in order; yields the flag."""
+    asked: list[int] = []
+    before = {number: signal.signal(number, lambda received, _: asked.append(received)) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _reviver(settings: Settings, say: Say) -> Callable[[], None]:
+    last = time.monotonic()
+
+    def revive() -> None:
+        nonlocal last
+        if settings.database_url is not None or time.monotonic() - last < REVIVE_EVERY_SECONDS:
+            return
+        last = time.monotonic()
+        try:
+            if embedded.ensure_running(settings.home).started_here:
+                say("The embedded database had ended; it runs again with every committed row.")
+        except LearningError as error:
+            say(f"Error: {error}")
+
+    return revive
+
+
+def stop(settings: Settings) -> list[str]:
+    """`down`: what was running and is not any more."""
+    stopped = ["Dagster"] if processes.stop_running(settings) else []
+    if settings.database_url is None and (settings.home / "postgres").exists() and embedded.stop(settings.home):
+        stopped.append("embedded database")
+    return stopped
+
+
+def verify(settings: Settings) -> list[Finding]:
+    """Every check of the installation, database first."""
+    found = [_home(settings)]
+    if not found[0].ok:
+        return found
+    try:
+        database = open_database(settings)
+    except LearningError as error:
+        return [*found, Finding("database reachable", False, str(error))]
+    found += findings(database)
+    if not all(one.ok for one in found):
+        return found
+    return found + _dagster(settings, database)
+
+
+def _home(settings: Settings) -> Finding:
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        probe = settings.home / f".writable-{os.getpid()}"
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        return Finding("LEARNING_HOME writable", False, f"{settings.home}: {error.strerror}. Point LEARNING_HOME to a folder of your own.")
+    return Finding("LEARNING_HOME writable", True)
+
+
+def _dagster(settings: Settings, database: Database) -> list[Finding]:
+    try:
+        state = dagster_state(settings, database)
+    except LearningError as error:
+        return [Finding("code location loads", False, str(error))]
+    stopped = state["stopped"]
+    return [
+        Finding("code location loads", True),
+        Finding("schedules and sensors on", not stopped, f"Stopped: {', '.join(stopped)}. Switch them on in the Dagster UI (Automation)." if stopped else ""),
+    ]
+
+
+def dagster_state(settings: Settings, database: Database) -> dict[str, Any]:
+    """What defs/state.py says. Raises LearningError with the last line of its output if it cannot be loaded."""
+    log = settings.home / "logs" / "state.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as errors:
+        process = child("learning_pipelines.defs.state", environment(settings, database), stderr=errors)
+        answer, _ = process.communicate()
+    if process.returncode != 0:
+        raise LearningError(f"The code location does not load: {_last_line(log)}.", f"The whole text is in {log}.")
+    state: dict[str, Any] = json.loads(answer)
+    return state
+
+
+def _last_line(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1].rstrip(".") if lines else "it said nothing"
+
+
+def status(settings: Settings, organization: str | None) -> dict[str, Any]:
+    """Counts, jobs, sensors and problems."""
+    store = Store(settings)
+    migrate.require_head(store.database)
+    slug = None if organization is None else known_organization(store, organization)
+    with store.pipeline() as connection:
+        counts = overview.table_counts(connection, slug)
+        state = dagster_state(settings, store.database)
+        sensors = [
+            {"name": sensor["name"], "lag_rows": _lag(connection, sensor) if sensor["name"] == "new_feedback" else None, "last_tick": sensor["last_tick"]}
+            for sensor in state["sensors"]
+        ]
+        orphans = overview.orphans(connection, settings.orphan_days, slug)
+    return {"counts": counts, "jobs": state["jobs"], "sensors": sensors, "problems": _problems(settings, store, state, orphans)}
+
+
+def _lag(connection: Any, sensor: dict[str, Any]) -> int:
+    cursor = json.loads(sensor["cursor"]) if sensor["cursor"] else None
+    return outbox.lag(connection, outbox.Position(cursor["cluster"], cursor["xid"], cursor["id"]) if cursor else None)
+
+
+def _problems(settings: Settings, store: Store, state: dict[str, Any], orphans: int) -> list[str]:
+    problems = [f"{one.name}: {one.advice}" for one in findings(store.database) if not one.ok]
+    problems += [f"{job['name']} failed in its last run" for job in state["jobs"] if job["last_status"] == "failure"]
+    problems += [f"{name} is switched off" for name in state["stopped"]]
+    if orphans:
+        problems.append(f"{orphans} feedback rows have waited more than {settings.orphan_days} days for their execution (LEARNING_ORPHAN_DAYS)")
+    if processes.running(settings) is None:
+        problems.append("Dagster is not up: schedules and sensors do not run (`learning-pipelines up`)")
+    return problems

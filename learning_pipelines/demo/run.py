@@ -1,0 +1,128 @@
+"""The demo: load the service desk, materialize everything through Dagster, say in ten lines what happened.
+
+Belongs here: the demo's steps and its summary. Not here: the rows (rows/), how anything is computed.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from learning_pipelines.defs import processes, serve
+from learning_pipelines.defs.runner import launch
+from learning_pipelines.errors import LearningError
+from learning_pipelines.feedback.importing import ImportResult, import_file, window_now
+from learning_pipelines.feedback.statistics import stretches
+from learning_pipelines.reports.markdown import report_path
+from learning_pipelines.reports.week import format_week, last_closed_week, week_numbers
+from learning_pipelines.settings import Settings
+from learning_pipelines.storage import overview, tenants
+from learning_pipelines.storage.database import Database
+from learning_pipelines.storage.store import Store
+
+ORGANIZATION = "demo"
+ROWS = Path(__file__).parent / "rows"
+KINDS = ("agents", "executions", "feedback", "examples", "demonstrations", "documents", "retrieval_feedback")
+Say = Callable[[str], None]
+
+
+class Output(Protocol):
+    def answer(self, document: dict[str, Any], lines: Callable[[], list[str]]) -> None: ...
+
+
+def run_demo(settings: Settings, output: Output, say: Say, *, keep: bool) -> int:
+    """Runs the demo; with `keep` the UI stays up until Ctrl-C. Raises LearningError naming the step that failed."""
+    begun = time.monotonic()
+    if keep:
+        processes.free_port_or_raise(settings.dagster_port, "LEARNING_DAGSTER_PORT", "the Dagster UI")
+    with serve.stop_signals() as stopping, serve.installation(settings) as database:
+        store = Store(settings, database)
+        imported = _load(store, say)
+        runs = _materialize(store, say)
+        document = _summary(store, imported, runs)
+        url = f"http://{processes.HOST}:{settings.dagster_port}"
+        output.answer({**document, "seconds": round(time.monotonic() - begun, 1), "url": url if keep else None}, lambda: _lines(document, begun, url, keep))
+        if keep:
+            _keep(settings, database, stopping, say)
+    return 0
+
+
+def _load(store: Store, say: Say) -> dict[str, ImportResult]:
+    window = window_now(store.settings.start_date, store.settings.zone)
+    results = {}
+    with store.pipeline() as connection:
+        for kind in KINDS:
+            results[kind] = import_file(connection, ORGANIZATION, kind, ROWS / f"{kind}.jsonl", window=window)
+            say(f"  {kind}: {results[kind].read} rows read, {results[kind].imported} new")
+            if results[kind].rejected or results[kind].broken:
+                raise LearningError(f"The demo's {kind} do not import: {results[kind].errors[:1]}.", "The installation is damaged: install it again.")
+    return results
+
+
+def _materialize(store: Store, say: Say) -> list[dict[str, Any]]:
+    """Every asset through Dagster: observations, examples and datasets per agent, metrics of the days with rows, reports of the weeks."""
+    with store.pipeline() as connection:
+        agents = tenants.agents(connection, ORGANIZATION)
+        days = overview.days_with_rows(connection, ORGANIZATION, store.settings.timezone)
+    monday = last_closed_week(dt.datetime.now(dt.UTC), store.settings.zone)
+    first = min(days, default=monday)
+    weeks = [monday - dt.timedelta(weeks=back) for back in range(2) if monday - dt.timedelta(weeks=back - 1) > first]
+    requests: list[dict[str, Any]] = [{"job": "observe"}]
+    requests += [{"job": "dataset_refresh", "partition": agent.partition, "agent": agent.agent, "organization": ORGANIZATION} for agent in agents]
+    requests += [{"job": "metrics_refresh", "first": part.first.isoformat(), "last": part.last.isoformat()} for part in stretches(days, 3)]
+    requests += [{"job": "learning_report", "partition": week.isoformat()} for week in weeks]
+    say(f"Materializing through Dagster: {len(requests)} steps …")
+    answers = []
+    for answer in launch(store, requests):
+        say(f"  {answer['job']} {answer['partition'] or ''}: {answer['status']}")
+        answers.append(answer)
+        if answer["status"] == "failure":
+            raise LearningError(f"{answer['job']} failed: {answer['reason']}.", "`learning-pipelines verify` checks the installation.")
+    return answers
+
+
+def _summary(store: Store, imported: dict[str, ImportResult], runs: list[dict[str, Any]]) -> dict[str, Any]:
+    zone = store.settings.zone
+    with store.pipeline() as connection:
+        counts = overview.table_counts(connection, ORGANIZATION)
+        examples = overview.examples_by_type(connection, ORGANIZATION)
+        datasets = overview.newest_datasets(connection, ORGANIZATION)
+        week = week_numbers(connection, ORGANIZATION, last_closed_week(dt.datetime.now(dt.UTC), zone), zone)
+    return {
+        "organization": ORGANIZATION,
+        "imported": {kind: result.imported for kind, result in imported.items()},
+        "counts": counts,
+        "examples": examples,
+        "datasets": datasets,
+        "week": week,
+        "report": report_path(store.settings.artifacts, ORGANIZATION, week["week"]),
+        "runs": runs,
+    }
+
+
+def _lines(document: dict[str, Any], begun: float, url: str, keep: bool) -> list[str]:
+    counts, week, examples = document["counts"], document["week"], document["examples"]
+    rating = "no rating" if week["avg_rating"] is None else f"{week['avg_rating']:.2f} stars (n = {week['ratings']})"
+    rate = "no execution" if week["feedback_rate"] is None else f"{100 * week['feedback_rate']:.0f} % of executions got feedback"
+    versions = ", ".join(f"{one['name']} v{one['version']} ({one['train']}/{one['validation']}/{one['test']})" for one in document["datasets"])
+    return [
+        "",
+        f"The service desk of Hartwell & Lindqvist (invented; its rows were written for this demo), organization {ORGANIZATION}:",
+        f"  in        {counts['agents']} agents, {counts['agent_executions']} executions, {counts['agent_feedback']} feedback rows, "
+        f"{counts['documents']} articles, {counts['demonstrations']} demonstrations",
+        f"  examples  {sum(examples.values())}: " + ", ".join(f"{count} {kind}" for kind, count in examples.items()),
+        f"  datasets  train/validation/test of approved examples: {versions}",
+        f"  week      {week['week']}: {week['executions']} executions, {rate}, {rating}, {week['corrections']} corrections",
+        f"  report    {document['report'].removeprefix('file://')}",
+        f"  runs      {sum(run['status'] == 'success' for run in document['runs'])} through Dagster, all green, {time.monotonic() - begun:.0f} s in all",
+        f"  Dagster   {url}" if keep else "  Dagster   start it with `learning-pipelines up`",
+        f"  next      learning-pipelines report --organization {ORGANIZATION} --week {format_week(dt.date.fromisoformat(week['starts']))}",
+    ]
+
+
+def _keep(settings: Settings, database: Database, stopping: Callable[[], bool], say: Say) -> None:
+    say("Starting the Dagster UI …")
+    serve.run_services(settings, database, stopping, say, lambda url: say(f"Running: {url}   (Ctrl-C stops everything)"))

@@ -1,0 +1,101 @@
+"""How much there is: row counts, the newest entries, what waits.
+
+Belongs here: SQL that only counts. Not here: judging the installation (installation.py).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from learning_pipelines.storage.database import Connection
+
+_WRITTEN = ("agent_executions", "agent_feedback", "expert_annotations", "demonstrations", "documents")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An external asset's table: stored rows, and when the newest one arrived."""
+
+    name: str
+    rows: int
+    last: dt.datetime | None
+
+
+def table_counts(connection: Connection, organization: str | None = None) -> dict[str, int]:
+    """Stored rows of every table (partitions counted in their parent), of one organization or of all."""
+    names = [
+        str(row[0])
+        for row in connection.execute(
+            """SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'learning'::regnamespace AND c.relkind IN ('r', 'p')
+            AND NOT c.relispartition AND c.relname <> 'alembic_version' ORDER BY 1"""
+        ).fetchall()
+    ]
+    where = sql.SQL("") if organization is None else sql.SQL(" WHERE organization_id = learning.organization_id({})").format(sql.Literal(organization))
+    query = sql.SQL(" UNION ALL ").join(sql.SQL("SELECT {}, count(*) FROM {}").format(sql.Literal(name), sql.Identifier(name)) + where for name in names)
+    return {str(name): int(count) for name, count in connection.execute(query).fetchall()}
+
+
+def written(connection: Connection) -> list[Written]:
+    """Row count and newest arrival of each table that people write to."""
+    column = {"documents": "updated_at"}
+    found = []
+    for name in _WRITTEN:
+        row = connection.execute(
+            sql.SQL("SELECT count(*), max({}) FROM {}").format(sql.Identifier(column.get(name, "received_at")), sql.Identifier(name))
+        ).fetchone()
+        assert row is not None
+        found.append(Written(name, int(row[0]), row[1]))
+    return found
+
+
+def newest_entry(connection: Connection) -> str | None:
+    """The newest outbox entry as text: changes exactly when something was stored. One index probe."""
+    row = connection.execute("SELECT xid::text || '/' || id FROM outbox ORDER BY xid DESC, id DESC LIMIT 1").fetchone()
+    return None if row is None else str(row[0])
+
+
+def orphans(connection: Connection, days: int, organization: str | None = None) -> int:
+    """Feedback that has waited longer than `days` for its execution."""
+    row = connection.execute(
+        """SELECT count(*) FROM agent_feedback WHERE pending_execution AND received_at < now() - make_interval(days => %(days)s)
+        AND (%(organization)s::text IS NULL OR organization_id = learning.organization_id(%(organization)s))""",
+        {"days": days, "organization": organization},
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def days_with_rows(connection: Connection, organization: str, zone: str) -> list[dt.date]:
+    """The days on which executions or feedback of an organization happened."""
+    rows = connection.execute(
+        """SELECT (created_at AT TIME ZONE %(zone)s)::date FROM agent_executions WHERE organization_id = learning.organization_id(%(organization)s)
+        UNION SELECT (created_at AT TIME ZONE %(zone)s)::date FROM agent_feedback WHERE organization_id = learning.organization_id(%(organization)s)
+        ORDER BY 1""",
+        {"zone": zone, "organization": organization},
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def examples_by_type(connection: Connection, organization: str) -> dict[str, int]:
+    """Active examples of an organization by type."""
+    rows = connection.execute(
+        """SELECT example_type, count(*) FROM learning_examples WHERE organization_id = learning.organization_id(%s) AND is_active
+        GROUP BY 1 ORDER BY 2 DESC, 1""",
+        [organization],
+    ).fetchall()
+    return {str(kind): int(count) for kind, count in rows}
+
+
+def newest_datasets(connection: Connection, organization: str) -> list[dict[str, object]]:
+    """Name, version and split sizes of the newest version of each dataset."""
+    rows = connection.execute(
+        """SELECT DISTINCT ON (d.name) d.name, d.version, d.total_examples,
+            (SELECT count(*) FROM dataset_examples e WHERE (e.organization_id, e.dataset_id) = (d.organization_id, d.id) AND e.split = 'train'),
+            (SELECT count(*) FROM dataset_examples e WHERE (e.organization_id, e.dataset_id) = (d.organization_id, d.id) AND e.split = 'validation'),
+            (SELECT count(*) FROM dataset_examples e WHERE (e.organization_id, e.dataset_id) = (d.organization_id, d.id) AND e.split = 'test')
+        FROM training_datasets d WHERE d.organization_id = learning.organization_id(%s) ORDER BY d.name, d.version DESC""",
+        [organization],
+    ).fetchall()
+    return [dict(zip(("name", "version", "examples", "train", "validation", "test"), row, strict=True)) for row in rows]

@@ -1,0 +1,50 @@
+"""Weekly reports and the counts of a week that no daily metric holds.
+
+Belongs here: SQL of learning_reports and counts over examples, annotations and datasets. Not here: rates and wording (reports/).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from learning_pipelines.storage.database import Connection
+
+_COUNTS = """
+SELECT
+    (SELECT count(*) FROM learning_examples e WHERE e.organization_id = o.organization_id
+        AND e.created_at >= %(start)s AND e.created_at < %(end)s) AS collected,
+    (SELECT count(*) FROM learning_examples e WHERE e.organization_id = o.organization_id
+        AND e.reviewed_at >= %(start)s AND e.reviewed_at < %(end)s) AS reviewed,
+    (SELECT count(*) FROM learning_examples e WHERE e.organization_id = o.organization_id
+        AND e.reviewed_at >= %(start)s AND e.reviewed_at < %(end)s AND e.review_status = 'approved') AS approved,
+    (SELECT count(*) FROM learning_examples e WHERE e.organization_id = o.organization_id
+        AND e.review_status = 'pending' AND e.is_active) AS waiting_for_review,
+    (SELECT count(*) FROM training_datasets d WHERE d.organization_id = o.organization_id
+        AND d.created_at >= %(start)s AND d.created_at < %(end)s) AS dataset_versions,
+    (SELECT count(*) FROM agent_feedback f WHERE f.organization_id = o.organization_id AND f.pending_execution) AS feedback_without_execution
+FROM organizations o WHERE o.slug = %(organization)s"""
+
+
+def counts(connection: Connection, organization: str, start: dt.datetime, end: dt.datetime) -> dict[str, int]:
+    """Examples collected, reviewed and approved and dataset versions made in [start, end); what waits now."""
+    cursor = connection.execute(_COUNTS, {"organization": organization, "start": start, "end": end})
+    row = cursor.fetchone()
+    assert row is not None and cursor.description is not None
+    return {column.name: int(value) for column, value in zip(cursor.description, row, strict=True)}
+
+
+def store(connection: Connection, organization: str, week: dt.date, numbers: dict[str, Any]) -> None:
+    """Keeps the numbers of a week, replacing an earlier computation."""
+    connection.execute(
+        """INSERT INTO learning_reports AS r (organization_id, week, numbers) SELECT organization_id, %s, %s FROM organizations WHERE slug = %s
+        ON CONFLICT (organization_id, week) DO UPDATE SET numbers = excluded.numbers, computed_at = now()""",
+        [week, Jsonb(numbers), organization],
+    )
+
+
+def organizations(connection: Connection) -> list[str]:
+    """Slugs of the active organizations."""
+    return [str(row[0]) for row in connection.execute("SELECT slug FROM organizations WHERE is_active ORDER BY slug").fetchall()]

@@ -1,0 +1,192 @@
+"""The schema's way from empty to head, from every version between, back one step, and with two migrators at once.
+
+Belongs here: versions. Not here: what the schema promises about tenants (test_tenancy.py).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from alembic.script import ScriptDirectory
+
+from learning_pipelines.errors import LearningError
+from learning_pipelines.storage import roles
+from learning_pipelines.storage.database import Database, of_server
+from learning_pipelines.storage.embedded import EmbeddedServer
+from learning_pipelines.storage.migrate import _config, current_version, head, make_partitions, migrate, require_head
+
+VERSIONS = sorted(step.revision for step in ScriptDirectory.from_config(_config()).walk_revisions())
+Empty = Callable[[], Database]
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def empty(server: EmbeddedServer) -> Iterator[Empty]:
+    """Names a database that does not exist yet; gone afterwards."""
+    made: list[str] = []
+
+    def name_one() -> Database:
+        made.append(f"migrated_{next(_numbers)}")
+        return of_server(server, made[-1])
+
+    yield name_one
+    with psycopg.connect(server.url(), autocommit=True) as session:
+        for name in made:
+            session.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")  # type: ignore[arg-type]
+
+
+def version(database: Database) -> str | None:
+    with database.connect("owner") as connection:
+        return current_version(connection)
+
+
+def schema(database: Database) -> list[tuple[str, ...]]:
+    """Every column, index, constraint, policy and grant there is."""
+    with psycopg.connect(database.admin_url) as session:
+        return session.execute("""
+            SELECT 'column', attrelid::regclass::text, attname, format_type(atttypid, atttypmod) || attnotnull FROM pg_attribute
+                JOIN pg_class c ON c.oid = attrelid WHERE relnamespace = 'learning'::regnamespace AND attnum > 0 AND NOT attisdropped
+            UNION ALL SELECT 'index', tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'learning'
+            UNION ALL SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
+                WHERE connamespace = 'learning'::regnamespace
+            UNION ALL SELECT 'policy', tablename, policyname, concat_ws('|', roles::text, cmd, qual, with_check) FROM pg_policies
+            UNION ALL SELECT 'grants', oid::regclass::text, '', relacl::text FROM pg_class WHERE relnamespace = 'learning'::regnamespace
+            UNION ALL SELECT 'function', oid::regprocedure::text, '', md5(prosrc) FROM pg_proc WHERE pronamespace = 'learning'::regnamespace
+            ORDER BY 1, 2, 3, 4""").fetchall()
+
+
+def test_it_goes_from_nothing_to_head(empty: Empty) -> None:
+    database = empty()
+    assert migrate(database) == (None, head())
+    assert version(database) == head()
+
+
+def test_the_second_time_changes_nothing(empty: Empty) -> None:
+    database = empty()
+    migrate(database)
+    before = schema(database)
+    assert migrate(database) == (head(), head())
+    assert schema(database) == before
+
+
+@pytest.mark.parametrize("earlier", VERSIONS[:-1])
+def test_every_earlier_version_reaches_the_same_head(empty: Empty, make_database: Callable[..., object], earlier: str) -> None:
+    database = empty()
+    assert migrate(database, earlier) == (None, earlier)
+    assert migrate(database) == (earlier, head())
+    with make_database() as straight:  # type: ignore[attr-defined]
+        assert schema(database) == schema(straight)
+
+
+def test_the_last_step_goes_back_and_forth(empty: Empty) -> None:
+    database = empty()
+    migrate(database)
+    before = schema(database)
+    assert migrate(database, "-1") == (head(), VERSIONS[-2])
+    assert migrate(database) == (VERSIONS[-2], head())
+    assert schema(database) == before
+
+
+def test_every_step_goes_back(empty: Empty) -> None:
+    database = empty()
+    migrate(database)
+    migrate(database, "base")
+    assert [row for row in schema(database) if "alembic_version" not in str(row)] == []
+    assert migrate(database) == (None, head())
+
+
+def test_rows_survive_the_step_back_of_other_tables(empty: Empty) -> None:
+    database = empty()
+    migrate(database)
+    with database.connect("pipeline") as connection:
+        connection.execute("INSERT INTO organizations (organization_id, slug) VALUES (learning.organization_id('kept'), 'kept')")
+    migrate(database, "-1")
+    migrate(database)
+    with database.connect("pipeline") as connection:
+        assert connection.execute("SELECT slug FROM organizations").fetchall() == [("kept",)]
+
+
+def test_a_version_from_the_future_is_refused_and_left_alone(empty: Empty) -> None:
+    database = empty()
+    migrate(database)
+    with database.connect("owner") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(LearningError, match=r"9999.*does not know.*newer one"):
+        migrate(database)
+    assert version(database) == "9999"
+
+
+def test_an_unknown_target_is_refused_with_the_known_ones(empty: Empty) -> None:
+    with pytest.raises(LearningError, match="0001"):
+        migrate(empty(), "no-such-version")
+
+
+def test_a_step_that_fails_leaves_the_version_before(empty: Empty) -> None:
+    database = empty()
+    migrate(database, VERSIONS[-2])
+    with database.connect("owner") as connection:
+        connection.execute("CREATE TABLE learning.audit_log (x integer)")  # stands in the way of the last step
+    with pytest.raises(Exception, match="audit_log"):
+        migrate(database)
+    assert version(database) == VERSIONS[-2]
+
+
+def test_two_migrators_of_one_empty_server_both_succeed(empty: Empty) -> None:
+    database = empty()
+    start = threading.Barrier(3)
+
+    def run(_: int) -> str | None:
+        start.wait()
+        return migrate(database)[1]
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(run, range(3))) == [head()] * 3
+
+
+def test_migrators_of_several_databases_of_one_server_do_not_disturb_each_other(empty: Empty) -> None:
+    databases = [empty() for _ in range(3)]
+    start = threading.Barrier(3)
+
+    def prepare(database: Database) -> None:
+        start.wait()
+        for _ in range(10):
+            roles.prepare(database)
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(prepare, databases))
+
+
+def test_head_is_required_by_name(empty: Empty) -> None:
+    database = empty()
+    migrate(database, VERSIONS[-2])
+    with pytest.raises(LearningError, match=f"at version {VERSIONS[-2]}.*learning-pipelines migrate"):
+        require_head(database)
+
+
+def test_an_embedded_database_that_is_not_there_yet_is_migrated_on_the_spot(empty: Empty) -> None:
+    database = empty()
+    require_head(database)
+    assert version(database) == head()
+
+
+def test_month_partitions_are_made_ahead_and_once(empty: Empty) -> None:
+    database = empty()
+    migrate(database)
+    later = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=62)
+    assert make_partitions(database, later) > 0
+    assert make_partitions(database, later) == 0
+
+
+def test_partitions_follow_each_other_without_a_gap_over_the_turn_of_a_year(empty: Empty) -> None:
+    database = empty()
+    migrate(database)
+    make_partitions(database, dt.date(2031, 12, 31))
+    with database.connect("owner") as connection:
+        names = connection.execute("SELECT relname FROM pg_class WHERE relname LIKE 'agent_feedback_203%' AND relkind = 'r' ORDER BY 1").fetchall()
+    assert [name[-7:] for (name,) in names] == ["2031_11", "2031_12", "2032_01", "2032_02", "2032_03", "2032_04"]
