@@ -36,6 +36,7 @@ def refresh_examples(connection: Connection, agent: AgentRef, *, portion: int = 
     """Takes up every safely committed outbox entry of the agent. Running it again, or twice at once, changes nothing more."""
     done = Refreshed()
     with database_errors(f"deriving examples of {agent.partition}"):
+        outbox.adopt_foreign_entries(connection)  # before the first transaction: what is adopted within one is safe to read after it
         while _take_up(connection, agent, portion, done):
             pass
     return done

@@ -14,6 +14,10 @@ from learning_pipelines.storage import metrics, outbox
 from learning_pipelines.storage.database import Connection, database_errors
 
 
+WORTH_A_RUN = 30
+"""Days of a gap from which two runs are cheaper than one over the empty days between."""
+
+
 @dataclass(frozen=True, slots=True)
 class Days:
     """Consecutive days, both ends included."""
@@ -28,7 +32,7 @@ def stretches(days: Iterable[dt.date], most: int) -> list[Days]:
     if not ordered:
         return []
     gaps = sorted(((later - earlier).days, position) for position, (earlier, later) in enumerate(pairwise(ordered), start=1))
-    cuts = sorted(position for gap, position in gaps[len(gaps) - (most - 1) if len(gaps) >= most else 0 :] if gap > 1)
+    cuts = sorted(position for gap, position in gaps[len(gaps) - (most - 1) if len(gaps) >= most else 0 :] if gap > WORTH_A_RUN)
     starts, ends = [0, *cuts], [*cuts, len(ordered)]
     return [Days(ordered[start], ordered[end - 1]) for start, end in zip(starts, ends, strict=True)]
 

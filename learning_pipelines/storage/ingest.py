@@ -58,8 +58,8 @@ def _stage(cursor: psycopg.Cursor[Any], kind: str, spec: Kind, rows: Sequence[Ro
     with cursor.copy(f"COPY staged_{kind} ({', '.join(columns(kind))}) FROM STDIN") as copy:
         for row in rows:
             copy.write_row(row)
-    # Without statistics the planner takes a small batch for a large one and scans the whole key table.
-    cursor.execute(f"ANALYZE staged_{kind}")
+    # The planner must know how many rows there are; statistics of one column are enough for that (4 ms instead of 30).
+    cursor.execute(f"ANALYZE staged_{kind} (id)")
 
 
 def _judge(cursor: psycopg.Cursor[Any], organization_id: UUID, kind: str, spec: Kind, lines: list[int]) -> list[tuple[int, str, str | None]]:

@@ -1,0 +1,43 @@
+# Every target does its own set-up: Python 3.11+, make and git are enough.
+# ARGS are handed on (make demo ARGS=--no-serve); TORCH_INDEX names another package index for torch (README).
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+
+.PHONY: install demo up down test lint types benchmark clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, $(PYTHON) is older: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
+	@echo "Installing into $(VENV) (about 2 GB, a few minutes the first time) …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -e '.[dev]'
+	@touch $(STAMP)
+
+demo: install
+	@$(BIN)/learning-pipelines demo $(ARGS)
+
+up: install
+	@$(BIN)/learning-pipelines up $(ARGS)
+
+down: install
+	@$(BIN)/learning-pipelines down $(ARGS)
+
+test: install lint types
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: install
+	@$(BIN)/ruff check .
+
+types: install
+	@$(BIN)/mypy
+
+benchmark: install
+	@$(BIN)/python -m learning_pipelines_tests.benchmarks.loop $(ARGS)
+
+clean: down
+	rm -rf $(VENV) .learning

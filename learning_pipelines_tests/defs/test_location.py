@@ -1,0 +1,170 @@
+"""The code location as Dagster loads it: what there is, how it is named, and what it must not pull in.
+
+Belongs here: names, crons, owners, imports. Not here: what assets compute, what schedules and sensors ask for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from learning_pipelines.settings import load_settings
+
+PACKAGE = Path(__file__).resolve().parents[2] / "learning_pipelines"
+EXTERNAL = {"agent_executions", "agent_feedback", "expert_annotations", "demonstrations", "documents"}
+HEAVY = ("torch", "sentence_transformers", "transformers")
+
+
+@pytest.fixture(scope="module")
+def repository(location: dg.Definitions) -> dg.RepositoryDefinition:
+    return location.get_repository_def()
+
+
+@pytest.fixture(scope="module")
+def nodes(location: dg.Definitions) -> dict[str, object]:
+    return {node.key.to_user_string(): node for node in location.resolve_asset_graph().asset_nodes}
+
+
+def test_the_location_can_be_loaded(location: dg.Definitions) -> None:
+    dg.Definitions.validate_loadable(location)
+
+
+def test_every_asset_is_where_it_belongs(nodes: dict[str, dg.AssetSpec]) -> None:
+    assert {key: node.group_name for key, node in nodes.items()} == {
+        "agent_executions": "feedback",
+        "agent_feedback": "feedback",
+        "feedback_metrics": "feedback",
+        "expert_annotations": "examples",
+        "learning_examples": "examples",
+        "training_datasets": "examples",
+        "demonstrations": "behavior",
+        "documents": "retrieval",
+        "learning_report": "reports",
+    }
+
+
+def test_what_people_write_is_external_and_the_rest_is_not(nodes: dict) -> None:
+    assert {key for key, node in nodes.items() if node.is_external} == EXTERNAL
+
+
+def test_every_asset_has_owner_kind_and_description(nodes: dict) -> None:
+    assert {key: (bool(node.owners), bool(node.kinds), bool(node.description)) for key, node in nodes.items()} == dict.fromkeys(nodes, (True, True, True))
+
+
+def test_lineage_leads_from_what_people_write_to_the_report(nodes: dict) -> None:
+    parents = {key: {parent.to_user_string() for parent in node.parent_keys} for key, node in nodes.items() if not node.is_external}
+    assert parents == {
+        "feedback_metrics": {"agent_executions", "agent_feedback"},
+        "learning_examples": {"agent_executions", "agent_feedback", "demonstrations"},
+        "training_datasets": {"learning_examples", "expert_annotations"},
+        "learning_report": {"feedback_metrics", "learning_examples", "training_datasets"},
+    }
+
+
+def test_metrics_are_cut_by_day_work_by_agent_and_reports_by_week(nodes: dict) -> None:
+    cuts = {key: type(node.partitions_def) for key, node in nodes.items() if node.partitions_def is not None}
+    assert cuts == {
+        "feedback_metrics": dg.DailyPartitionsDefinition,
+        "learning_examples": dg.DynamicPartitionsDefinition,
+        "training_datasets": dg.DynamicPartitionsDefinition,
+        "learning_report": dg.WeeklyPartitionsDefinition,
+    }
+
+
+def test_checks_are_statements_about_their_assets(location: dg.Definitions) -> None:
+    found = {f"{key.asset_key.to_user_string()}: {key.name}" for key in location.resolve_asset_graph().asset_check_keys}
+    assert found == {
+        "feedback_metrics: references_hold",
+        "feedback_metrics: ratings_in_range",
+        "learning_examples: references_hold",
+        "learning_examples: no_duplicate_example",
+        "learning_examples: no_raw_email",
+        "training_datasets: splits_disjoint",
+        "training_datasets: only_approved",
+        "learning_report: latest_closed_week_exists",
+        "learning_report: adds_up",
+    }
+
+
+def test_every_former_background_job_is_there(repository: dg.RepositoryDefinition) -> None:
+    assert {name for name in repository.job_names if not name.startswith("__")} == {
+        "prompt_optimization", "rag_training", "ab_test_analysis", "cleanup", "learning_report", "examples_refresh", "dataset_refresh", "index_refresh",
+        "metrics_refresh",
+    }  # fmt: skip
+
+
+def test_jobs_wait_in_the_pools_that_were_their_queues(repository: dg.RepositoryDefinition) -> None:
+    pools = {}
+    for name in ("prompt_optimization", "rag_training", "ab_test_analysis", "cleanup", "learning_report", "index_refresh"):
+        (node,) = repository.get_job(name).nodes
+        (pools[name],) = node.definition.pools
+    assert pools == {
+        "prompt_optimization": "llm", "rag_training": "training", "ab_test_analysis": "postgres_write", "cleanup": "postgres_write",
+        "learning_report": "postgres_write", "index_refresh": "postgres_write",
+    }  # fmt: skip
+
+
+def test_schedules_run_their_jobs_at_the_agreed_times(repository: dg.RepositoryDefinition) -> None:
+    zone = load_settings().timezone
+    assert {one.name: (one.job_name, one.cron_schedule, one.execution_timezone) for one in repository.schedule_defs} == {
+        "prompt_optimization_weekly": ("prompt_optimization", "0 2 * * 1", zone),
+        "rag_training_daily": ("rag_training", "0 3 * * *", zone),
+        "ab_test_analysis_hourly": ("ab_test_analysis", "0 * * * *", zone),
+        "cleanup_weekly": ("cleanup", "0 1 * * 0", zone),
+        "learning_report_weekly": ("learning_report", "0 9 * * 1", zone),
+    }
+
+
+def test_sensors_start_the_jobs_of_what_changed(repository: dg.RepositoryDefinition) -> None:
+    assert {one.name: sorted(target.job_name for target in one.targets) for one in repository.sensor_defs} == {
+        "new_feedback": ["examples_refresh", "metrics_refresh"],
+        "stored_rows": [],
+    }
+
+
+def test_schedules_and_sensors_are_on_without_anybody_switching_them_on(repository: dg.RepositoryDefinition) -> None:
+    assert {one.default_status for one in repository.schedule_defs} == {dg.DefaultScheduleStatus.RUNNING}
+    assert {one.default_status for one in repository.sensor_defs} == {dg.DefaultSensorStatus.RUNNING}
+
+
+def test_loading_imports_nothing_heavy_and_follows_the_settings(tmp_path: Path) -> None:
+    program = f"""
+import json, sys
+from learning_pipelines.definitions import defs
+repository = defs().get_repository_def()
+graph = repository.asset_graph
+starts = {{type(node.partitions_def).__name__: str(node.partitions_def.start.date()) for node in graph.asset_nodes if hasattr(node.partitions_def, "start")}}
+zones = sorted({{one.execution_timezone for one in repository.schedule_defs}} | {{
+    node.partitions_def.timezone for node in graph.asset_nodes if hasattr(node.partitions_def, "timezone")}})
+print(json.dumps([sorted(set({HEAVY!r}) & set(sys.modules)), zones, starts]))
+"""
+    env = {**os.environ, "LEARNING_HOME": str(tmp_path), "LEARNING_TIMEZONE": "Europe/Berlin", "LEARNING_START_DATE": "2024-01-01"}
+    ended = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    heavy, zones, starts = json.loads(ended.stdout)
+    assert heavy == []
+    assert zones == ["Europe/Berlin"]
+    assert set(starts.values()) == {"2024-01-01"}
+
+
+def test_only_the_folder_for_it_imports_dagster() -> None:
+    importing = {
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        if any(line.strip().startswith(("import dagster", "from dagster")) for line in path.read_text(encoding="utf-8").splitlines())
+    }
+    assert {name for name in importing if not name.startswith("defs/")} == {"definitions.py"}
+
+
+def test_the_lint_rule_refuses_dagster_elsewhere() -> None:
+    wrong = PACKAGE / "feedback" / "imaginary.py"
+    command = [sys.executable, "-m", "ruff", "check", "--select", "TID251", "--stdin-filename", str(wrong), "-"]
+    ended = subprocess.run(command, input="import dagster\n", cwd=PACKAGE.parent, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "TID251" in ended.stdout
