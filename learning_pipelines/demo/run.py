@@ -69,7 +69,7 @@ def _materialize(store: Store, say: Say) -> list[dict[str, Any]]:
         days = overview.days_with_rows(connection, ORGANIZATION, store.settings.timezone)
     monday = last_closed_week(dt.datetime.now(dt.UTC), store.settings.zone)
     first = min(days, default=monday)
-    weeks = [monday - dt.timedelta(weeks=back) for back in range(2) if monday - dt.timedelta(weeks=back - 1) > first]
+    weeks = [monday - dt.timedelta(weeks=back) for back in (1, 0) if monday - dt.timedelta(weeks=back - 1) > first]
     requests: list[dict[str, Any]] = [{"job": "observe"}]
     requests += [{"job": "dataset_refresh", "partition": agent.partition, "agent": agent.agent, "organization": ORGANIZATION} for agent in agents]
     requests += [{"job": "metrics_refresh", "first": part.first.isoformat(), "last": part.last.isoformat()} for part in stretches(days, 3)]
