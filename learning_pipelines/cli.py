@@ -102,12 +102,13 @@ def down_command(output: Output) -> None:
 
 @main.command("demo")
 @click.option("--no-serve", is_flag=True, help="End after the summary instead of keeping the UI running.")
+@click.option("--full", is_flag=True, help="Ask the model every message there is (about 10 more minutes).")
 @verb
-def demo_command(no_serve: bool, output: Output) -> int:
+def demo_command(no_serve: bool, full: bool, output: Output) -> int:
     """Load the demo's service desk, materialize everything through Dagster, say what happened, keep the UI running."""
     from learning_pipelines.demo.run import run_demo
 
-    return run_demo(load_settings(), output, say, keep=not no_serve)
+    return run_demo(load_settings(), output, say, keep=not no_serve, full=full)
 
 
 @main.command("migrate")

@@ -14,8 +14,8 @@ _settings = load_settings()
 agents = dg.DynamicPartitionsDefinition(name="agents")
 """Keys are `<organization>/<agent>`; the sensor new_feedback adds them."""
 
-days = dg.DailyPartitionsDefinition(start_date=_settings.start_date.isoformat(), timezone=_settings.timezone, end_offset=1)
-"""Keys are dates. The current day counts: its numbers are of interest before it is over."""
+days = dg.DailyPartitionsDefinition(start_date=_settings.start_date.isoformat(), timezone=_settings.timezone, end_offset=2)
+"""Keys are dates. The current day counts before it is over, and tomorrow too: clocks differ, rows up to a day ahead are accepted."""
 
 weeks = dg.WeeklyPartitionsDefinition(start_date=_settings.start_date.isoformat(), timezone=_settings.timezone, day_offset=1)
 """Keys are the Mondays of closed weeks."""

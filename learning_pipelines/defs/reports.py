@@ -4,6 +4,8 @@ Belongs here: assets and checks of the noun reports. Not here: the numbers (repo
 """
 
 import datetime as dt
+from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
 
@@ -12,6 +14,7 @@ from learning_pipelines.defs.partitions import weeks
 from learning_pipelines.reports.markdown import week_markdown, write_report
 from learning_pipelines.reports.week import last_closed_week, week_numbers
 from learning_pipelines.storage import checks, reports
+from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.store import Store
 
 
@@ -38,7 +41,7 @@ from learning_pipelines.storage.store import Store
     pool="postgres_write",
     check_specs=[
         dg.AssetCheckSpec("latest_closed_week_exists", asset="learning_report", description="Every organization has the report of the latest closed week."),
-        dg.AssetCheckSpec("adds_up", asset="learning_report", description="The agents' numbers add up to the report's."),
+        dg.AssetCheckSpec("adds_up", asset="learning_report", description="The report counts every feedback in force of its week, once."),
     ],
 )
 def learning_report(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) -> dg.MaterializeResult:
@@ -64,6 +67,12 @@ def learning_report(context: dg.AssetExecutionContext, store: dg.ResourceParam[S
             },
             check_results=[
                 check("latest_closed_week_exists", missing, "organizations without the report of the latest closed week"),
-                check("adds_up", sum(one["feedback"] != sum(row["feedback"] for row in one["agents"]) for one in numbers), "reports that do not add up"),
+                check("adds_up", sum(_miscounted(connection, store, one) for one in numbers), "feedback rows that the reports miss or count twice"),
             ],
         )
+
+
+def _miscounted(connection: Connection, store: Store, numbers: Mapping[str, Any]) -> int:
+    """The difference between a report's feedback and that of the rows."""
+    first, last = (dt.date.fromisoformat(numbers[name]) for name in ("starts", "ends"))
+    return abs(numbers["feedback"] - checks.feedback_in_force(connection, numbers["organization"], first, last, store.settings.timezone))

@@ -6,10 +6,12 @@ Belongs here: cron, timezone and partitions of scheduled runs. Not here: what th
 import dagster as dg
 
 from learning_pipelines.defs import jobs, maintenance
-from learning_pipelines.defs.partitions import agents, weeks
+from learning_pipelines.defs.partitions import agents
+from learning_pipelines.reports.week import last_closed_week
 from learning_pipelines.settings import load_settings
 
-_ON = {"execution_timezone": load_settings().timezone, "default_status": dg.DefaultScheduleStatus.RUNNING}
+_settings = load_settings()
+_ON = {"execution_timezone": _settings.timezone, "default_status": dg.DefaultScheduleStatus.RUNNING}
 
 
 def _per_agent(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
@@ -36,7 +38,7 @@ cleanup_weekly = dg.ScheduleDefinition(name="cleanup_weekly", job=maintenance.cl
 
 @dg.schedule(name="learning_report_weekly", job=jobs.learning_report, cron_schedule="0 9 * * 1", **_ON)
 def learning_report_weekly(context: dg.ScheduleEvaluationContext):
-    key = weeks.get_last_partition_key(current_time=context.scheduled_execution_time)
-    if key is None:
-        return dg.SkipReason("No week is over yet.")
-    return dg.RunRequest(run_key=f"{context.scheduled_execution_time.isoformat()}/{key}", partition_key=key)
+    monday = last_closed_week(context.scheduled_execution_time, _settings.zone)
+    if monday < _settings.start_date:
+        return dg.SkipReason("No week is over yet since LEARNING_START_DATE.")
+    return dg.RunRequest(run_key=f"{context.scheduled_execution_time.isoformat()}/{monday}", partition_key=monday.isoformat())

@@ -54,9 +54,10 @@ def new_feedback(context: dg.SensorEvaluationContext, store: dg.ResourceParam[St
             news = outbox.news(connection, cursor.position if cursor else None, ENTRIES_PER_TICK, store.settings.timezone)
     except LearningError as error:
         return dg.SkipReason(str(error))  # the cursor stays: nothing is lost while the database is away
-    if not news.entries:
+    waiting = cursor.days if cursor and cursor.cluster == news.position.cluster else []
+    if not news.entries and not waiting:
         return dg.SkipReason("Nothing new.")
-    requests, days = _requests(cursor, news, store.settings.start_date)
+    requests, days = _requests(waiting, news, store.settings.start_date)
     after = Cursor(news.position.cluster, news.position.xid, news.position.id, days)
     return dg.SensorResult(
         run_requests=requests,
@@ -65,16 +66,18 @@ def new_feedback(context: dg.SensorEvaluationContext, store: dg.ResourceParam[St
     )
 
 
-def _requests(cursor: Cursor | None, news: News, start: dt.date) -> tuple[list[dg.RunRequest], list[str]]:
-    """One run per agent that is behind, a few over stretches of days; days wait in the cursor until the backlog is read."""
+def _requests(waiting: list[str], news: News, start: dt.date) -> tuple[list[dg.RunRequest], list[str]]:
+    """One run per agent that is behind, a few over stretches of days; days wait in the cursor until the backlog is read.
+
+    A backlog of exactly one tick's size is known to be read only by the next tick, which finds nothing but the waiting days.
+    """
     key = f"{news.position.cluster}/{news.position.xid}/{news.position.id}"
     requests = [
         dg.RunRequest(run_key=f"{key}/{agent.organization}/{agent.agent}", job_name="examples_refresh", partition_key=f"{agent.organization}/{agent.agent}")
         for agent in news.agents
         if agent.behind
     ]
-    waiting = {dt.date.fromisoformat(day) for day in cursor.days} if cursor and cursor.cluster == news.position.cluster else set()
-    changed = waiting.union(*(agent.days for agent in news.agents))
+    changed = {dt.date.fromisoformat(day) for day in waiting}.union(*(agent.days for agent in news.agents))
     if news.full:
         return requests, sorted(day.isoformat() for day in changed)
     requests += [

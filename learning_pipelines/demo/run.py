@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from learning_pipelines.defs import processes, serve
 from learning_pipelines.defs.runner import launch
+from learning_pipelines.demo.rows_made import answer_shares, write_rows
 from learning_pipelines.errors import LearningError
 from learning_pipelines.feedback.importing import ImportResult, import_file, window_now
 from learning_pipelines.feedback.statistics import stretches
@@ -24,8 +25,8 @@ from learning_pipelines.storage.database import Database
 from learning_pipelines.storage.store import Store
 
 ORGANIZATION = "demo"
-ROWS = Path(__file__).parent / "rows"
-KINDS = ("agents", "executions", "feedback", "examples", "demonstrations", "documents", "retrieval_feedback")
+THRESHOLDS = {"min_executions": 20, "min_examples": 8, "rag_min_pairs": 20}
+"""Lower than the defaults (50, 10, 1000), because a demo is small; kept in the organization's settings and printed."""
 Say = Callable[[str], None]
 
 
@@ -33,16 +34,17 @@ class Output(Protocol):
     def answer(self, document: dict[str, Any], lines: Callable[[], list[str]]) -> None: ...
 
 
-def run_demo(settings: Settings, output: Output, say: Say, *, keep: bool) -> int:
+def run_demo(settings: Settings, output: Output, say: Say, *, keep: bool, full: bool = False) -> int:
     """Runs the demo; with `keep` the UI stays up until Ctrl-C. Raises LearningError naming the step that failed."""
     begun = time.monotonic()
     if keep:
         processes.free_port_or_raise(settings.dagster_port, "LEARNING_DAGSTER_PORT", "the Dagster UI")
     with serve.stop_signals() as stopping, serve.installation(settings) as database:
         store = Store(settings, database)
-        imported = _load(store, say)
+        files = write_rows(settings, say, full=full)
+        imported = _load(store, files, say)
         runs = _materialize(store, say)
-        document = _summary(store, imported, runs)
+        document = _summary(store, files, imported, runs)
         url = f"http://{processes.HOST}:{settings.dagster_port}"
         output.answer({**document, "seconds": round(time.monotonic() - begun, 1), "url": url if keep else None}, lambda: _lines(document, begun, url, keep))
         if keep:
@@ -50,15 +52,16 @@ def run_demo(settings: Settings, output: Output, say: Say, *, keep: bool) -> int
     return 0
 
 
-def _load(store: Store, say: Say) -> dict[str, ImportResult]:
+def _load(store: Store, files: dict[str, Path], say: Say) -> dict[str, ImportResult]:
     window = window_now(store.settings.start_date, store.settings.zone)
     results = {}
     with store.pipeline() as connection:
-        for kind in KINDS:
-            results[kind] = import_file(connection, ORGANIZATION, kind, ROWS / f"{kind}.jsonl", window=window)
+        for kind, path in files.items():
+            results[kind] = import_file(connection, ORGANIZATION, kind, path, window=window)
             say(f"  {kind}: {results[kind].read} rows read, {results[kind].imported} new")
             if results[kind].rejected or results[kind].broken:
                 raise LearningError(f"The demo's {kind} do not import: {results[kind].errors[:1]}.", "The installation is damaged: install it again.")
+        tenants.keep_settings(connection, ORGANIZATION, THRESHOLDS)
     return results
 
 
@@ -84,7 +87,7 @@ def _materialize(store: Store, say: Say) -> list[dict[str, Any]]:
     return answers
 
 
-def _summary(store: Store, imported: dict[str, ImportResult], runs: list[dict[str, Any]]) -> dict[str, Any]:
+def _summary(store: Store, files: dict[str, Path], imported: dict[str, ImportResult], runs: list[dict[str, Any]]) -> dict[str, Any]:
     zone = store.settings.zone
     with store.pipeline() as connection:
         counts = overview.table_counts(connection, ORGANIZATION)
@@ -93,6 +96,8 @@ def _summary(store: Store, imported: dict[str, ImportResult], runs: list[dict[st
         week = week_numbers(connection, ORGANIZATION, last_closed_week(dt.datetime.now(dt.UTC), zone), zone)
     return {
         "organization": ORGANIZATION,
+        "thresholds": THRESHOLDS,
+        "model": answer_shares(files),
         "imported": {kind: result.imported for kind, result in imported.items()},
         "counts": counts,
         "examples": examples,
@@ -108,16 +113,21 @@ def _lines(document: dict[str, Any], begun: float, url: str, keep: bool) -> list
     rating = "no rating" if week["avg_rating"] is None else f"{week['avg_rating']:.2f} stars (n = {week['ratings']})"
     rate = "no execution" if week["feedback_rate"] is None else f"{100 * week['feedback_rate']:.0f} % of executions got feedback"
     versions = ", ".join(f"{one['name']} v{one['version']} ({one['train']}/{one['validation']}/{one['test']})" for one in document["datasets"])
+    shares = ", ".join(f"{agent} {right}/{asked} right" for agent, (right, asked) in document["model"].items())
+    lowered = ", ".join(f"{name} {value}" for name, value in document["thresholds"].items())
     return [
         "",
-        f"The service desk of Hartwell & Lindqvist (invented; its rows were written for this demo), organization {ORGANIZATION}:",
-        f"  in        {counts['agents']} agents, {counts['agent_executions']} executions, {counts['agent_feedback']} feedback rows, "
+        f"The service desk of Hartwell & Lindqvist (an invented firm), organization {ORGANIZATION}. The answers are the embedded model's own;",
+        "the users who rate them are SIMULATED, with stated noise (learning_pipelines/demo/simulate.py).",
+        f"  in        {counts['agents']} agents, {counts['agent_executions']} executions, {counts['agent_feedback']} simulated feedback rows, "
         f"{counts['documents']} articles, {counts['demonstrations']} demonstrations",
+        f"  model     {shares}",
         f"  examples  {sum(examples.values())}: " + ", ".join(f"{count} {kind}" for kind, count in examples.items()),
         f"  datasets  train/validation/test of approved examples: {versions}",
         f"  week      {week['week']}: {week['executions']} executions, {rate}, {rating}, {week['corrections']} corrections",
         f"  report    {document['report'].removeprefix('file://')}",
         f"  runs      {sum(run['status'] == 'success' for run in document['runs'])} through Dagster, all green, {time.monotonic() - begun:.0f} s in all",
+        f"  lowered   thresholds of this organization, for the engines to come: {lowered}",
         f"  Dagster   {url}" if keep else "  Dagster   start it with `learning-pipelines up`",
         f"  next      learning-pipelines report --organization {ORGANIZATION} --week {format_week(dt.date.fromisoformat(week['starts']))}",
     ]

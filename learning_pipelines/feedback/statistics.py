@@ -13,7 +13,6 @@ from itertools import pairwise
 from learning_pipelines.storage import metrics, outbox
 from learning_pipelines.storage.database import Connection, database_errors
 
-
 WORTH_A_RUN = 30
 """Days of a gap from which two runs are cheaper than one over the empty days between."""
 

@@ -103,6 +103,7 @@ def _described(sums: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "executions": sums["executions"],
         "feedback": sums["feedback"],
+        "simulated_feedback": sums["simulated"],
         "feedback_rate": _ratio(sums["executions_with_feedback"], sums["executions"]),
         "avg_rating": mean,
         "rating_interval": _interval(mean, count, sums["rating_sum_squares"]),

@@ -123,6 +123,17 @@ def datasets(connection: Connection, agent: AgentRef) -> DatasetChecks:
     return DatasetChecks(straddling, unapproved)
 
 
+def feedback_in_force(connection: Connection, organization: str, first: dt.date, last: dt.date, zone: str) -> int:
+    """Feedback of an organization that counts on these days, from the rows themselves: what the sums of the metrics must come to."""
+    return _count(
+        connection,
+        """SELECT count(*) FROM organizations o JOIN feedback_in_force f USING (organization_id)
+        WHERE o.slug = %(organization)s AND (f.facets = 0 OR f.facets_in_force <> 0)
+          AND f.created_at >= %(first)s::timestamp AT TIME ZONE %(zone)s AND f.created_at < (%(last)s::date + 1)::timestamp AT TIME ZONE %(zone)s""",
+        {"organization": organization, "first": first, "last": last, "zone": zone},
+    )
+
+
 def reports_missing(connection: Connection, week: dt.date) -> int:
     """Active organizations without the report of a week."""
     return _count(

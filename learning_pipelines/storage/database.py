@@ -78,27 +78,29 @@ def first_line(error: BaseException) -> str:
 
 @contextmanager
 def database_errors(doing: str) -> Iterator[None]:
-    """Turns what a server says in the middle of work into an error that names the cause and the next step."""
+    """Turns what a server says in the middle of work into an error that names the cause and the next step.
+
+    The original error is not chained: its details quote rows, and people's texts must not reach the logs of Dagster.
+    """
     try:
         yield
-    except psycopg.errors.DiskFull as error:
-        raise Unavailable(f"The disk of the database is full while {doing}.", "Free space and run it again: what was committed is kept.") from error
-    except (psycopg.errors.ReadOnlySqlTransaction, psycopg.errors.InsufficientPrivilege) as error:
-        raise LearningError(
-            f"The database refuses to write while {doing}: {first_line(error)}.", "Run `learning-pipelines verify`: it names what is missing."
-        ) from error
-    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction) as error:
-        raise LearningError(
-            f"The schema of the database does not fit this version ({first_line(error)}) while {doing}.", "Run `learning-pipelines migrate`."
-        ) from error
-    except psycopg.errors.CheckViolation as error:
-        if "no partition of relation" not in str(error):
-            raise
-        raise LearningError(f"No month partition is left for today while {doing}.", "Run `learning-pipelines migrate`: it makes them ahead of time.") from error
-    except psycopg.OperationalError as error:
-        raise Unavailable(
-            f"The database went away while {doing}: {first_line(error)}.", "Everything committed before is kept; run it again once the database answers."
-        ) from error
+    except psycopg.Error as error:
+        raise _in_words(error, doing) from None
+
+
+def _in_words(error: psycopg.Error, doing: str) -> LearningError:
+    said = first_line(error)
+    if isinstance(error, psycopg.errors.DiskFull):
+        return Unavailable(f"The disk of the database is full while {doing}.", "Free space and run it again: what was committed is kept.")
+    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction | psycopg.errors.InsufficientPrivilege):
+        return LearningError(f"The database refuses to write while {doing}: {said}.", "Run `learning-pipelines verify`: it names what is missing.")
+    if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn | psycopg.errors.UndefinedFunction):
+        return LearningError(f"The schema of the database does not fit this version ({said}) while {doing}.", "Run `learning-pipelines migrate`.")
+    if isinstance(error, psycopg.errors.CheckViolation) and "no partition of relation" in said:
+        return LearningError(f"No month partition is left for today while {doing}.", "Run `learning-pipelines migrate`: it makes them ahead of time.")
+    if isinstance(error, psycopg.OperationalError):
+        return Unavailable(f"The database went away while {doing}: {said}.", "What was committed is kept; run it again once the database answers.")
+    return LearningError(f"The database refuses while {doing}: {said}.", "Nothing of this step was stored. If it happens again, report it with this text.")
 
 
 def open_database(settings: Settings, *, start: bool = True) -> Database:

@@ -14,7 +14,7 @@ from learning_pipelines.storage.database import Connection
 
 DIMENSIONS = ("accuracy", "helpfulness", "clarity", "completeness")
 SUMS = (
-    "executions", "executions_with_feedback", "latency_count", "latency_ms_sum", "tokens_sum", "cost_usd_sum", "feedback", "rating_count",
+    "executions", "executions_with_feedback", "latency_count", "latency_ms_sum", "tokens_sum", "cost_usd_sum", "feedback", "simulated", "rating_count",
     "rating_sum", "rating_sum_squares", "thumbs_up", "thumbs_down", "corrections",
     *(f"{name}_{part}" for name in DIMENSIONS for part in ("count", "sum")),
 )  # fmt: skip
@@ -27,6 +27,7 @@ _DIMENSION_SUMS = ",\n        ".join(
 _EXECUTION_SUMS = ("executions", "executions_with_feedback", "latency_count", "latency_ms_sum", "tokens_sum", "cost_usd_sum")
 _FEEDBACK_SUMS = tuple(name for name in SUMS if name not in _EXECUTION_SUMS)
 
+# Feedback whose sender says so in a key `simulated` is counted apart, so that whoever shows a number can say so too.
 # Feedback counts while something in it is in force, or where it only ever was a comment (no facet at all).
 _COMPUTE = f"""
 WITH bounds AS (
@@ -48,6 +49,7 @@ said AS MATERIALIZED (
 ),
 rated AS (
     SELECT organization_id, agent_id, day, count(*) AS feedback,
+        count(*) FILTER (WHERE context @> '{{"simulated": true}}') AS simulated,
         count(rating) FILTER (WHERE facets_in_force & 2 > 0) AS rating_count,
         coalesce(sum(rating) FILTER (WHERE facets_in_force & 2 > 0), 0) AS rating_sum,
         coalesce(sum(rating * rating) FILTER (WHERE facets_in_force & 2 > 0), 0) AS rating_sum_squares,

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from psycopg.types.json import Jsonb
+
 from learning_pipelines.errors import BadInput
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.store import Store
@@ -35,8 +37,9 @@ def ensure_organization(connection: Connection, organization_id: UUID, slug: str
     return organization_id
 
 
-def organization_exists(connection: Connection, organization_id: UUID) -> bool:
-    return connection.execute("SELECT FROM organizations WHERE organization_id = %s", [organization_id]).fetchone() is not None
+def keep_settings(connection: Connection, organization: str, values: dict[str, int]) -> None:
+    """Settings of one organization that replace those of the installation."""
+    connection.execute("UPDATE organizations SET settings = settings || %s WHERE slug = %s", [Jsonb(values), organization])
 
 
 def agent_ids(connection: Connection, organization_id: UUID) -> dict[str, UUID]:

@@ -59,7 +59,7 @@ def run_job(location: dg.Definitions, instance: dg.DagsterInstance, store: Store
     def run(job: str, partition: str | None = None, tags: dict[str, Any] | None = None, raise_on_error: bool = True) -> dg.ExecuteInProcessResult:
         if partition is not None and "/" in partition:
             instance.add_dynamic_partitions("agents", [partition])
-        return location.get_job_def(job).execute_in_process(
+        return location.resolve_job_def(job).execute_in_process(
             instance=instance, partition_key=partition, tags=tags, resources={"store": store}, raise_on_error=raise_on_error
         )
 

@@ -16,7 +16,9 @@ VALUES: dict[str, Any] = {
     "training_type": "dpo", "origin": "imported", "label": "positive", "messages": "[]", "actions": "[]", "week": dt.date(2026, 3, 2),
     "similarity": 0.5, "embedding": "[1]", "split": "train",
 }  # fmt: skip
-OF_TYPE: dict[str, Any] = {"integer": 1, "bigint": 1, "smallint": 1, "double precision": 0, "bytea": b"x", "jsonb": "{}", "text[]": [], "boolean": True}
+OF_TYPE: dict[str, Any] = {
+    "integer": 1, "bigint": 1, "smallint": 1, "double precision": 0, "bytea": b"x" * 32, "jsonb": "{}", "text[]": [], "boolean": True,
+}  # fmt: skip
 
 
 def tables(connection: psycopg.Connection[Any]) -> list[str]:

@@ -36,7 +36,7 @@ def write(connection: Connection, *rows: str, agent: str = "desk", moment: str =
     """Entries whose kind is their name, so that `news`, which only counts, tells which ones it saw."""
     connection.execute(
         """INSERT INTO outbox (organization_id, agent_id, kind, row_id, execution_id, happened_at)
-        SELECT organization_id, id, name, name, name, %s FROM agents, unnest(%s::text[]) AS name WHERE slug = %s""",
+        SELECT organization_id, id, entry, entry, entry, %s FROM agents, unnest(%s::text[]) AS entry WHERE slug = %s""",
         [moment, list(rows), agent],
     )
 
@@ -82,7 +82,7 @@ def test_a_transaction_that_rolls_back_holds_nothing_up(database: Database, pipe
 
 
 def test_concurrent_writers_are_read_completely_and_once(database: Database, pipeline: Connection) -> None:
-    start, done, seen = threading.Barrier(9), threading.Event(), Counter[str]()
+    start, done, seen = threading.Barrier(9, timeout=30), threading.Event(), Counter[str]()
 
     def writer(number: int) -> list[str]:
         committed, dice = [], random.Random(number)
@@ -113,8 +113,10 @@ def test_concurrent_writers_are_read_completely_and_once(database: Database, pip
 
     with ThreadPoolExecutor(9) as pool:
         reading = pool.submit(reader)
-        written = [name for names in pool.map(writer, range(8)) for name in names]
-        done.set()
+        try:
+            written = [name for names in pool.map(writer, range(8)) for name in names]
+        finally:
+            done.set()
         reading.result()
     assert len(written) > 200
     assert seen == Counter(written)

@@ -23,6 +23,7 @@ CREATE TABLE learning.feedback_metrics (
     tokens_sum bigint NOT NULL,
     cost_usd_sum double precision NOT NULL,
     feedback bigint NOT NULL,
+    simulated bigint NOT NULL,
     rating_count bigint NOT NULL,
     rating_sum bigint NOT NULL,
     rating_sum_squares bigint NOT NULL,

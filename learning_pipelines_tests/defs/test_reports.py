@@ -1,0 +1,143 @@
+"""The asset learning_report with real rows: stored numbers, what it brings up to date first, old weeks, checks that can fail.
+
+Belongs here: the asset. Not here: rates and intervals, wording (reports/), when it runs (test_schedules.py).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from learning_pipelines.reports.week import last_closed_week
+from learning_pipelines.storage.database import Connection, Database
+from learning_pipelines.storage.store import Store
+from learning_pipelines_tests.conftest import Load
+from learning_pipelines_tests.defs.conftest import Materialize, asked, checks_of, metadata_of
+from learning_pipelines_tests.feedback.rows import AGENT, said, table
+
+OLD = "2024-07-01"
+
+
+def stored(pipeline: Connection, week: str = OLD) -> dict[str, Any]:
+    (row,) = table(pipeline, "learning_reports", f"week = '{week}'")
+    return dict(row["numbers"])
+
+
+def recorded(instance: dg.DagsterInstance, asset: str) -> set[str]:
+    """Partitions of an asset that were materialized."""
+    return set(instance.get_materialized_partitions(dg.AssetKey(asset)))
+
+
+def week_of_rows(load: Load, monday: str, prefix: str = "", organization: str = "default") -> None:
+    """Two executions, one rated 4 and corrected; the Sunday before and the Monday after have one each."""
+    day = dt.date.fromisoformat(monday)
+    moments = {"before": day - dt.timedelta(days=1), "e1": day, "e2": day + dt.timedelta(days=6), "after": day + dt.timedelta(days=7)}
+    load("agents", [AGENT], organization)
+    load("executions", [asked(prefix + name, f"Question {name} {prefix}", created_at=f"{moment}T12:00:00Z") for name, moment in moments.items()], organization)
+    load(
+        "feedback",
+        [
+            said(f"{prefix}f1", f"{prefix}e1", "star_rating", user="ada", rating=4, created_at=f"{day}T13:00:00Z"),
+            said(f"{prefix}f2", f"{prefix}e1", "correction", user="bob", correction_text="Form 7.", created_at=f"{day}T14:00:00Z"),
+        ],
+        organization,
+    )
+
+
+@pytest.fixture
+def old_week(load: Load) -> None:
+    week_of_rows(load, OLD)
+
+
+def test_the_numbers_of_a_week_are_stored(old_week: None, run_job: Materialize, pipeline: Connection) -> None:
+    run_job("learning_report", OLD)
+    numbers = stored(pipeline)
+    assert (numbers["week"], numbers["starts"], numbers["ends"], numbers["organization"]) == ("2024-W27", OLD, "2024-07-07", "default")
+    assert (numbers["executions"], numbers["feedback"], numbers["feedback_rate"], numbers["avg_rating"], numbers["corrections"]) == (2, 2, 0.5, 4.0, 1)
+    assert numbers["change"]["executions"] == 1
+
+
+def test_every_organization_gets_its_own_report(old_week: None, load: Load, run_job: Materialize, pipeline: Connection) -> None:
+    load("agents", [AGENT], "quiet")
+    result = run_job("learning_report", OLD)
+    found = {row["numbers"]["organization"]: row["numbers"]["executions"] for row in table(pipeline, "learning_reports")}
+    assert found == {"default": 2, "quiet": 0}
+    assert metadata_of(result, "learning_report")["dagster/row_count"] == 2
+
+
+def test_the_page_is_in_the_artifact_store_and_in_the_metadata(old_week: None, store: Store, run_job: Materialize) -> None:
+    metadata = metadata_of(run_job("learning_report", OLD), "learning_report")
+    page = Path(store.settings.home / "artifacts" / "reports" / "default" / "2024-W27.md").read_text(encoding="utf-8")
+    assert page.strip() in metadata["report"]
+    assert metadata["dagster/table_name"] == "learning.learning_reports"
+    assert "numbers" in {column.name for column in metadata["dagster/column_schema"].columns}
+
+
+def test_what_it_reads_is_brought_up_to_date_first(old_week: None, run_job: Materialize, pipeline: Connection) -> None:
+    run_job("learning_report", OLD)
+    assert [row["example_type"] for row in sorted(table(pipeline, "learning_examples"), key=lambda row: row["source_id"])] == ["positive", "correction"]
+    assert {row["day"].isoformat() for row in table(pipeline, "feedback_metrics")} == {"2024-06-30", OLD, "2024-07-07", "2024-07-08"}
+
+
+def test_what_was_brought_up_to_date_is_recorded_as_materialized(old_week: None, run_job: Materialize, instance: dg.DagsterInstance) -> None:
+    run_job("learning_report", OLD)
+    assert recorded(instance, "learning_examples") == recorded(instance, "training_datasets") == {"default/desk"}
+    assert recorded(instance, "feedback_metrics") == {"2024-06-30", OLD, "2024-07-07", "2024-07-08"}
+    assert recorded(instance, "learning_report") == {OLD}
+    assert instance.has_dynamic_partition("agents", "default/desk")
+
+
+def test_running_again_replaces_the_report_and_changes_no_number(old_week: None, run_job: Materialize, pipeline: Connection) -> None:
+    run_job("learning_report", OLD)
+    before = stored(pipeline)
+    run_job("learning_report", OLD)
+    assert stored(pipeline) == before
+
+
+def test_a_late_row_is_in_the_report_of_its_week_when_that_runs_again(old_week: None, load: Load, run_job: Materialize, pipeline: Connection) -> None:
+    run_job("learning_report", OLD)
+    load("executions", [asked("late", "Something late", created_at=f"{OLD}T20:00:00Z")])
+    run_job("learning_report", OLD)
+    assert stored(pipeline)["executions"] == 3
+
+
+def test_an_old_week_can_be_filled_in_while_the_latest_is_still_to_come(old_week: None, run_job: Materialize, pipeline: Connection) -> None:
+    result = run_job("learning_report", OLD)
+    assert checks_of(result) == {"latest_closed_week_exists": True, "adds_up": True}
+    assert len(table(pipeline, "learning_reports")) == 1
+
+
+def test_a_week_without_any_row_has_no_evidence_instead_of_zeros(old_week: None, run_job: Materialize, pipeline: Connection) -> None:
+    run_job("learning_report", "2024-01-01")
+    numbers = stored(pipeline, "2024-01-01")
+    assert (numbers["executions"], numbers["feedback_rate"], numbers["avg_rating"], numbers["rating_interval"]) == (0, None, None, None)
+
+
+def test_the_latest_week_of_every_organization_passes_the_checks(load: Load, store: Store, run_job: Materialize) -> None:
+    latest = last_closed_week(dt.datetime.now(dt.UTC), store.settings.zone).isoformat()
+    week_of_rows(load, latest, organization="other")
+    week_of_rows(load, latest)
+    assert checks_of(run_job("learning_report", latest)) == {"latest_closed_week_exists": True, "adds_up": True}
+
+
+def test_a_report_that_was_lost_fails_the_check(old_week: None, database: Database, store: Store, run_job: Materialize) -> None:
+    latest = last_closed_week(dt.datetime.now(dt.UTC), store.settings.zone).isoformat()
+    with database.connect("owner") as owner:
+        owner.execute("CREATE FUNCTION learning.lose() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
+        owner.execute("CREATE TRIGGER lose BEFORE INSERT ON learning_reports FOR EACH ROW EXECUTE FUNCTION learning.lose()")
+    try:
+        assert checks_of(run_job("learning_report", latest)) == {"latest_closed_week_exists": False, "adds_up": True}
+    finally:
+        with database.connect("owner") as owner:
+            owner.execute("DROP FUNCTION learning.lose CASCADE")
+
+
+@pytest.mark.parametrize("planted", ["UPDATE feedback_metrics SET feedback = feedback + 1 WHERE day = '2024-07-01'", "DELETE FROM feedback_metrics"])
+def test_a_report_that_counts_other_rows_than_there_are_fails_the_check(planted: str, old_week: None, run_job: Materialize, pipeline: Connection) -> None:
+    run_job("learning_report", OLD)
+    pipeline.execute(planted)  # type: ignore[arg-type]
+    assert checks_of(run_job("learning_report", OLD)) == {"latest_closed_week_exists": True, "adds_up": False}
