@@ -24,9 +24,11 @@ _ADVICE = {
     errno.EROFS: "LEARNING_HOME must be writable: point it to another folder.",
     errno.EACCES: "LEARNING_HOME must be writable for this user: point it to another folder, or change its owner.",
     errno.EPERM: "LEARNING_HOME must be writable for this user: point it to another folder, or change its owner.",
+    errno.ENOTDIR: "LEARNING_HOME must be a folder: point it to another path.",
     errno.ENOSPC: "Free space on that disk and run it again: nothing committed is lost.",
     errno.EDQUOT: "Free space within your quota and run it again: nothing committed is lost.",
 }
+_PATH = "Check that path, and LEARNING_HOME if it leads there."
 
 
 class Output:
@@ -63,7 +65,7 @@ def verb(function: Callable[P, int | None]) -> Callable[P, None]:
             output.fail(error)
         except OSError as error:
             where = f" {error.filename}" if error.filename else ""
-            output.fail(LearningError(f"The file system refuses{where}: {error.strerror or error}.", _ADVICE.get(error.errno or 0, "Check that path.")))
+            output.fail(LearningError(f"The file system refuses{where}: {error.strerror or error}.", _ADVICE.get(error.errno or 0, _PATH)))
         except KeyboardInterrupt:
             say("Stopped.")
             sys.exit(130)

@@ -94,9 +94,9 @@ class _Files:
 def ensure_serving(home: Path, source: str) -> Serving:
     """The encoder process of this home and model, started if need be. Any number of processes may call it at once."""
     files = _files(home, source)
-    if found := _find(files):
-        return found
     with _explained(files):
+        if found := _find(files):
+            return found
         files.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with FileLock(files.starting, timeout=START_SECONDS + 30):
             return _find(files) or _start(files, source)
@@ -137,7 +137,7 @@ def _find(files: _Files) -> Serving | None:
 def _read(files: _Files) -> dict[str, Any]:
     try:
         state: dict[str, Any] = orjson.loads(files.state.read_bytes())
-    except (FileNotFoundError, orjson.JSONDecodeError):  # half a file: the machine went down while it was written
+    except (FileNotFoundError, NotADirectoryError, orjson.JSONDecodeError):  # half a file: the machine went down while it was written
         return {}
     return state
 
@@ -454,7 +454,6 @@ def main(folder: str, key: str, source: str) -> int:
     except Timeout:
         return _EXIT_BUSY
     _write_state(files, {"key": key, "pid": os.getpid()})  # so that `stop_encoder` finds it while it loads
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         return _serve(files, source)
     except UnknownEncoder as error:
@@ -471,8 +470,14 @@ def _serve(files: _Files, source: str) -> int:
     threading.Thread(target=_watch, args=(server, files), daemon=True).start()
     _write_state(files, serving)
     print(f"{encoder.name} in {encoder.precision} on {encoder.device}, process {os.getpid()}, {server.url}", flush=True)
-    server.serve_forever()
+    signal.signal(signal.SIGTERM, _leave)  # until here nothing is lost by ending at once
+    with contextlib.suppress(SystemExit):
+        server.serve_forever()
     return 0
+
+
+def _leave(*_: Any) -> None:
+    raise SystemExit
 
 
 def _watch(server: Server, files: _Files) -> None:
@@ -500,4 +505,6 @@ def _write_state(files: _Files, state: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    code = main(*sys.argv[1:])
+    sys.stdout.flush()
+    os._exit(code)  # taking torch apart in order costs seconds, and its threads are still at work

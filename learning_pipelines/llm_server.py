@@ -37,7 +37,7 @@ HOST = "127.0.0.1"
 START_SECONDS = 120.0
 STOP_SECONDS = 10.0
 ANSWER_SECONDS = 30.0  # a busy machine; the server says that it is well while it computes
-WATCH_SECONDS = 5.0
+WATCH_SECONDS = 2.0
 _started: list[subprocess.Popen[bytes]] = []
 """Servers this process has started: one that was killed stays a zombie until it is asked for."""
 

@@ -107,7 +107,10 @@ class Settings(BaseSettings):
     @field_validator("split_shares", mode="before")
     @classmethod
     def _shares(cls, value: object) -> object:
-        shares = tuple(float(part) for part in value.split(",")) if isinstance(value, str) else value
+        try:
+            shares = tuple(float(part) for part in value.split(",")) if isinstance(value, str) else value
+        except ValueError:
+            shares = None
         if not isinstance(shares, tuple) or len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-9:
             raise ValueError("needs three positive shares that sum to 1, for example 0.5,0.2,0.3")
         return shares

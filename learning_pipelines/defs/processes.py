@@ -185,7 +185,7 @@ def _note(settings: Settings) -> Path:
 def _read_note(settings: Settings) -> dict[str, Any] | None:
     try:
         note: dict[str, Any] = json.loads(_note(settings).read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except json.JSONDecodeError:
         return None  # a machine that went down in the middle of writing it: nothing of it can run any more

@@ -55,9 +55,14 @@ Label = Annotated[str, Field(max_length=255)]
 Text = Annotated[str, Field(max_length=TEXT_LIMIT)]
 StructuredText = Annotated[Text, BeforeValidator(_structured_text)]
 GivenText = Annotated[Text, StringConstraints(pattern=r"\S")]
-Stars = Annotated[int, Field(ge=1, le=5, strict=True)]
+def _whole(value: object) -> object:
+    """Tables export whole numbers as 5.0 where a column has gaps."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Stars = Annotated[int, Field(ge=1, le=5, strict=True), BeforeValidator(_whole)]
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
-Count = Annotated[int, Field(ge=0, le=2_147_483_647, strict=True)]
+Count = Annotated[int, Field(ge=0, le=2_147_483_647, strict=True), BeforeValidator(_whole)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
 Moment = Annotated[AwareDatetime, BeforeValidator(_text_time)]
 Tags = Annotated[list[Label], Field(max_length=1000)]

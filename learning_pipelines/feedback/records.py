@@ -79,8 +79,12 @@ def check(model: type[Record], value: object, window: Window) -> Checked | Refus
 
 
 def canonical_form(value: dict[str, Any], moment: dt.datetime | None) -> bytes:
-    """The same bytes for the same content: keys sorted, no empty values, the time in UTC."""
-    kept = {key: item for key, item in value.items() if item is not None and item != [] and item != {}}
+    """The same bytes for the same content: keys sorted, no empty values, 5.0 as 5, the time in UTC."""
+    kept = {
+        key: int(item) if isinstance(item, float) and item.is_integer() else item
+        for key, item in value.items()
+        if item is not None and item != [] and item != {}
+    }
     if moment is not None:
         kept["created_at"] = moment.astimezone(dt.UTC)
     return orjson.dumps(kept, option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z)

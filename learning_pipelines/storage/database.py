@@ -42,7 +42,14 @@ class Database:
         own = self.role_urls.get(role)
         connection = connect(own or self.admin_url, application_name=f"learning_{role}")
         if own is None:
-            connection.execute(f"SET ROLE learning_{role}")
+            try:
+                connection.execute(f"SET ROLE learning_{role}")
+            except (psycopg.errors.InvalidParameterValue, psycopg.errors.InsufficientPrivilege) as error:
+                connection.close()
+                raise LearningError(
+                    f"The schema of {self.name} is empty or not for this login: {first_line(error)}.",
+                    "Run `learning-pipelines migrate` with the login that is to be used.",
+                ) from error
             connection.commit()
         connection.autocommit = autocommit
         return connection
@@ -150,6 +157,8 @@ def _readable(name: str, url: str | None) -> None:
         raise BadInput(f"LEARNING_{name} is not a connection string: {first_line(error)}.", _LOOKS_LIKE) from error
     if not url.startswith(("postgresql://", "postgres://")) or not parts.get("dbname"):
         raise BadInput(f"LEARNING_{name} does not name a database.", _LOOKS_LIKE)
+    if not all(port.isdigit() for port in str(parts.get("port") or 5432).split(",")):
+        raise BadInput(f"LEARNING_{name} has the port {parts['port']!r}, which is no number.", _LOOKS_LIKE)
 
 
 def _beside(url: str, database: str) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.ingest_sql import NIL
 from learning_pipelines.storage.tenants import AgentRef
 
 
@@ -61,13 +62,33 @@ class News:
 
 EXAMPLES_READER = "learning_examples"
 METRICS_READER = "feedback_metrics"
+_HOME_READER = "where these rows live"
 
 
 def cluster(connection: Connection) -> str:
-    """The identifier of the server's data: another one after a restore into another cluster."""
-    row = connection.execute("SELECT system_identifier::text FROM pg_control_system()").fetchone()
-    assert row is not None
-    return str(row[0])
+    """Names the cluster these rows live in, and how often they moved: another name after every restore into another cluster.
+
+    The database remembers the cluster it was written in. Where that is not the one it is in, it was restored: the name changes, so that
+    every position and cursor starts over, also a cursor that this very cluster handed out before the restore.
+    """
+    remembered = {"nil": NIL, "reader": _HOME_READER}
+    for _ in range(2):
+        row = connection.execute(
+            """SELECT c.system_identifier::text, p.id FROM pg_control_system() c LEFT JOIN outbox_positions p
+            ON p.organization_id = %(nil)s AND p.reader = %(reader)s AND p.agent_id = %(nil)s AND p.cluster = c.system_identifier::text""",
+            remembered,
+        ).fetchone()
+        assert row is not None
+        if row[1] is not None:
+            break
+        connection.execute(
+            """INSERT INTO outbox_positions AS p (organization_id, reader, agent_id, cluster, xid, id)
+            SELECT %(nil)s, %(reader)s, %(nil)s, system_identifier::text, '0', 1 FROM pg_control_system()
+            ON CONFLICT (organization_id, reader, agent_id) DO UPDATE SET cluster = excluded.cluster, id = p.id + 1, updated_at = now()
+                WHERE p.cluster <> excluded.cluster""",
+            remembered,
+        )
+    return f"{row[0]}.{row[1]}"
 
 
 def adopt_foreign_entries(connection: Connection) -> int:

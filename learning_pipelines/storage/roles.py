@@ -62,8 +62,9 @@ def _create_roles(connection: Connection) -> None:
             connection.execute(sql.SQL("CREATE ROLE {} NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS NOINHERIT NOLOGIN").format(name))
         elif known[0] and superuser:
             connection.execute(sql.SQL("ALTER ROLE {} NOSUPERUSER NOBYPASSRLS").format(name))
-        member = _scalar(connection, "SELECT pg_has_role(current_user, %s, 'MEMBER')", f"learning_{role}")
-        if not superuser and not member:
+        # From 16 on whoever creates a role is its member, but may not act as it before granting it to themselves.
+        right = "SET" if connection.info.server_version >= 160000 else "MEMBER"
+        if not superuser and not _scalar(connection, "SELECT pg_has_role(current_user, %s, %s)", f"learning_{role}", right):
             connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(name))
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import cached_property
 
 from learning_pipelines.settings import Settings, load_settings
-from learning_pipelines.storage.database import Connection, Database, open_database
+from learning_pipelines.storage.database import Connection, Database, database_errors, open_database
 
 
 class Store:
@@ -27,6 +27,6 @@ class Store:
 
     @contextmanager
     def pipeline(self) -> Iterator[Connection]:
-        """A connection of the role learning_pipeline in autocommit; closed at the end."""
-        with self.database.connect("pipeline") as connection:
+        """A connection of the role learning_pipeline in autocommit; closed at the end. What the server refuses meanwhile is said in words."""
+        with database_errors("working with it"), self.database.connect("pipeline") as connection:
             yield connection

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from learning_pipelines.examples.refresh import refresh_examples
 from learning_pipelines.storage.database import Connection
 from learning_pipelines_tests.cli.command_line import Ended, call, database_of
-from learning_pipelines_tests.cli.conftest import Import
+from learning_pipelines_tests.cli.conftest import Load
 from learning_pipelines_tests.defs.conftest import asked
-from learning_pipelines_tests.feedback.rows import AGENT, execution, said
+from learning_pipelines_tests.feedback.rows import AGENT, agent_ref, said
 
 KEYS = {"run_id", "runs", "job", "status", "reason", "seconds", "proposals"}
 
@@ -32,12 +33,12 @@ def count(home: Path, table: str, organization: str) -> int:
 
 
 @pytest.fixture
-def two_agents(import_rows: Import, request: pytest.FixtureRequest) -> str:
+def two_agents(load_rows: Load, request: pytest.FixtureRequest) -> str:
     """An organization of the test's own: two agents, one rated execution each."""
     organization = request.node.name.replace("_", "-")[:60].strip("-")
-    import_rows("agents", [AGENT, {**AGENT, "agent": "other"}], organization)
-    import_rows("executions", [asked("e1", "How do I file VAT?"), asked("o1", "Where is my refund?", agent="other")], organization)
-    import_rows("feedback", [said("f1", "e1", "thumbs_up"), said("f2", "o1", "thumbs_down")], organization)
+    load_rows("agents", [AGENT, {**AGENT, "agent": "other"}], organization)
+    load_rows("executions", [asked("e1", "How do I file VAT?"), asked("o1", "Where is my refund?", agent="other")], organization)
+    load_rows("feedback", [said("f1", "e1", "thumbs_up"), said("f2", "o1", "thumbs_down")], organization)
     return organization
 
 
@@ -52,9 +53,9 @@ def test_import_then_run_makes_examples_of_every_agent_without_up(home: Path, tw
     assert count(home, "learning_examples", two_agents) == 2
 
 
-def test_with_an_agent_only_that_one_runs_and_its_dataset_is_made(home: Path, two_agents: str, import_rows: Import) -> None:
+def test_with_an_agent_only_that_one_runs_and_its_dataset_is_made(home: Path, two_agents: str, load_rows: Load) -> None:
     row = {"example_id": "x1", "agent": "desk", "input_text": "Which form?", "expected_output": "Form 1.", "review_status": "approved"}
-    import_rows("examples", [row], two_agents)
+    load_rows("examples", [row], two_agents)
     ended = run(home, "dataset_refresh", two_agents, "--agent", "desk")
     assert (ended.code, [one["agent"] for one in ended.document["runs"]]) == (0, ["desk"])
     assert (count(home, "training_datasets", two_agents), count(home, "learning_examples", two_agents)) == (1, 2)
@@ -76,16 +77,16 @@ def test_a_job_without_its_engine_is_skipped_which_is_no_failure(home: Path, two
     assert count(home, "learning_examples", two_agents) == 2
 
 
-def test_an_organization_without_agents_launches_nothing(home: Path, import_rows: Import) -> None:
-    import_rows("documents", [{"document_id": "d1", "text": "Form 1."}], "no-agents")
+def test_an_organization_without_agents_launches_nothing(home: Path, load_rows: Load) -> None:
+    load_rows("documents", [{"document_id": "d1", "text": "Form 1."}], "no-agents")
     ended = run(home, "dataset_refresh", "no-agents")
     assert (ended.code, ended.document["run_id"], ended.document["runs"], ended.document["status"]) == (0, None, [], "skipped")
     assert "no agent yet" in ended.document["reason"]
 
 
 def test_a_run_that_fails_is_exit_code_1_and_names_the_check(home: Path, two_agents: str) -> None:
-    assert run(home, "examples_refresh", two_agents).code == 0
     with database_of(home).connect("pipeline") as connection:
+        refresh_examples(connection, agent_ref(connection, "desk", two_agents))
         connection.execute(
             "UPDATE learning_examples SET input_text = 'jo@example.org' WHERE organization_id = learning.organization_id(%s) AND source_id = 'f1'", [two_agents]
         )
@@ -101,13 +102,3 @@ def test_people_read_one_line_and_progress_goes_to_stderr(home: Path, two_agents
     assert ended.out.startswith("examples_refresh: success (1 runs, ")
     assert len(ended.out.splitlines()) == 1
     assert "Running examples_refresh" in ended.err
-
-
-def test_feedback_that_waits_for_its_execution_makes_no_example(home: Path, import_rows: Import) -> None:
-    import_rows("agents", [AGENT], "pending")
-    import_rows("feedback", [said("f1", "later", "thumbs_up", agent="desk")], "pending")
-    assert run(home, "examples_refresh", "pending").code == 0
-    assert count(home, "learning_examples", "pending") == 0
-    import_rows("executions", [execution("later")], "pending")
-    assert run(home, "examples_refresh", "pending").code == 0
-    assert count(home, "learning_examples", "pending") == 1

@@ -51,8 +51,9 @@ def make_client(service: Service, queue_dir: Path) -> Iterator[MakeClient]:
     made: list[Client] = []
 
     def make(**options: Any) -> Client:
-        arguments = {name: options.pop(name) for name in ("url", "api_key", "queue_dir", "raise_errors") if name in options}
-        made.append(Client(**({"url": service.url, "api_key": KEY, "queue_dir": queue_dir} | arguments), options=quick(**options)))
+        arguments: dict[str, Any] = {"url": service.url, "api_key": KEY, "queue_dir": queue_dir}
+        arguments |= {name: options.pop(name) for name in ("url", "api_key", "queue_dir", "raise_errors") if name in options}
+        made.append(Client(**arguments, options=quick(**options)))
         return made[-1]
 
     yield make

@@ -116,7 +116,7 @@ class Service:
             return 304, {"ETag": etag}, None
         return 200, {"ETag": etag}, {**prompt, "etag": etag}
 
-    def _handler(service: Service) -> type[BaseHTTPRequestHandler]:  # noqa: N805
+    def _handler(service: Service) -> type[BaseHTTPRequestHandler]:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
@@ -143,10 +143,12 @@ class Service:
                 fault = service.fault(asked) or Fault()
                 time.sleep(fault.delay)
                 if fault.drop == "before":
-                    return self._hang_up()
+                    self._hang_up()
+                    return
                 status, more, body = (fault.status, fault.headers, fault.body) if fault.status else service.answer(asked)
                 if fault.drop == "after":
-                    return self._hang_up()
+                    self._hang_up()
+                    return
                 content = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
                 with _quietly():
                     self.send_response(status or 500)

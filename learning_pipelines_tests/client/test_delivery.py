@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from learning_pipelines.client import Client
+from learning_pipelines.client.records import Retrieved
 from learning_pipelines_tests.client.conftest import KEY, MakeClient, eventually
 from learning_pipelines_tests.client.service import Asked, Fault, Service
 
@@ -31,7 +32,7 @@ def dead_letters(client: Client) -> list[dict[str, Any]]:
 
 
 def test_every_kind_of_record_arrives_with_the_keys_of_the_service(client: Client, service: Service) -> None:
-    retrieved = [{"document_id": "a1", "rank": 1, "score": 0.5}]
+    retrieved: list[Retrieved] = [{"document_id": "a1", "rank": 1, "score": 0.5}]
     name = client.log_execution(
         agent="router", input={"text": "Müller €"}, output=["a"], user="u1", retrieved=retrieved, latency_ms=3.5, model="m", context={"own": 1}
     )
@@ -128,6 +129,7 @@ def test_retry_after_is_honoured_even_by_a_flush(make_client: MakeClient, servic
     limits = iter([Fault(status=status, headers={"Retry-After": "1"})])
     service.fault = lambda asked: next(limits, None)
     log(client, 1)
+    eventually(lambda: client.stats().retries)
     assert client.flush(DONE)
     first, second = (asked.at for asked in service.asked)
     assert second - first >= 1.0
@@ -228,7 +230,7 @@ def test_bad_calls_are_refused_by_name_and_raised_only_on_request(make_client: M
 
 
 def test_odd_values_do_not_cost_the_record(client: Client, service: Service) -> None:
-    circle: dict[str, Any] = {"number": float("nan"), (1, 2): {3, 1}, "bytes": b"\xff", "object": object()}
+    circle: dict[Any, Any] = {"number": float("nan"), (1, 2): {3, 1}, "bytes": b"\xff", "object": object()}
     circle["again"] = circle
     name = log(client, 1, context=circle)
     other = client.log_execution(agent="router", input=3, output=None)

@@ -178,7 +178,8 @@ def test_an_unapproved_example_in_the_newest_version_fails_the_check(forty: None
     load("examples", examples(99, review_status="pending"))
     run_job("dataset_refresh", DESK)
     pipeline.execute(
-        "INSERT INTO dataset_examples (organization_id, dataset_id, example_id, split, weight) SELECT organization_id, id, 'x099', 'train', 1 FROM training_datasets"
+        """INSERT INTO dataset_examples (organization_id, dataset_id, example_id, split, weight)
+        SELECT organization_id, id, 'x099', 'train', 1 FROM training_datasets"""
     )
     result = run_job("dataset_refresh", DESK, raise_on_error=False)
     assert (checks_of(result)["only_approved"], result.success) == (False, False)

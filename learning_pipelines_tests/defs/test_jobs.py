@@ -96,7 +96,9 @@ def test_cleanup_prunes_old_entries_that_every_reader_has_taken_up(rated: None, 
     assert len(table(pipeline, "agent_executions")) == 1
 
 
-def test_cleanup_deletes_old_runs_and_keeps_young_ones(rated: None, run_job: Materialize, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cleanup_deletes_old_runs_and_keeps_young_ones(
+    rated: None, run_job: Materialize, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from learning_pipelines.defs import maintenance
 
     first = run_job("examples_refresh", "default/desk").run_id

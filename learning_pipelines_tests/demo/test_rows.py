@@ -17,7 +17,7 @@ import learning_pipelines
 from learning_pipelines.feedback.kinds import KINDS
 
 ROWS = Path(learning_pipelines.__file__).parent / "demo" / "rows"
-MINIMUM = {"agents": 3, "executions": 240, "feedback": 220, "examples": 48, "documents": 60, "demonstrations": 20, "retrieval_feedback": 20}
+MINIMUM = {"agents": 3, "executions": 240, "feedback": 220, "examples": 48, "documents": 60, "demonstrations": 150, "retrieval_feedback": 20}
 NEVER_ARRIVE = {"desk-9001", "desk-9002"}
 STEPS = {
     "submit_return", "request_documents", "request_extension", "send_for_approval", "escalate_partner",

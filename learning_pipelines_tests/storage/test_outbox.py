@@ -171,6 +171,18 @@ def test_a_position_of_another_cluster_starts_over(pipeline: Connection) -> None
     assert (seen, again) == (["a"], position)
 
 
+def test_a_cursor_this_cluster_handed_out_before_a_restore_starts_over(pipeline: Connection) -> None:
+    """An installation that ran before older rows were restored into it has a cursor beyond their transaction ids."""
+    write(pipeline, "old")
+    _, before = look(pipeline, None)
+    write(pipeline, "a", "b")
+    pipeline.execute("UPDATE outbox SET xid = '3'")
+    pipeline.execute("UPDATE outbox_positions SET cluster = '1234'")  # what the restored rows say of themselves
+    seen, after = look(pipeline, before)
+    assert (seen, after.cluster == before.cluster) == (["a", "b", "old"], False)
+    assert look(pipeline, after) == ([], after)
+
+
 def test_entries_restored_from_another_cluster_are_read_once(pipeline: Connection) -> None:
     write(pipeline, "a", "b")
     pipeline.execute("UPDATE outbox SET xid = '900000000000'")
