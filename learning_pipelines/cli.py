@@ -104,13 +104,14 @@ def down_command(output: Output) -> None:
 
 @main.command("demo")
 @click.option("--no-serve", is_flag=True, help="End after the summary instead of keeping the UI running.")
-@click.option("--full", is_flag=True, help="Ask the model every message there is (about 10 more minutes).")
+@click.option("--full", "extent", flag_value="full", help="Ask the model every message there is (some ten minutes more).")
+@click.option("--quick", "extent", flag_value="quick", help="Ask the model 30 messages only.")
 @verb
-def demo_command(no_serve: bool, full: bool, output: Output) -> int:
+def demo_command(no_serve: bool, extent: str | None, output: Output) -> int:
     """Load the demo's service desk, materialize everything through Dagster, say what happened, keep the UI running."""
     from learning_pipelines.demo.run import run_demo
 
-    return run_demo(load_settings(), output, say, keep=not no_serve, full=full)
+    return run_demo(load_settings(), output, say, keep=not no_serve, extent=extent or "usual")
 
 
 @main.command("migrate")

@@ -157,21 +157,36 @@ def _process(files: _Files, pid: int | None) -> psutil.Process | None:
 
 def _start(files: _Files, source: str) -> Serving:
     """Starts it and waits until it answers. The caller holds the starting lock and found none."""
-    process = _spawn(files, source)
+    process: subprocess.Popen[bytes] | None = None
     deadline = time.monotonic() + START_SECONDS
     while (found := _find(files)) is None:
-        code = process.poll()
-        if code == _EXIT_BUSY:  # one that lost its starter is still loading, or an idle one is just ending
-            time.sleep(0.3)
-            process = _spawn(files, source)
+        code = process.poll() if process else _EXIT_BUSY
+        if code == _EXIT_BUSY:
+            process = None if _held(files) else _spawn(files, source)
         elif code is not None:
             raise _start_error(files, source, code)
         if time.monotonic() > deadline:
-            process.kill()
-            process.wait()
+            _give_up(process)
             raise EncoderStartFailed(f"The encoder process was not ready within {START_SECONDS:.0f} s: {_last_line(files)}.", f"Its log is {files.log}.")
         time.sleep(0.03)
+    if process and process.pid != found.pid:
+        _give_up(process)  # it would take over when the other one ends
     return found
+
+
+def _held(files: _Files) -> bool:
+    """Whether an encoder process lives though it does not answer: one that lost its starter still loads, or an idle one is just ending."""
+    try:
+        with FileLock(files.serving, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def _give_up(process: subprocess.Popen[bytes] | None) -> None:
+    if process:
+        process.kill()
+        process.wait()
 
 
 def _spawn(files: _Files, source: str) -> subprocess.Popen[bytes]:
@@ -205,10 +220,14 @@ def _start_error(files: _Files, source: str, code: int) -> LearningError:
         return UnknownEncoder(source, line)
     if code == -signal.SIGKILL:
         return EncoderStartFailed("The encoder process was killed while it was starting.", "If nobody did, memory ran out: it needs about 700 MB.")
+    if code == -signal.SIGTERM:
+        return EncoderStartFailed("The encoder process was stopped while it was starting.", "Try again if it is still needed.")
     return EncoderStartFailed(f"The encoder process ended while it was starting (exit code {code}): {line.rstrip('.')}.", f"Its log is {files.log}.")
 
 
 def _last_line(files: _Files) -> str:
+    if not files.log.exists():
+        return "another one was loading all the time"
     said = files.log.read_text(encoding="utf-8", errors="replace").rpartition("-- start at ")[2].splitlines()[1:]
     return next((line.strip() for line in reversed(said) if line.strip()), "it said nothing")
 

@@ -129,7 +129,7 @@ def open_model(settings: Settings, *, role: ModelRole = "task", cache: ResponseC
     name = {"task": settings.task_model, "reflection": settings.reflection_model, "judge": settings.judge_model}[role]
     if name is None:
         raise BadInput(f"LEARNING_{role.upper()}_MODEL is not set.", "Name the model of the endpoint to use, or unset OPENAI_BASE_URL and OPENAI_API_KEY.")
-    price = parse_prices(getattr(settings, "model_prices", "")).get(name)
+    price = parse_prices(settings.model_prices).get(name)
     if price is None and budget is not None and budget.usd is not None:
         raise BadInput(f"The budget is in money, but the price of {name!r} is not known.", "Add it to LEARNING_MODEL_PRICES, or limit calls or tokens.")
     return OpenAIModel(name, _endpoint(settings), role=role, cache=cache, budget=budget, price=price)

@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     task_model: str | None = Field(default=None, description="Model that agents run on.")
     reflection_model: str | None = Field(default=None, description="Model that proposes prompt changes.")
     judge_model: str | None = Field(default=None, description="Model that judges answers.")
+    model_prices: str = Field(default="", description="Prices of models: name=in/out[/cached] in USD per million tokens, comma-separated.")
     embedding_model: str | None = Field(default=None, description="sentence-transformers model; unset: the packaged all-MiniLM-L6-v2.")
     jwt_secret: str | None = Field(default=None, description="HS256 secret of bearer tokens.")
     jwks_url: str | None = Field(default=None, description="JWKS of the identity provider.")

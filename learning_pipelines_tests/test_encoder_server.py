@@ -20,6 +20,7 @@ import httpx
 import numpy as np
 import psutil
 import pytest
+from filelock import FileLock
 
 from learning_pipelines import encoder_server
 from learning_pipelines.encoder import BATCH_TEXTS, PACKAGED, EncoderClient, EncoderDown, EncoderMismatch, EncoderStartFailed, Serving, UnknownEncoder, Vectors
@@ -172,6 +173,17 @@ def test_a_start_that_never_ends_is_given_up(tmp_path: Path, instead: Callable[[
     monkeypatch.setattr(encoder_server, "START_SECONDS", 0.5)
     instead("import time; time.sleep(100)")
     with pytest.raises(EncoderStartFailed, match="was not ready within"):
+        ensure_serving(tmp_path, PACKAGED)
+
+
+def test_no_second_one_is_started_beside_one_that_still_loads(tmp_path: Path, instead: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    instead("raise SystemExit('a second one was started')")
+    monkeypatch.setattr(encoder_server, "START_SECONDS", 0.5)
+    files = encoder_server._files(tmp_path, PACKAGED)
+    files.folder.mkdir()
+    with FileLock(files.serving), pytest.raises(EncoderStartFailed, match="was not ready within"):
+        ensure_serving(tmp_path, PACKAGED)
+    with pytest.raises(EncoderStartFailed, match="a second one was started"):
         ensure_serving(tmp_path, PACKAGED)
 
 

@@ -17,7 +17,9 @@ from typing import Any
 
 from learning_pipelines.defs import processes
 from learning_pipelines.defs.instance import child, environment
+from learning_pipelines.encoder_server import stop_encoder
 from learning_pipelines.errors import LearningError
+from learning_pipelines.llm_server import stop_model
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import embedded, migrate, outbox, overview
 from learning_pipelines.storage.database import Database, open_database
@@ -39,6 +41,7 @@ def installation(settings: Settings) -> Iterator[Database]:
             migrate.migrate(database)
             yield database
         finally:
+            _stop_models(settings)
             if settings.database_url is None and not was_running:
                 embedded.stop(settings.home)
 
@@ -94,9 +97,16 @@ def _reviver(settings: Settings, say: Say) -> Callable[[], None]:
 def stop(settings: Settings) -> list[str]:
     """`down`: what was running and is not any more."""
     stopped = ["Dagster"] if processes.stop_running(settings) else []
+    stopped += _stop_models(settings)  # after Dagster: a run that loses one of them would start it again
     if settings.database_url is None and (settings.home / "postgres").exists() and embedded.stop(settings.home):
         stopped.append("embedded database")
     return stopped
+
+
+def _stop_models(settings: Settings) -> list[str]:
+    """Ends the encoder of this home, and the embedded model unless another home uses it."""
+    stopped = ["encoder"] if stop_encoder(settings) else []
+    return stopped + (["embedded model"] if stop_model(settings) else [])
 
 
 def verify(settings: Settings) -> list[Finding]:

@@ -49,10 +49,10 @@ def learnt_from(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for row in rows if not is_test_side(row.get("user", ""))]
 
 
-def asks(now: dt.datetime, counts: Mapping[str, int | None], without: Collection[str] = ()) -> list[Ask]:
+def asks(now: dt.datetime, counts: Mapping[str, int], without: Collection[str] = ()) -> list[Ask]:
     """The messages of the learning side that reach the desk, spread over the WEEKS before `now` in office hours.
 
-    `counts` limits each agent's (None or absent: all), `without` names messages that stay out.
+    `counts` limits each agent's (absent: all), `without` names messages that stay out.
     """
     messages = [row for row in learnt_from(read_rows("messages")) if row["message_id"] not in without]
     todo = [("router", f"desk-{row['message_id']}", row, row["intent"], None) for row in messages]
@@ -111,7 +111,7 @@ class Desk:
         known = "".join(f'Article "{article["title"]}":\n{article["text"]}\n\n' for article in best)
         messages = (Message("system", row["system_prompt"]), Message("user", f"{known}Question: {text}" if known else text))
         labels = row.get("labels")
-        return Request(messages, max_tokens=80, choices=tuple(labels) if labels else None)
+        return Request(messages, max_tokens=60, choices=tuple(labels)) if labels else Request(messages, max_tokens=60, stop=("\n\n",))
 
     def _retrieve(self, todo: Sequence[Ask]) -> dict[str, list[dict[str, Any]]]:
         """The three nearest articles by the packaged encoder."""

@@ -23,16 +23,20 @@ from learning_pipelines.llm import open_model
 from learning_pipelines.settings import Settings
 
 SEED = 7
-COUNTS: dict[str, int | None] = {"router": 160, "filing": None, "knowledge": 48}
-"""Messages each agent is asked without --full; None: all there are."""
+COUNTS: dict[str, dict[str, int]] = {
+    "quick": {"router": 20, "filing": 6, "knowledge": 4},
+    "usual": {"router": 160, "filing": 25, "knowledge": 40},
+    "full": {},
+}
+"""Messages each agent is asked, by the extent of the demo; an agent that is not named is asked all there are."""
 APPROVED_MESSAGES = 10
 """Messages of each intent that experts have labelled already; they are not among those the router is asked."""
 Say = Callable[[str], None]
 
 
-def write_rows(settings: Settings, say: Say, *, full: bool) -> dict[str, Path]:
+def write_rows(settings: Settings, say: Say, extent: str) -> dict[str, Path]:
     """The import files of the demo, by kind and in the order of import. What the model answered once stays: a second demo asks nothing."""
-    folder = settings.home / "demo" / ("full" if full else "short")
+    folder = settings.home / "demo" / extent
     folder.mkdir(parents=True, exist_ok=True)
     files = {kind: folder / f"{kind}.jsonl" for kind in ("agents", "executions", "feedback", "examples", "demonstrations", "documents", "retrieval_feedback")}
     for kind in ("agents", "documents", "retrieval_feedback"):
@@ -41,7 +45,7 @@ def write_rows(settings: Settings, say: Say, *, full: bool) -> dict[str, Path]:
     _write(files["demonstrations"], (row for row in read_rows("demonstrations") if not is_test_side(row["demonstration_id"])))
     _write(files["examples"], [*learnt_from(read_rows("examples")), *approved_examples()])
     if not (files["executions"].exists() and files["feedback"].exists()):
-        _ask_the_model(settings, say, files, {} if full else COUNTS)
+        _ask_the_model(settings, say, files, COUNTS[extent])
     return files
 
 
@@ -63,7 +67,7 @@ def answer_shares(files: dict[str, Path]) -> dict[str, tuple[int, int]]:
     return {agent: (int(right), int(asked)) for agent, (right, asked) in json.loads(_shares(files).read_text()).items()}
 
 
-def _ask_the_model(settings: Settings, say: Say, files: dict[str, Path], counts: dict[str, int | None]) -> None:
+def _ask_the_model(settings: Settings, say: Say, files: dict[str, Path], counts: dict[str, int]) -> None:
     labelled = {row["example_id"].removeprefix("approved-") for row in approved_examples()}
     todo = asks(dt.datetime.now(dt.UTC), counts, without=labelled)
     say(f"Asking the embedded model {len(todo)} questions of the service desk (fetched, started and kept for the next time) …")

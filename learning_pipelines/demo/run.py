@@ -34,14 +34,14 @@ class Output(Protocol):
     def answer(self, document: dict[str, Any], lines: Callable[[], list[str]]) -> None: ...
 
 
-def run_demo(settings: Settings, output: Output, say: Say, *, keep: bool, full: bool = False) -> int:
+def run_demo(settings: Settings, output: Output, say: Say, *, keep: bool, extent: str = "usual") -> int:
     """Runs the demo; with `keep` the UI stays up until Ctrl-C. Raises LearningError naming the step that failed."""
     begun = time.monotonic()
     if keep:
         processes.free_port_or_raise(settings.dagster_port, "LEARNING_DAGSTER_PORT", "the Dagster UI")
     with serve.stop_signals() as stopping, serve.installation(settings) as database:
         store = Store(settings, database)
-        files = write_rows(settings, say, full=full)
+        files = write_rows(settings, say, extent)
         imported = _load(store, files, say)
         runs = _materialize(store, say)
         document = _summary(store, files, imported, runs)

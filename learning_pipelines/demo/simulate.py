@@ -66,7 +66,8 @@ def _opinion(answered: Answered, sees_right: bool, kindness: float, comments: Ma
     if way < 0.9 or sees_right:
         dimensions = {name: min(5, max(1, stars + rng.randint(-1, 1))) for name in ("accuracy", "helpfulness", "clarity")}
         return {"feedback_type": "detailed_feedback", "rating": stars, "dimensions": dimensions, "feedback_text": rng.choice(comments[sees_right])}
-    return {"feedback_type": "report_issue", "issue_categories": [rng.choice(["incorrect", "incomplete", "unclear"])], "feedback_text": rng.choice(comments[False])}
+    issue = rng.choice(["incorrect", "incomplete", "unclear"])
+    return {"feedback_type": "report_issue", "issue_categories": [issue], "feedback_text": rng.choice(comments[False])}
 
 
 def _row(answered: Answered, number: int, minutes: int, opinion: dict[str, Any]) -> dict[str, Any]:

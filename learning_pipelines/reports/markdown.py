@@ -34,7 +34,8 @@ def week_markdown(numbers: Mapping[str, Any]) -> str:
         f"| dataset versions | {numbers['dataset_versions']} | | |",
     ]
     if numbers["simulated_feedback"]:
-        lines += ["", f"**Simulated:** {numbers['simulated_feedback']} of these {numbers['feedback']} feedback rows were made by simulated users, not by people."]
+        count = numbers["simulated_feedback"]
+        lines += ["", f"**Simulated:** {count} of these {numbers['feedback']} feedback rows were made by simulated users, not by people."]
     if numbers["agents"]:
         lines += ["", "| agent | executions | with feedback | rating | corrections |", "|---|---|---|---|---|"]
         lines += [
