@@ -97,6 +97,13 @@ def test_a_schedule_that_somebody_switched_off_is_found_by_verify(up: Up) -> Non
     }
 
 
+def test_what_people_write_is_observed_without_a_run(up: Up) -> None:
+    query = """query($asset: String!) { assetOrError(assetKey: {path: [$asset]}) { ... on Asset { assetObservations { runId metadataEntries { label
+        ... on IntMetadataEntry { intValue } } } } } }"""
+    (*_, observed) = wait_for(lambda: up.query(query, asset="agent_feedback")["assetObservations"])
+    assert {entry["label"]: entry.get("intValue") for entry in observed["metadataEntries"]}["dagster/row_count"] >= 1
+
+
 def test_a_killed_database_comes_back_and_new_feedback_is_processed(up: Up, tmp_path: Path) -> None:
     before = embedded.running(up.home)
     assert before is not None
@@ -113,13 +120,6 @@ def test_a_killed_service_is_started_again(up: Up) -> None:
     daemon.kill()
     wait_for(lambda: [one for one in family(up.home) if one.pid != daemon.pid and "dagster-daemon" in " ".join(one.cmdline()[:2])])
     assert "The daemon ended" in up.words()
-
-
-def test_what_people_write_is_observed_without_a_run(up: Up) -> None:
-    query = """query($asset: String!) { assetOrError(assetKey: {path: [$asset]}) { ... on Asset { assetObservations { runId metadataEntries { label
-        ... on IntMetadataEntry { intValue } } } } } }"""
-    (*_, observed) = wait_for(lambda: up.query(query, asset="agent_feedback")["assetObservations"])
-    assert {entry["label"]: entry.get("intValue") for entry in observed["metadataEntries"]}["dagster/row_count"] >= 1
 
 
 def test_sigterm_ends_everything_that_up_started(up: Up) -> None:

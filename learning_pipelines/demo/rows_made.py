@@ -28,7 +28,7 @@ COUNTS: dict[str, dict[str, int]] = {
     "usual": {"router": 160, "filing": 25, "knowledge": 40},
     "full": {},
 }
-"""Messages each agent is asked, by the extent of the demo; an agent that is not named is asked all there are."""
+"""Messages each agent is asked, by the extent of the demo (a smaller one is part of a larger); an agent that is not named is asked all there are."""
 APPROVED_MESSAGES = 10
 """Messages of each intent that experts have labelled already; they are not among those the router is asked."""
 Say = Callable[[str], None]
@@ -36,16 +36,19 @@ Say = Callable[[str], None]
 
 def write_rows(settings: Settings, say: Say, extent: str) -> dict[str, Path]:
     """The import files of the demo, by kind and in the order of import. What the model answered once stays: a second demo asks nothing."""
-    folder = settings.home / "demo" / extent
+    folder = settings.home / "demo"
     folder.mkdir(parents=True, exist_ok=True)
     files = {kind: folder / f"{kind}.jsonl" for kind in ("agents", "executions", "feedback", "examples", "demonstrations", "documents", "retrieval_feedback")}
-    for kind in ("agents", "documents", "retrieval_feedback"):
+    for kind in ("agents", "documents"):
         shutil.copyfile(ROWS / f"{kind}.jsonl", files[kind])
+    _write(files["retrieval_feedback"], learnt_from(read_rows("retrieval_feedback")))
     # Each demonstration is about another request: its own id says which side it is on.
     _write(files["demonstrations"], (row for row in read_rows("demonstrations") if not is_test_side(row["demonstration_id"])))
     _write(files["examples"], [*learnt_from(read_rows("examples")), *approved_examples()])
-    if not (files["executions"].exists() and files["feedback"].exists()):
-        _ask_the_model(settings, say, files, COUNTS[extent])
+    _ask_the_model(settings, say, _answers_file(files), COUNTS[extent])
+    answers = _answers(_answers_file(files))
+    _write(files["executions"], (answer["execution"] for answer in answers))
+    _write(files["feedback"], (row for answer in answers for row in answer["feedback"]))
     return files
 
 
@@ -64,40 +67,45 @@ def approved_examples() -> list[dict[str, Any]]:
 
 def answer_shares(files: dict[str, Path]) -> dict[str, tuple[int, int]]:
     """Right answers and all answers per agent, as judged when they were given."""
-    return {agent: (int(right), int(asked)) for agent, (right, asked) in json.loads(_shares(files).read_text()).items()}
+    judged: dict[str, list[bool]] = {}
+    for answer in _answers(_answers_file(files)):
+        judged.setdefault(answer["execution"]["agent"], []).append(answer["right"])
+    return {agent: (sum(right), len(right)) for agent, right in judged.items()}
 
 
-def _ask_the_model(settings: Settings, say: Say, files: dict[str, Path], counts: dict[str, int]) -> None:
+def _ask_the_model(settings: Settings, say: Say, path: Path, counts: dict[str, int]) -> None:
+    """Adds to the answers those that are missing, all in one step: whoever interrupts it finds the file as it was."""
     labelled = {row["example_id"].removeprefix("approved-") for row in approved_examples()}
-    todo = asks(dt.datetime.now(dt.UTC), counts, without=labelled)
+    answers = _answers(path)
+    answered = {answer["execution"]["execution_id"] for answer in answers}
+    todo = [ask for ask in asks(dt.datetime.now(dt.UTC), counts, without=labelled) if ask.execution_id not in answered]
+    if not todo:
+        return
     say(f"Asking the embedded model {len(todo)} questions of the service desk (fetched, started and kept for the next time) …")
     desk = Desk(open_model(settings), open_encoder(settings))
-    begun = time.monotonic()
-    with tqdm(total=len(todo), desc="answers", unit="answer", delay=2, leave=False, disable=None) as bar:
-        done = []
-        for entry in desk.work(todo):
-            done.append(entry)
-            bar.update()
-    say(f"  {len(done)} answers in {time.monotonic() - begun:.0f} s")
     comments: dict[bool, list[str]] = {True: [], False: []}
     for row in read_rows("comments"):
         comments[row["on"] == "right answers"].append(row["text"])
-    shares: dict[str, list[int]] = {}
-    said: list[dict[str, Any]] = []
-    for ask, execution in done:
-        met = desk.met(ask, execution)
-        share = shares.setdefault(ask.agent, [0, 0])
-        share[0] += met.right
-        share[1] += 1
-        said += feedback_on(met, comments, SEED)
-    _shares(files).write_text(json.dumps(shares))
-    _write(files["feedback"], said)
-    # Last: an executions file says that everything before it is there.
-    _write(files["executions"], [execution for _, execution in sorted(done, key=lambda entry: entry[0].at)])
+    begun = time.monotonic()
+    with tqdm(total=len(todo), desc="answers", unit="answer", delay=2, leave=False, disable=None) as bar:
+        for ask, execution in desk.work(todo):
+            met = desk.met(ask, execution)
+            answers.append({"execution": execution, "right": met.right, "feedback": feedback_on(met, comments, SEED)})
+            bar.update()
+    say(f"  {len(todo)} answers in {time.monotonic() - begun:.0f} s")
+    _write(path, sorted(answers, key=lambda answer: str(answer["execution"]["created_at"])))
 
 
-def _shares(files: dict[str, Path]) -> Path:
-    return files["executions"].with_name("shares.json")
+def _answers_file(files: dict[str, Path]) -> Path:
+    """Executions, whether they were right, and the feedback on them: not for import, for nothing that learns may see what was right."""
+    return files["executions"].with_name("answers.jsonl")
+
+
+def _answers(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
 
 
 def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:

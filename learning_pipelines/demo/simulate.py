@@ -50,12 +50,12 @@ def feedback_on(answered: Answered, comments: Mapping[bool, Sequence[str]], seed
     first = _row(answered, 1, rng.randint(1, 90), _opinion(answered, sees_right, kindness, comments, rng))
     if rng.random() > CHANGES_MIND:
         return [first]
-    return [first, _row(answered, 2, rng.randint(100, 600), _opinion(answered, not sees_right, kindness, comments, rng))]
+    return [first, _row(answered, 2, rng.randint(100, 400), _opinion(answered, not sees_right, kindness, comments, rng))]
 
 
 def _opinion(answered: Answered, sees_right: bool, kindness: float, comments: Mapping[bool, Sequence[str]], rng: random.Random) -> dict[str, Any]:
-    corrects = not sees_right and not answered.right and answered.right_answer is not None and rng.random() < CORRECTS
-    if corrects:
+    may_correct = not sees_right and not answered.right and answered.right_answer is not None and not is_test_side(answered.user)
+    if may_correct and rng.random() < CORRECTS:
         return {"feedback_type": "correction", "correction_text": answered.right_answer}
     stars = min(5, max(1, round((4.6 if sees_right else 1.6) + kindness + rng.gauss(0, 0.5))))
     way = rng.random()

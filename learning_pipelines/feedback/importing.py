@@ -6,11 +6,13 @@ Belongs here: batching, counting, the words of a refusal. Not here: reading byte
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import orjson
 from tqdm import tqdm
@@ -74,12 +76,20 @@ class _Batch:
 
 
 def import_file(
-    connection: Connection, organization: str, kind: str, path: Path, *, window: Window, progress: Progress = lambda read: None
+    connection: Connection,
+    organization: str,
+    kind: str,
+    path: Path,
+    *,
+    window: Window,
+    progress: Progress = lambda read: None,
+    second: Connection | None = None,
 ) -> ImportResult:
     """Imports one file for an organization (created at first sight). Good lines are kept when others are refused.
 
-    Commits batch by batch, so an import that was cut off is finished by running it again. Raises BadInput for an unknown kind, an
-    unreadable file or an impossible organization, Unavailable when the database goes away.
+    Commits batch by batch, so an import that was cut off is finished by running it again. With a `second` connection the next batch is
+    staged while the one before is merged. Raises BadInput for an unknown kind, an unreadable file or an impossible organization,
+    Unavailable when the database goes away.
     """
     if kind not in KINDS:
         raise BadInput(f"{kind!r} is not a kind of record.", f"Known kinds: {', '.join(KINDS)}.")
@@ -88,9 +98,10 @@ def import_file(
         tenant = tenants.ensure_organization(connection, organization_id(organization), organization)
         stager = Stager(tenant, tenants.agent_ids(connection, tenant))
         result = ImportResult(kind)
-        # One batch is stored while the next one is checked: PostgreSQL and Python work on a core each.
-        with ThreadPoolExecutor(max_workers=1) as writer:
-            _run(_Importer(result, stager, kind, window, lambda rows: ingest.store_batch(connection, tenant, kind, rows)), lines, writer, progress)
+        connections = (connection,) if second is None else (connection, second)
+        with ThreadPoolExecutor(max_workers=len(connections)) as threads:
+            _run(_Importer(result, stager, kind, window), _Writers(tenant, kind, connections, threads), lines, progress)
+        ingest.make_durable(connection, tenant)
     result.trim()
     return result
 
@@ -110,7 +121,6 @@ class _Importer:
     stager: Stager
     kind: str
     window: Window
-    store: Callable[[list[Row]], list[ingest.NotStored]]
 
     def take(self, line: Line, batch: _Batch) -> bool:
         """Checks one line into the batch. False if it must wait for the next batch (a second version of a record that updates)."""
@@ -148,34 +158,58 @@ class _Importer:
                 self.result.reject(entry.line, _refusal(self.kind, entry))
 
 
-def _run(importer: _Importer, lines: Iterator[Line], writer: ThreadPoolExecutor, progress: Progress) -> None:
-    batch, under_way = _Batch(), None
+class _Writers:
+    """Stores batches in order, one per connection under way: PostgreSQL works while Python checks the lines that follow."""
+
+    def __init__(self, tenant: UUID, kind: str, connections: Sequence[Connection], threads: ThreadPoolExecutor) -> None:
+        self._tenant = tenant
+        self._kind = kind
+        self._free = list(connections)
+        self._threads = threads
+        self._under_way: deque[tuple[int, Connection, Future[list[ingest.NotStored]]]] = deque()
+
+    def hand_over(self, batch: _Batch) -> None:
+        """Starts storing a batch; a connection must be free (see settled)."""
+        before = self._under_way[-1][2] if self._under_way else None
+        connection = self._free.pop()
+        turn = before.result if before is not None else _no_wait
+        stored = self._threads.submit(ingest.store_batch, connection, self._tenant, self._kind, batch.rows, turn=turn, durable=False)
+        self._under_way.append((len(batch.rows), connection, stored))
+
+    def settled(self, importer: _Importer, everything: bool = False) -> None:
+        """Counts what is stored by now; waits until a connection is free, or for everything."""
+        while self._under_way and (everything or not self._free):
+            rows, connection, stored = self._under_way.popleft()
+            importer.settle(rows, stored.result())
+            self._free.append(connection)
+
+
+def _no_wait() -> None:
+    return None
+
+
+def _run(importer: _Importer, writers: _Writers, lines: Iterator[Line], progress: Progress) -> None:
+    batch = _Batch()
+
+    def hand_over() -> _Batch:
+        if batch.rows:
+            writers.settled(importer)
+            writers.hand_over(batch)
+        return _Batch()
+
     try:
         for line in lines:
             importer.result.read += 1
             if not importer.take(line, batch):
-                under_way, batch = _hand_over(importer, batch, under_way, writer), _Batch()
+                batch = hand_over()
                 importer.take(line, batch)
             if batch.full():
-                under_way, batch = _hand_over(importer, batch, under_way, writer), _Batch()
+                batch = hand_over()
                 progress(line.read)
     except BrokenFile as error:
         importer.result.broken = error
-    under_way = _hand_over(importer, batch, under_way, writer)
-    _wait(importer, under_way)
-
-
-_UnderWay = tuple[int, Future[list[ingest.NotStored]]]
-
-
-def _hand_over(importer: _Importer, batch: _Batch, under_way: _UnderWay | None, writer: ThreadPoolExecutor) -> _UnderWay | None:
-    _wait(importer, under_way)
-    return (len(batch.rows), writer.submit(importer.store, batch.rows)) if batch.rows else None
-
-
-def _wait(importer: _Importer, under_way: _UnderWay | None) -> None:
-    if under_way is not None:
-        importer.settle(under_way[0], under_way[1].result())
+    hand_over()
+    writers.settled(importer, everything=True)
 
 
 def _decode(line: Line, kind: str, window: Window) -> Checked | Refusal:
@@ -217,14 +251,15 @@ def import_with_progress(settings: Settings, organization: str, kind: str, path:
     organization_id(organization)
     _opened(path)
     store = ready_store(settings)
-    with store.pipeline() as connection, tqdm(
+    with store.pipeline() as connection, store.pipeline() as second, tqdm(
         total=path.stat().st_size, unit="B", unit_scale=True, desc=f"importing {path.name}", delay=2, leave=False, disable=None
     ) as bar:
 
         def progress(read: int) -> None:
             bar.update(read - bar.n)
 
-        return import_file(connection, organization, kind, path, window=window_now(settings.start_date, settings.zone), progress=progress)
+        window = window_now(settings.start_date, settings.zone)
+        return import_file(connection, organization, kind, path, window=window, progress=progress, second=second)
 
 
 def window_now(start: dt.date, zone: dt.tzinfo) -> Window:

@@ -5,7 +5,7 @@ Belongs here: staging, the merge, what became of each line. Not here: validation
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -38,11 +38,21 @@ def updates(kind: str) -> bool:
     return KINDS[kind].updates
 
 
-def store_batch(connection: Connection, organization_id: UUID, kind: str, rows: Sequence[Row]) -> list[NotStored]:
-    """Stores a batch in one transaction and commits. Ids must be unique within the batch. Returns the lines that became no row."""
+def store_batch(
+    connection: Connection, organization_id: UUID, kind: str, rows: Sequence[Row], *, turn: Callable[[], object] = lambda: None, durable: bool = True
+) -> list[NotStored]:
+    """Stores a batch in one transaction and commits. Ids must be unique within the batch. Returns the lines that became no row.
+
+    `turn` is called between staging and merging: it waits until the batch before has been merged, so that batches of several
+    connections are staged side by side and merged in order. Without `durable` the commit does not wait for the disk: call
+    make_durable before telling anybody that the rows are stored.
+    """
     spec = KINDS[kind]
     with connection.transaction(), connection.cursor() as cursor:
+        if not durable:
+            cursor.execute("SET LOCAL synchronous_commit = off")
         _stage(cursor, kind, spec, rows)
+        turn()
         left = cursor.execute(spec.merge, {"organization": organization_id}).fetchall()
         if spec.after is not None:
             cursor.execute(spec.after, {"organization": organization_id})
@@ -50,6 +60,11 @@ def store_batch(connection: Connection, organization_id: UUID, kind: str, rows: 
         seen = [line for line, problem, _ in left if problem == "seen"]
         judged = _judge(cursor, organization_id, kind, spec, seen) if seen else []
     return sorted((NotStored(*entry) for entry in [*known, *judged]), key=lambda entry: entry.line)
+
+
+def make_durable(connection: Connection, organization_id: UUID) -> None:
+    """Waits until everything committed so far is on disk. A commit flushes all log before it, but only one that wrote something."""
+    connection.execute("UPDATE organizations SET settings = settings WHERE organization_id = %s", [organization_id])
 
 
 def _stage(cursor: psycopg.Cursor[Any], kind: str, spec: Kind, rows: Sequence[Row]) -> None:

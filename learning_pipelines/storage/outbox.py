@@ -62,7 +62,6 @@ class News:
 
 EXAMPLES_READER = "learning_examples"
 METRICS_READER = "feedback_metrics"
-_HOME_READER = "where these rows live"
 
 
 def cluster(connection: Connection) -> str:
@@ -71,24 +70,23 @@ def cluster(connection: Connection) -> str:
     The database remembers the cluster it was written in. Where that is not the one it is in, it was restored: the name changes, so that
     every position and cursor starts over, also a cursor that this very cluster handed out before the restore.
     """
-    remembered = {"nil": NIL, "reader": _HOME_READER}
-    for _ in range(2):
-        row = connection.execute(
-            """SELECT c.system_identifier::text, p.id FROM pg_control_system() c LEFT JOIN outbox_positions p
-            ON p.organization_id = %(nil)s AND p.reader = %(reader)s AND p.agent_id = %(nil)s AND p.cluster = c.system_identifier::text""",
-            remembered,
-        ).fetchone()
+    while True:
+        row = connection.execute(_HOME, _REMEMBERED).fetchone()
         assert row is not None
         if row[1] is not None:
-            break
-        connection.execute(
-            """INSERT INTO outbox_positions AS p (organization_id, reader, agent_id, cluster, xid, id)
-            SELECT %(nil)s, %(reader)s, %(nil)s, system_identifier::text, '0', 1 FROM pg_control_system()
-            ON CONFLICT (organization_id, reader, agent_id) DO UPDATE SET cluster = excluded.cluster, id = p.id + 1, updated_at = now()
-                WHERE p.cluster <> excluded.cluster""",
-            remembered,
-        )
-    return f"{row[0]}.{row[1]}"
+            return f"{row[0]}.{row[1]}"
+        connection.execute(_MOVED, _REMEMBERED)
+
+
+_REMEMBERED = {"nil": NIL, "reader": "where these rows live"}
+_HOME = """
+SELECT c.system_identifier::text, p.id FROM pg_control_system() c LEFT JOIN outbox_positions p
+    ON p.organization_id = %(nil)s AND p.reader = %(reader)s AND p.agent_id = %(nil)s AND p.cluster = c.system_identifier::text"""
+_MOVED = """
+INSERT INTO outbox_positions AS p (organization_id, reader, agent_id, cluster, xid, id)
+SELECT %(nil)s, %(reader)s, %(nil)s, system_identifier::text, '0', 1 FROM pg_control_system()
+ON CONFLICT (organization_id, reader, agent_id) DO UPDATE SET cluster = excluded.cluster, id = p.id + 1, updated_at = now()
+    WHERE p.cluster <> excluded.cluster"""
 
 
 def adopt_foreign_entries(connection: Connection) -> int:

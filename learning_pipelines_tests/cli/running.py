@@ -73,13 +73,13 @@ class Up:
         return self.log.read_text(encoding="utf-8")
 
 
-def start(home: Path, *arguments: str) -> Up:
+def start(home: Path, *arguments: str, **variables: str) -> Up:
     """Starts `up` or `demo` and waits until it says where the UI is."""
     port = free_port()
     log = home.with_name(f"{home.name}-{arguments[0]}.log")
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [PROGRAM, *arguments], env=environment(home, LEARNING_DAGSTER_PORT=str(port)), cwd="/", stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            [PROGRAM, *arguments], env=environment(home, LEARNING_DAGSTER_PORT=str(port), **variables), cwd="/", stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
     up = Up(home, port, process, log)
     wait_for(lambda: f"http://127.0.0.1:{port}   (Ctrl-C" in up.words() or process.poll() is not None)

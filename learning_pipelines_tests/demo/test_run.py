@@ -19,8 +19,6 @@ from learning_pipelines_tests.cli.command_line import Ended, call, database_of, 
 from learning_pipelines_tests.cli.running import PATIENCE, family, start
 from learning_pipelines_tests.fake_endpoint import FakeEndpoint, says
 
-LABELS = ("invoice", "payroll", "vat", "refund")
-
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
@@ -35,15 +33,19 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def model() -> Iterator[dict[str, str]]:
-    """Settings of a model that answers every question with one of the router's labels: sometimes right, and at once."""
+    """Settings of a model that picks any of the allowed answers, and is at a loss otherwise: sometimes right, and at once."""
 
-    def label(handler: Any, body: dict[str, Any]) -> None:
-        says(LABELS[zlib.crc32(json.dumps(body["messages"]).encode()) % len(LABELS)])(handler, body)
+    def pick(handler: Any, body: dict[str, Any]) -> None:
+        match body:
+            case {"response_format": {"json_schema": {"schema": {"properties": {"answer": {"enum": [*allowed]}}}}}}:
+                says(json.dumps({"answer": allowed[zlib.crc32(json.dumps(body["messages"]).encode()) % len(allowed)]}))(handler, body)
+            case _:
+                says("I do not know.")(handler, body)
 
     endpoint = FakeEndpoint()
-    endpoint.always = label
+    endpoint.always = pick
     with endpoint.running():
-        yield {"OPENAI_BASE_URL": endpoint.base_url, "OPENAI_API_KEY": "none", "LEARNING_TASK_MODEL": "labels"}
+        yield {"OPENAI_BASE_URL": endpoint.base_url, "OPENAI_API_KEY": "none", "LEARNING_TASK_MODEL": "guessing"}
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +54,9 @@ def first(home: Path, model: dict[str, str]) -> Ended:
 
 
 @pytest.fixture(scope="module")
-def second(first: Ended, home: Path) -> str:
+def second(first: Ended, home: Path, model: dict[str, str]) -> str:
     """What a run says that keeps the UI, until somebody types `down` elsewhere."""
-    running = start(home, "demo")
+    running = start(home, "demo", **model)
     assert httpx.get(f"http://127.0.0.1:{running.port}/server_info", timeout=60).status_code == 200
     assert call(home, "down", "--json").document["stopped"][0] == "Dagster"
     assert running.process.wait(PATIENCE) == 0, running.words()
