@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: install demo up down test lint types benchmark clean
+.PHONY: install demo up down test lint types benchmark benchmark-model clean
 
 install: $(STAMP)
 
@@ -38,6 +38,9 @@ types: install
 
 benchmark: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.loop $(ARGS)
+
+benchmark-model: install
+	@$(BIN)/python -m learning_pipelines_tests.benchmarks.embedded_model $(ARGS)
 
 clean: down
 	rm -rf $(VENV) .learning

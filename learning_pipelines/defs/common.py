@@ -42,9 +42,9 @@ def table_columns(connection: Connection, table: str) -> dg.TableSchema:
     )
 
 
-def check(name: str, failures: int, description: str) -> dg.AssetCheckResult:
+def check(name: str, failures: int, description: str, severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR) -> dg.AssetCheckResult:
     """The result of a check that counts what is wrong."""
-    return dg.AssetCheckResult(check_name=name, passed=failures == 0, metadata={"failures": failures}, description=description)
+    return dg.AssetCheckResult(check_name=name, passed=failures == 0, metadata={"failures": failures}, description=description, severity=severity)
 
 
 def bring_up_to_date(context: dg.OpExecutionContext | dg.AssetExecutionContext, store: Store, agents: Sequence[AgentRef] | None = None) -> None:

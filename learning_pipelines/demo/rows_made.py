@@ -19,7 +19,8 @@ from tqdm import tqdm
 from learning_pipelines.demo.desk import ROWS, Desk, asks, learnt_from, read_rows
 from learning_pipelines.demo.simulate import feedback_on, is_test_side
 from learning_pipelines.encoder import open_encoder
-from learning_pipelines.llm import open_model
+from learning_pipelines.llm import ResponseCache, open_model
+from learning_pipelines.llm_budget import Budget
 from learning_pipelines.settings import Settings
 
 SEED = 7
@@ -34,7 +35,7 @@ APPROVED_MESSAGES = 10
 Say = Callable[[str], None]
 
 
-def write_rows(settings: Settings, say: Say, extent: str) -> dict[str, Path]:
+def write_rows(settings: Settings, say: Say, extent: str, cache: ResponseCache | None = None, budget: Budget | None = None) -> dict[str, Path]:
     """The import files of the demo, by kind and in the order of import. What the model answered once stays: a second demo asks nothing."""
     folder = settings.home / "demo"
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +46,8 @@ def write_rows(settings: Settings, say: Say, extent: str) -> dict[str, Path]:
     # Each demonstration is about another request: its own id says which side it is on.
     _write(files["demonstrations"], (row for row in read_rows("demonstrations") if not is_test_side(row["demonstration_id"])))
     _write(files["examples"], [*learnt_from(read_rows("examples")), *approved_examples()])
-    _ask_the_model(settings, say, _answers_file(files), COUNTS[extent])
+    # With a cache, a demo that was cut off asks nothing twice.
+    _ask_the_model(settings, say, _answers_file(files), COUNTS[extent], cache, budget)
     answers = _answers(_answers_file(files))
     _write(files["executions"], (answer["execution"] for answer in answers))
     _write(files["feedback"], (row for answer in answers for row in answer["feedback"]))
@@ -73,7 +75,7 @@ def answer_shares(files: dict[str, Path]) -> dict[str, tuple[int, int]]:
     return {agent: (sum(right), len(right)) for agent, right in judged.items()}
 
 
-def _ask_the_model(settings: Settings, say: Say, path: Path, counts: dict[str, int]) -> None:
+def _ask_the_model(settings: Settings, say: Say, path: Path, counts: dict[str, int], cache: ResponseCache | None, budget: Budget | None) -> None:
     """Adds to the answers those that are missing, all in one step: whoever interrupts it finds the file as it was."""
     labelled = {row["example_id"].removeprefix("approved-") for row in approved_examples()}
     answers = _answers(path)
@@ -82,7 +84,7 @@ def _ask_the_model(settings: Settings, say: Say, path: Path, counts: dict[str, i
     if not todo:
         return
     say(f"Asking the embedded model {len(todo)} questions of the service desk (fetched, started and kept for the next time) …")
-    desk = Desk(open_model(settings), open_encoder(settings))
+    desk = Desk(open_model(settings, cache=cache, budget=budget), open_encoder(settings))
     comments: dict[bool, list[str]] = {True: [], False: []}
     for row in read_rows("comments"):
         comments[row["on"] == "right answers"].append(row["text"])

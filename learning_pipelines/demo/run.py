@@ -15,16 +15,21 @@ from learning_pipelines.defs import processes, serve
 from learning_pipelines.defs.runner import launch
 from learning_pipelines.demo.rows_made import answer_shares, write_rows
 from learning_pipelines.errors import LearningError
+from learning_pipelines.feedback.identity import organization_id
 from learning_pipelines.feedback.importing import ImportResult, import_file, window_now
 from learning_pipelines.feedback.statistics import stretches
+from learning_pipelines.llm_budget import Budget
 from learning_pipelines.reports.markdown import report_path
 from learning_pipelines.reports.week import format_week, last_closed_week, week_numbers
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import overview, tenants
 from learning_pipelines.storage.database import Database
+from learning_pipelines.storage.llm_cache import DatabaseCache, record_usage
 from learning_pipelines.storage.store import Store
 
 ORGANIZATION = "demo"
+CALLS = 2_000
+"""More questions than this no demo asks."""
 THRESHOLDS = {"min_executions": 20, "min_examples": 8, "rag_min_pairs": 20}
 """Lower than the defaults (50, 10, 1000), because a demo is small; kept in the organization's settings and printed."""
 Say = Callable[[str], None]
@@ -41,7 +46,7 @@ def run_demo(settings: Settings, output: Output, say: Say, *, keep: bool, extent
         processes.free_port_or_raise(settings.dagster_port, "LEARNING_DAGSTER_PORT", "the Dagster UI")
     with serve.stop_signals() as stopping, serve.installation(settings) as database:
         store = Store(settings, database)
-        files = write_rows(settings, say, extent)
+        files = _make_rows(store, say, extent)
         imported = _load(store, files, say)
         runs = _materialize(store, say)
         document = _summary(store, files, imported, runs)
@@ -50,6 +55,17 @@ def run_demo(settings: Settings, output: Output, say: Say, *, keep: bool, extent
         if keep:
             _keep(settings, database, stopping, say)
     return 0
+
+
+def _make_rows(store: Store, say: Say, extent: str) -> dict[str, Path]:
+    """The import files; what the model was asked for them is kept and accounted for in the demo's organization."""
+    budget = Budget(calls=CALLS)
+    with store.pipeline() as connection:
+        tenant = tenants.ensure_organization(connection, organization_id(ORGANIZATION), ORGANIZATION)
+        try:
+            return write_rows(store.settings, say, extent, DatabaseCache(connection, tenant), budget)
+        finally:
+            record_usage(connection, tenant, f"demo {extent}", budget.take_usage())
 
 
 def _load(store: Store, files: dict[str, Path], say: Say) -> dict[str, ImportResult]:

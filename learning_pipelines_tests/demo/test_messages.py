@@ -72,8 +72,8 @@ def objection_ends(state: dict[str, Any]) -> dt.date:
 def step_by_the_rules(state: dict[str, Any]) -> str:
     """The first rule of kb-filing-procedure that fits; a fact that is not stated is in order."""
     today = dt.date.fromisoformat(state["today"])
-    tax, prior = abs(state.get("tax", 0)), state.get("prior_tax")
-    jump = bool(prior) and abs(state["tax"] - prior) > CHANGE * abs(prior) and state.get("note") != "yes"
+    tax, prior = abs(state.get("tax", 0)), state.get("prior_tax", 0)
+    jump = prior != 0 and abs(state["tax"] - prior) > CHANGE * abs(prior) and state.get("note") != "yes"
     if state.get("registered", "yes") != "yes":
         return "register_first"
     if state.get("difference"):

