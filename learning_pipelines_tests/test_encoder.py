@@ -18,15 +18,14 @@ import pytest
 from learning_pipelines.encoder import (
     PACKAGED,
     EncoderMismatch,
-    LocalEncoder,
     UnknownEncoder,
     Vectors,
     batches,
-    cpu_has_bf16,
     model_source,
     prepared,
     require_same,
 )
+from learning_pipelines.encoder_local import LocalEncoder, cpu_has_bf16
 from learning_pipelines.errors import LearningError
 from learning_pipelines.storage.database import Connection, Database, connect
 from learning_pipelines.storage.tenants import ensure_organization

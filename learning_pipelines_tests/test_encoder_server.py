@@ -22,10 +22,13 @@ import psutil
 import pytest
 from filelock import FileLock
 
-from learning_pipelines import encoder_server
+from learning_pipelines import encoder_server, encoder_service
 from learning_pipelines.encoder import BATCH_TEXTS, PACKAGED, EncoderClient, EncoderDown, EncoderMismatch, EncoderStartFailed, Serving, UnknownEncoder, Vectors
 from learning_pipelines.encoder import open_encoder as open_client
-from learning_pipelines.encoder_server import Batcher, Server, encoder_running, ensure_serving, stop_encoder
+from learning_pipelines.encoder_batching import Batcher
+from learning_pipelines.encoder_files import Files, files_of
+from learning_pipelines.encoder_server import encoder_running, ensure_serving, stop_encoder
+from learning_pipelines.encoder_service import Server
 from learning_pipelines.settings import Settings
 
 EIGHTH = """
@@ -179,7 +182,7 @@ def test_a_start_that_never_ends_is_given_up(tmp_path: Path, instead: Callable[[
 def test_no_second_one_is_started_beside_one_that_still_loads(tmp_path: Path, instead: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
     instead("raise SystemExit('a second one was started')")
     monkeypatch.setattr(encoder_server, "START_SECONDS", 0.5)
-    files = encoder_server._files(tmp_path, PACKAGED)
+    files = files_of(tmp_path, PACKAGED)
     files.folder.mkdir()
     with FileLock(files.serving), pytest.raises(EncoderStartFailed, match="was not ready within"):
         ensure_serving(tmp_path, PACKAGED)
@@ -195,7 +198,7 @@ def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_half_a_state_file_and_a_reused_process_id_count_as_not_running(tmp_path: Path) -> None:
     made = Settings(home=tmp_path, embedding_model=None)
-    state = encoder_server._files(tmp_path, PACKAGED).state
+    state = files_of(tmp_path, PACKAGED).state
     state.parent.mkdir()
     state.write_text('{"key": "ab')
     assert encoder_running(made) is None
@@ -207,9 +210,9 @@ def test_half_a_state_file_and_a_reused_process_id_count_as_not_running(tmp_path
 def test_a_model_trained_again_in_place_gets_a_process_of_its_own(tmp_path: Path) -> None:
     weights = tmp_path / "model.safetensors"
     weights.write_text("one")
-    before = encoder_server._files(tmp_path, str(tmp_path)).key
+    before = files_of(tmp_path, str(tmp_path)).key
     weights.write_text("another")
-    assert encoder_server._files(tmp_path, str(tmp_path)).key != before
+    assert files_of(tmp_path, str(tmp_path)).key != before
 
 
 # --- batching ---
@@ -330,23 +333,23 @@ def test_a_failure_of_the_model_is_told_without_the_texts(server: Server, capfd:
 
 
 def test_it_ends_when_idle_or_when_its_home_is_gone(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = encoder_server._Files(tmp_path, "key")
-    monkeypatch.setattr(encoder_server, "WATCH_SECONDS", 0.01)
-    encoder_server._write_state(files, {"key": "key", "pid": os.getpid()})
-    watcher = threading.Thread(target=encoder_server._watch, args=(server, files))
+    files = Files(tmp_path, "key")
+    monkeypatch.setattr(encoder_service, "WATCH_SECONDS", 0.01)
+    files.write_state({"key": "key", "pid": os.getpid()})
+    watcher = threading.Thread(target=encoder_service._watch, args=(server, files))
     watcher.start()
     with server.at_work():
-        monkeypatch.setattr(encoder_server, "IDLE_SECONDS", 0.2)
+        monkeypatch.setattr(encoder_service, "IDLE_SECONDS", 0.2)
         time.sleep(0.4)
         assert watcher.is_alive()  # somebody is still waiting for an answer
     watcher.join(10)
     assert not watcher.is_alive()
     assert not files.state.exists()
-    encoder_server._write_state(files, {"key": "key", "pid": 1})  # the home was made anew and belongs to another process
-    monkeypatch.setattr(encoder_server, "IDLE_SECONDS", 1000.0)
+    files.write_state({"key": "key", "pid": 1})  # the home was made anew and belongs to another process
+    monkeypatch.setattr(encoder_service, "IDLE_SECONDS", 1000.0)
     again = threading.Thread(target=server.serve_forever, daemon=True)
     again.start()
-    encoder_server._watch(server, files)
+    encoder_service._watch(server, files)
     again.join(10)
     assert not again.is_alive()
     assert files.state.exists()

@@ -111,7 +111,7 @@ class Desk:
         known = "".join(f'Article "{article["title"]}":\n{article["text"]}\n\n' for article in best)
         messages = (Message("system", row["system_prompt"]), Message("user", f"{known}Question: {text}" if known else text))
         labels = row.get("labels")
-        return Request(messages, max_tokens=60, choices=tuple(labels)) if labels else Request(messages, max_tokens=60, stop=("\n\n",))
+        return Request(messages, max_tokens=60, choices=tuple(labels) if labels else None)
 
     def _retrieve(self, todo: Sequence[Ask]) -> dict[str, list[dict[str, Any]]]:
         """The three nearest articles by the packaged encoder."""

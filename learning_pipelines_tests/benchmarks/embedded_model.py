@@ -38,6 +38,7 @@ class Task:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--most", type=int, default=100, help="Texts asked per task.")
+    arguments.add_argument("--only", choices=("router", "filing", "knowledge"), help="One agent instead of all three.")
     chosen = arguments.parse_args()
     os.environ.setdefault("LEARNING_HOME", tempfile.mkdtemp(prefix="learning-benchmark-"))
     from learning_pipelines.encoder import open_encoder
@@ -52,10 +53,10 @@ def main() -> None:
         desk = Desk(model, encoder)
         print(f"{model.name}, encoder {encoder.name}; right answers in %, Wilson 95 %, and calls a second")
         print("| task | n | way | right | calls/s |\n|---|---|---|---|---|")
-        for task in (router(chosen.most), filing(chosen.most)):
-            for line in classified(task, desk, model, encoder.encode):
+        for name, make in (("router", router), ("filing", filing)):
+            for line in classified(make(chosen.most), desk, model, encoder.encode) if chosen.only in (None, name) else ():
                 print(line, flush=True)
-        for line in answered(chosen.most, desk, model, encoder.encode):
+        for line in answered(chosen.most, desk, model, encoder.encode) if chosen.only in (None, "knowledge") else ():
             print(line, flush=True)
     finally:
         stop_encoder(settings)
