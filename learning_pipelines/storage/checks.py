@@ -62,12 +62,12 @@ def metrics(connection: Connection, first: dt.date, last: dt.date, zone: str) ->
         bounds,
     )
     row = connection.execute(
-        """SELECT coalesce(sum(executions), 0), coalesce(sum(feedback), 0), coalesce(sum(corrections), 0)
+        """SELECT coalesce(sum(executions), 0), coalesce(sum(feedback), 0), coalesce(sum(simulated), 0), coalesce(sum(corrections), 0)
         FROM feedback_metrics WHERE day BETWEEN %(first)s AND %(last)s""",
         bounds,
     ).fetchone()
     assert row is not None
-    return MetricChecks(dangling, out_of_range, dict(zip(("executions", "feedback", "corrections"), map(int, row), strict=True)))
+    return MetricChecks(dangling, out_of_range, dict(zip(("executions", "feedback", "simulated_feedback", "corrections"), map(int, row), strict=True)))
 
 
 def examples(connection: Connection, agent: AgentRef, email_pattern: str) -> ExampleChecks:
