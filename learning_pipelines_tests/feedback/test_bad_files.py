@@ -161,11 +161,11 @@ def test_a_database_that_goes_away_loses_nothing_that_a_rerun_does_not_bring(
         with psycopg.connect(database.admin_url, autocommit=True) as session:
             session.execute("SELECT pg_terminate_backend(%s, 5000)", [connection.info.backend_pid])
 
-    def killing_between(connection: Connection, *values: object) -> object:
+    def killing_between(connection: Connection, *values: object, **more: object) -> object:
         if len(stored) == 2:
             kill(connection)
         stored.append(connection)
-        return whole(connection, *values)  # type: ignore[arg-type]
+        return whole(connection, *values, **more)  # type: ignore[arg-type]
 
     def killing_inside(cursor: psycopg.Cursor[object], *values: object) -> None:
         stage(cursor, *values)  # type: ignore[arg-type]
