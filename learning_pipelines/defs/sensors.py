@@ -17,7 +17,7 @@ from learning_pipelines.storage import outbox, overview
 from learning_pipelines.storage.outbox import News, Position
 from learning_pipelines.storage.store import Store
 
-ENTRIES_PER_TICK = 20_000
+ENTRIES_PER_TICK = 10_000
 STRETCHES_PER_TICK = 3
 _RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
