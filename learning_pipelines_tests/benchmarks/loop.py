@@ -90,10 +90,11 @@ def ticks() -> dict[str, float]:
     import dagster as dg
 
     from learning_pipelines.defs import sensors
+    from learning_pipelines.settings import Settings
     from learning_pipelines.storage import outbox
     from learning_pipelines.storage.store import Store
 
-    store = Store()
+    store = Store(Settings())  # read anew: every size has a home of its own
     with dg.DagsterInstance.ephemeral() as instance, store.pipeline() as connection:
 
         def tick(cursor: str | None) -> float:
