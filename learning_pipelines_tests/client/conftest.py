@@ -26,7 +26,7 @@ def quick(**changes: Any) -> Options:
     return Options(**(QUICK | changes))
 
 
-def eventually(condition: Callable[[], object], seconds: float = 15.0) -> None:
+def eventually(condition: Callable[[], object], seconds: float = 90.0) -> None:
     """Waits for something that happens in the background; the limit only ends a test that has failed anyway."""
     deadline = time.monotonic() + seconds
     while not condition():

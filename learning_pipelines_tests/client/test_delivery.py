@@ -19,7 +19,7 @@ from learning_pipelines.client.records import Retrieved
 from learning_pipelines_tests.client.conftest import KEY, MakeClient, eventually
 from learning_pipelines_tests.client.service import Asked, Fault, Service
 
-DONE = 20.0
+DONE = 90.0
 
 
 def log(client: Client, number: int, **fields: Any) -> str:

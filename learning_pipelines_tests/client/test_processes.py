@@ -16,7 +16,7 @@ from learning_pipelines.client import Client, Options
 from learning_pipelines_tests.client.conftest import KEY, MakeClient, eventually, host
 from learning_pipelines_tests.client.service import Fault, Service
 
-DONE = 20.0
+DONE = 90.0
 WRITE = """
 url, folder, count, end = argv[0], argv[1], int(argv[2]), argv[3]
 client = Client(url, KEY, queue_dir=folder, options=quick(exit_timeout=15.0))

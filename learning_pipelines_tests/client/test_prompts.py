@@ -15,7 +15,7 @@ from learning_pipelines.client import AsyncClient, Client, Prompt, PromptUnavail
 from learning_pipelines_tests.client.conftest import KEY, MakeClient, eventually, quick
 from learning_pipelines_tests.client.service import Asked, Fault, Service
 
-DONE = 20.0
+DONE = 90.0
 
 
 def served(text: str, **more: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from learning_pipelines.client.segment import Segment
 from learning_pipelines_tests.client.conftest import MakeClient, eventually, host
 from learning_pipelines_tests.client.service import Fault, Service
 
-DONE = 20.0
+DONE = 90.0
 
 
 def log(client: Client, number: int = 0, **fields: Any) -> str:

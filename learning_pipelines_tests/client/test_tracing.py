@@ -18,7 +18,7 @@ from learning_pipelines.client import AsyncClient, Client, Execution, current_ex
 from learning_pipelines_tests.client.conftest import KEY, quick
 from learning_pipelines_tests.client.service import Asked, Fault, Service
 
-DONE = 20.0
+DONE = 90.0
 
 
 def rows(client: Client, service: Service) -> list[dict[str, Any]]:
