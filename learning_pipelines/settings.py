@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     timezone: str = Field(default="UTC", description="Zone of schedules, days and weeks.")
     start_date: dt.date = Field(default=dt.date(2015, 1, 5), description="First day that counts; a Monday. Older rows are refused.")
     duplicate_jaccard: float = Field(default=0.8, gt=0, le=1, description="5-gram Jaccard from which two inputs are near-duplicates.")
-    duplicate_cosine: float = Field(default=0.95, gt=0, le=1, description="Cosine of the packaged encoder from which two inputs are near-duplicates.")
+    duplicate_cosine: float = Field(default=0.95, gt=0, le=1, description="Cosine from which two inputs are near-duplicates; not used yet.")
     split_shares: Annotated[tuple[float, float, float], NoDecode] = Field(
         default=(0.5, 0.2, 0.3), description="Shares of train, validation and test (comma-separated, sum 1)."
     )

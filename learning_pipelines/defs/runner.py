@@ -69,10 +69,7 @@ def run_job(store: Store, job: str, organization: str, agent: str | None, progre
     for answer in launch(store, requests):
         runs.append({name: answer[name] for name in ("run_id", "agent", "status", "reason")})
         progress(answer)
-    outcome = Outcome(job, runs, _reason(organization, runs), time.monotonic() - begun)
-    if outcome.status == "failure" and not runs:
-        raise LearningError(f"{job} did not run.", "Run `learning-pipelines verify`.")
-    return outcome
+    return Outcome(job, runs, _reason(organization, runs), time.monotonic() - begun)
 
 
 def launch(store: Store, requests: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
