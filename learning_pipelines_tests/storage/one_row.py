@@ -14,7 +14,7 @@ import psycopg
 VALUES: dict[str, Any] = {
     "slug": "ours", "role": "user", "kind": "feedback", "feedback_type": "thumbs_up", "example_type": "positive", "source_type": "imported",
     "training_type": "dpo", "origin": "imported", "label": "positive", "messages": "[]", "actions": "[]", "week": dt.date(2026, 3, 2),
-    "similarity": 0.5, "embedding": "[1]", "split": "train",
+    "similarity": 0.5, "embedding": "[1]", "split": "train", "first_id": "a", "second_id": "b", "leg": "text",
 }  # fmt: skip
 OF_TYPE: dict[str, Any] = {
     "integer": 1, "bigint": 1, "smallint": 1, "double precision": 0, "bytea": b"x" * 32, "jsonb": "{}", "text[]": [], "boolean": True,
