@@ -5,9 +5,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PEERS := .venv-peers/.installed
+PEER_SERVERS := .venv-peer-servers/.installed
 PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: install demo up down test lint types benchmark benchmark-model clean
+.PHONY: install demo up down test lint types peers peer-servers benchmark benchmark-model clean
 
 install: $(STAMP)
 
@@ -27,7 +29,19 @@ up: install
 down: install
 	@$(BIN)/learning-pipelines down $(ARGS)
 
-test: install lint types
+# The public clients of peers, which the tests of interoperability drive: 300 MB, 30 s.
+peers: $(PEERS)
+
+# Servers of peers for the load benchmark, in no test: 1.3 GB, 90 s.
+peer-servers: $(PEER_SERVERS)
+
+.venv-%/.installed: requirements-%.txt
+	@echo "Installing $< into $(@D) …"
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip install --disable-pip-version-check -q -r $<
+	@touch $@
+
+test: install peers lint types
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: install
@@ -43,4 +57,4 @@ benchmark-model: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.embedded_model $(ARGS)
 
 clean: down
-	rm -rf $(VENV) .learning
+	rm -rf $(VENV) .venv-peers .venv-peer-servers .learning
