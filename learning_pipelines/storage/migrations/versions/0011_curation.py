@@ -97,12 +97,183 @@ CREATE INDEX example_conflicts_second ON learning.example_conflicts (organizatio
 SELECT learning.protect('learning.example_conflicts', 'expert|trainer', 'expert');
 """
 
+VERDICTS = """
+-- The verdict in force of each expert on each example (their newest): 0 rejected, 1 needs revision, 2 approved; and the score 0..1 that
+-- goes with it, half verdict and half the mean of the given dimensions. An explanation or a category without a decision is no verdict.
+CREATE VIEW learning.expert_verdicts WITH (security_invoker = true) AS
+SELECT DISTINCT ON (n.organization_id, n.example_id, n.expert_id)
+    n.organization_id, n.example_id, n.expert_id, v.verdict,
+    CASE WHEN d.mean IS NULL THEN v.verdict / 2.0 ELSE (v.verdict / 2.0 + d.mean) / 2 END::double precision AS score,
+    CASE WHEN n.is_verified AND n.verified_by <> n.expert_id THEN n.verified_by END AS verified_by, n.created_at
+FROM learning.expert_annotations n
+CROSS JOIN LATERAL (SELECT CASE n.approved WHEN true THEN 2 WHEN false THEN 0 ELSE 1 END::smallint AS verdict) v
+CROSS JOIN LATERAL (SELECT avg(given) AS mean
+    FROM unnest(ARRAY[n.technical_accuracy, n.professional_quality, n.completeness, n.clarity]) AS dimensions (given)) d
+WHERE n.approved IS NOT NULL OR n.annotation_type IN ('quality_assessment', 'correction')
+ORDER BY n.organization_id, n.example_id, n.expert_id, n.created_at DESC, n.received_at DESC, n.id;
+GRANT SELECT ON learning.expert_verdicts TO learning_api, learning_pipeline;
+
+CREATE TABLE learning.expert_reliability (
+    organization_id uuid NOT NULL,
+    expert_id uuid NOT NULL,
+    reviews integer NOT NULL CHECK (reviews >= 0),
+    shared integer NOT NULL CHECK (shared >= 0),
+    reliability double precision NOT NULL CHECK (reliability BETWEEN 0 AND 1),
+    confusion jsonb NOT NULL DEFAULT '[]',
+    fitted_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (organization_id, expert_id),
+    FOREIGN KEY (organization_id, expert_id) REFERENCES learning.users
+);
+SELECT learning.protect('learning.expert_reliability', 'trainer', 'none');
+
+-- An example on which experts disagree waits here for another one to decide (contradictory examples: example_conflicts). A newer
+-- disagreement opens it again.
+CREATE TABLE learning.adjudications (
+    organization_id uuid NOT NULL,
+    example_id text NOT NULL,
+    agent_id uuid NOT NULL,
+    reason text NOT NULL,
+    opened_at timestamptz NOT NULL DEFAULT now(),
+    resolved_at timestamptz,
+    resolved_by uuid,
+    PRIMARY KEY (organization_id, example_id),
+    FOREIGN KEY (organization_id, example_id) REFERENCES learning.learning_examples ON DELETE CASCADE,
+    FOREIGN KEY (organization_id, resolved_by) REFERENCES learning.users
+);
+CREATE INDEX adjudications_open ON learning.adjudications (organization_id, agent_id) WHERE resolved_at IS NULL;
+SELECT learning.protect('learning.adjudications', 'expert|trainer', 'expert');
+
+-- How far two kinds of rater agree about an agent; period is `all` or a week (YYYY-Www).
+CREATE TABLE learning.annotation_agreement (
+    organization_id uuid NOT NULL,
+    agent_id uuid NOT NULL,
+    pair text NOT NULL,
+    period text NOT NULL,
+    units integer NOT NULL CHECK (units >= 0),
+    alpha double precision CHECK (alpha <= 1),
+    alpha_low double precision,
+    alpha_high double precision,
+    kappa double precision,
+    kappa_low double precision,
+    kappa_high double precision,
+    undefined text NOT NULL DEFAULT '',
+    computed_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (organization_id, agent_id, pair, period),
+    FOREIGN KEY (organization_id, agent_id) REFERENCES learning.agents
+);
+SELECT learning.protect('learning.annotation_agreement', 'expert|trainer', 'none');
+"""
+
+QUALITY = """
+-- Calibrations of an organization; a version is never changed. knots: [[evidence, score], …], non-decreasing.
+CREATE TABLE learning.quality_calibrations (
+    organization_id uuid NOT NULL REFERENCES learning.organizations,
+    version integer NOT NULL CHECK (version > 0),
+    method text NOT NULL DEFAULT 'prior' CHECK (method IN ('prior', 'isotonic')),
+    knots jsonb NOT NULL,
+    verdicts integer NOT NULL CHECK (verdicts >= 0),
+    numbers jsonb NOT NULL DEFAULT '{}',
+    fitted_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (organization_id, version)
+);
+SELECT learning.protect('learning.quality_calibrations', 'trainer', 'none');
+
+-- What the quality score of an example was made of. evidence NULL: nobody has said anything about it, so there is no score.
+CREATE TABLE learning.example_quality (
+    organization_id uuid NOT NULL,
+    example_id text NOT NULL,
+    agent_id uuid NOT NULL,
+    imported_score double precision CHECK (imported_score BETWEEN 0 AND 1),
+    experts integer NOT NULL DEFAULT 0 CHECK (experts >= 0),
+    expert_score double precision CHECK (expert_score BETWEEN 0 AND 1),
+    supporting double precision NOT NULL DEFAULT 0 CHECK (supporting >= 0),
+    contradicting double precision NOT NULL DEFAULT 0 CHECK (contradicting >= 0),
+    agreement double precision CHECK (agreement BETWEEN 0 AND 1),
+    evidence double precision CHECK (evidence BETWEEN 0 AND 1),
+    score double precision CHECK (score BETWEEN 0 AND 1),
+    calibration integer,
+    scored_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (organization_id, example_id),
+    FOREIGN KEY (organization_id, example_id) REFERENCES learning.learning_examples ON DELETE CASCADE
+);
+CREATE INDEX example_quality_agent_calibration ON learning.example_quality (organization_id, agent_id, calibration);
+SELECT learning.protect('learning.example_quality', 'expert|trainer', 'none');
+
+-- Examples whose evidence changed since they were scored. Append-only for whoever writes; the reader deletes what it saw, so that nothing
+-- that commits meanwhile is lost. No foreign key: an entry of an example that is gone is deleted like any other.
+CREATE TABLE learning.stale_quality (
+    organization_id uuid NOT NULL,
+    agent_id uuid NOT NULL,
+    id bigint NOT NULL DEFAULT nextval('learning.arrivals'),
+    example_id text NOT NULL,
+    PRIMARY KEY (organization_id, agent_id, id)
+);
+SELECT learning.protect('learning.stale_quality', 'none', 'expert');
+
+-- What a computation over many rows saw last: equal fingerprint, nothing to do. agent_id is nil for what concerns an organization.
+CREATE TABLE learning.curation_state (
+    organization_id uuid NOT NULL,
+    agent_id uuid NOT NULL,
+    name text NOT NULL,
+    fingerprint text NOT NULL,
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (organization_id, agent_id, name)
+);
+SELECT learning.protect('learning.curation_state', 'none', 'none');
+
+CREATE INDEX example_sources_user ON learning.example_sources (organization_id, user_id) WHERE user_id IS NOT NULL;
+"""
+
+# One insert per statement with the rights of whoever writes (import, API, pipeline): no writer has to know that scores depend on its rows.
+STALE = """
+CREATE FUNCTION learning.example_is_stale() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO learning.stale_quality (organization_id, agent_id, example_id) SELECT organization_id, agent_id, id FROM changed;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER example_is_stale AFTER INSERT ON learning.learning_examples
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION learning.example_is_stale();
+
+CREATE FUNCTION learning.annotated_is_stale() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO learning.stale_quality (organization_id, agent_id, example_id)
+    SELECT DISTINCT e.organization_id, e.agent_id, e.id FROM changed c
+    JOIN learning.learning_examples e ON e.organization_id = c.organization_id AND e.id = c.example_id;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER annotation_added AFTER INSERT ON learning.expert_annotations
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION learning.annotated_is_stale();
+CREATE TRIGGER annotation_changed AFTER UPDATE ON learning.expert_annotations
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION learning.annotated_is_stale();
+CREATE TRIGGER annotation_removed AFTER DELETE ON learning.expert_annotations
+    REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION learning.annotated_is_stale();
+
+INSERT INTO learning.stale_quality (organization_id, agent_id, example_id)
+SELECT organization_id, agent_id, id FROM learning.learning_examples;
+"""
+
+QUALITY_BACK = """
+DROP TRIGGER annotation_removed ON learning.expert_annotations;
+DROP TRIGGER annotation_changed ON learning.expert_annotations;
+DROP TRIGGER annotation_added ON learning.expert_annotations;
+DROP TRIGGER example_is_stale ON learning.learning_examples;
+DROP FUNCTION learning.annotated_is_stale, learning.example_is_stale;
+DROP INDEX learning.example_sources_user;
+DROP TABLE learning.curation_state, learning.stale_quality, learning.example_quality, learning.quality_calibrations,
+    learning.annotation_agreement, learning.adjudications, learning.expert_reliability;
+DROP VIEW learning.expert_verdicts;
+"""
+
 
 def upgrade() -> None:
     op.execute(DUPLICATES)
+    op.execute(VERDICTS)
+    op.execute(QUALITY)
+    op.execute(STALE)
 
 
 def downgrade() -> None:
+    op.execute(QUALITY_BACK)
     op.execute("""
     DROP VIEW learning.duplicate_clusters;
     DROP TABLE learning.example_conflicts, learning.duplicate_links, learning.example_embeddings, learning.example_sketches;
