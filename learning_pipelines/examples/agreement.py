@@ -61,7 +61,9 @@ def alpha(ratings: ArrayLike, level: Level, *, resamples: int = 0, seed: int = S
     if level is Level.INTERVAL:
         return _interval(matrix, resamples, seed)
     codes = np.where(np.isnan(matrix), -1, np.searchsorted(values, np.nan_to_num(matrix)))
-    counts = np.stack([(codes == code).sum(axis=0) for code in range(len(values))], axis=1) if len(values) else np.zeros((matrix.shape[1], 0))
+    counts = np.zeros((matrix.shape[1], len(values)))
+    for code in range(len(values)):
+        counts[:, code] = (codes == code).sum(axis=0)
     return alpha_of_counts(counts, level, resamples=resamples, seed=seed)
 
 
@@ -77,7 +79,7 @@ def alpha_of_counts(
     times = np.ones(len(table)) if repeats is None else np.asarray(repeats, dtype=np.float64)
     pairable = (table.sum(axis=1) >= 2) & (times > 0)
     rows, places = np.unique(table[pairable], axis=0, return_inverse=True)
-    times = np.bincount(places.reshape(-1), weights=times[pairable], minlength=len(rows))
+    times = np.bincount(places.reshape(-1), weights=times[pairable], minlength=len(rows)).astype(np.float64)
     if level is Level.INTERVAL:
         numbers = np.arange(table.shape[1], dtype=np.float64) if values is None else np.asarray(values, dtype=np.float64)
         rated = rows.sum(axis=0) > 0
@@ -144,7 +146,8 @@ class _Cells:
 
 def _one_minus(observed: Array, expected: Array, n: Array) -> Array:
     """1 - D_o / D_e with D_o = observed / n and D_e = expected / (n (n - 1)); NaN where nothing varies (what is left then is rounding)."""
-    return 1 - _divided(observed * (n - 1), np.where(expected > _ROUNDING * n**2, expected, 0.0))
+    varying: Array = np.where(expected > _ROUNDING * n**2, expected, 0.0)
+    return 1 - _divided(observed * (n - 1), varying)
 
 
 _ROUNDING = 1e-13
@@ -158,7 +161,8 @@ def _scaled(numbers: Array, rated: Array) -> Array:
     """Alpha does not change with origin and unit of the scale; with both taken out, sums of squares keep their digits."""
     if rated.size == 0:
         return numbers
-    return (numbers - rated.mean()) / (float(np.ptp(rated)) or 1.0)
+    scaled: Array = (numbers - rated.mean()) / (float(np.ptp(rated)) or 1.0)
+    return scaled
 
 
 def _interval(matrix: Array, resamples: int, seed: int) -> Agreement:
