@@ -63,7 +63,7 @@ def refresh_dataset(
 
 
 def _plan(rows: Sequence[dict[str, Any]], jaccard: float, shares: tuple[float, float, float]) -> SplitPlan:
-    items = [Item(row["id"], tuple(row["people"]), row["split"], row["decided"] and row["split"] is None) for row in rows]
+    items = [Item(row["id"], tuple(row["people"]), row["split"], row["decided"] and row["split"] is None, row["example_type"]) for row in rows]
     # What was left out conducts no links: its text must not tie two kept examples together.
     texts = [(row["id"], row["input_text"]) for row, item in zip(rows, items, strict=True) if not item.left_out]
     found = duplicate_links(texts, threshold=jaccard)

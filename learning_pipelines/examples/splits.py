@@ -24,12 +24,16 @@ LATE = "linked late to another split"
 
 @dataclass(frozen=True)
 class Item:
-    """An example: `people` are the ids of its users (may be empty), `split` what it was given before, `left_out` whether it was left out before."""
+    """An example: `people` are the ids of its users (may be empty), `split` what it was given before, `left_out` whether it was left out before.
+
+    `stratum` is its type: as far as permanence and components allow, every split has its share of each.
+    """
 
     id: str
     people: tuple[str, ...]
     split: Split | None
     left_out: bool
+    stratum: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,8 @@ def assign_splits(
        validation and test the fewest. Nothing ever moves to another split.
     2. Of newcomers that join two splits, few are left out: the fewest if two splits meet; if all three do, at most twice the fewest
        (one is cut from the other two, then those from each other, and neither cut can be larger than the fewest).
-    3. The rest of a component goes where its assigned examples are; components without any go, largest first, to the split most short of its share.
+    3. The rest of a component goes where its assigned examples are; components without any go, largest first, to the split most short of its share
+       of all examples and of the component's types (see `trimming.deal`).
     4. If validation or test then has less than 15 %, components above 10 % are cut (see `trimming.fewest_left_out`), newcomers only.
 
     ValueError: an id given twice, an item with a split that is marked as left out, or shares out of range.
@@ -88,7 +93,7 @@ def assign_splits(
     labels = board.graph.components(board.active)[board.active]
     counts = np.unique(labels, return_counts=True)[1]
     board.part_newcomers()
-    sides, cut = fewest_left_out(Situation(board.graph, board.active, board.sides), shares)
+    sides, cut = fewest_left_out(Situation(board.graph, board.active, board.sides, board.strata), shares)
     board.leave_out(cut, CUT)
     return board.plan(sides, len(counts), float(counts.max(initial=0) / max(1, counts.sum())))
 
@@ -121,6 +126,8 @@ class _Board:
         self.active: Bools = np.asarray([not item.left_out for item in self.items], dtype=np.bool_)
         # -1 marks a newcomer; a side never changes once it is set.
         self.sides: Ints = np.asarray([SPLITS.index(item.split) if item.split else -1 for item in self.items], dtype=np.int64)
+        strata = {name: place for place, name in enumerate(sorted({item.stratum for item in self.items}))}
+        self.strata: Ints = np.asarray([strata[item.stratum] for item in self.items], dtype=np.int64)
         self.reasons: dict[int, str] = {}
 
     def leave_out(self, places: Ints, reason: str) -> None:

@@ -36,6 +36,7 @@ Sides = list[int]
 @dataclass(frozen=True)
 class Situation:
     """`active` (items,): who takes part. `sides` (items,): 0 train, 1 validation, 2 test for who has a split, -1 for newcomers.
+    `strata` (items,): the number of each example's type, whose shares every split is to have too (empty: all are of one type).
 
     No component may hold two sides. Only newcomers are ever left out. `total` is the number of active examples at the start.
     """
@@ -43,10 +44,13 @@ class Situation:
     graph: HubGraph
     active: Bools
     sides: Ints
+    strata: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     total: int = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "total", int(np.count_nonzero(self.active)))
+        if not len(self.strata):
+            object.__setattr__(self, "strata", np.zeros(len(self.active), dtype=np.int64))
 
 
 @dataclass(frozen=True)
@@ -59,15 +63,27 @@ class _Deal:
     trimmable: Bools  # (items,)
 
 
-def deal(sizes: Sequence[int], held: Sequence[int], shares: Sequence[float]) -> Sides:
-    """The side of each component: in the order given (largest first), each to the side that is furthest below its share of the total."""
-    total = sum(sizes) + sum(held)
-    short = [share * total - count for share, count in zip(shares, held, strict=True)]
+def deal(counts: Ints, held: Ints, shares: Sequence[float]) -> Sides:
+    """The side of each component: in the order given (largest first), each to the side that needs it most.
+
+    `counts` (components, types): how many examples of each type a component has; `held` (3, types): what the sides have already.
+    A side needs a component as far as it is below its share of all examples, plus as far as it is below its share of the component's types
+    (their mean, weighted by how many of each it has): with one type that is the former alone. Greedy, like the iterative stratification of
+    Sechidis, Tsoumakas and Vlahavas, "On the stratification of multi-label data" (2011), for whole components.
+    """
+    wanted = np.outer(shares, counts.sum(axis=0) + held.sum(axis=0)) - held
+    short = wanted.sum(axis=1).tolist()
+    short_of = wanted.T.tolist()  # by type, then side
+    kinds = [np.flatnonzero(row).tolist() for row in counts] if counts.shape[1] > 1 else [[0]] * len(counts)
     sides = []
-    for size in sizes:
+    for row, mine in zip(counts.tolist(), kinds, strict=True):
+        size = sum(row)
+        need = [short[side] + sum(row[kind] * short_of[kind][side] for kind in mine) / size for side in range(3)]
         # Ties go to train, then test, then validation: one example is for train, two are for train and test.
-        side = max((0, 2, 1), key=lambda candidate: round(short[candidate], 6))
+        side = max((0, 2, 1), key=lambda candidate: round(need[candidate], 6))
         short[side] -= size
+        for kind in mine:
+            short_of[kind][side] -= row[kind]
         sides.append(side)
     return sides
 
@@ -110,13 +126,15 @@ def _evaluate(situation: Situation, removed: Bools, shares: tuple[float, float, 
     sizes = np.bincount(label, minlength=len(first))
     side_of = np.full(len(first), -1, dtype=np.int64)
     np.maximum.at(side_of, label, situation.sides[places])
-    held = np.bincount(side_of[side_of >= 0], weights=sizes[side_of >= 0], minlength=3).astype(np.int64).tolist()
+    types = int(situation.strata.max(initial=0)) + 1
+    counts = np.bincount(label * types + situation.strata[places], minlength=len(first) * types).reshape(len(first), types)
+    held = np.stack([counts[side_of == side].sum(axis=0) for side in range(3)])
     free = np.flatnonzero(side_of < 0)
     free = free[np.lexsort((first[free], -sizes[free]))]
     trimmable = (sizes > LARGE * situation.total)[label] & (situation.sides[places] < 0)
     best: tuple[float, Ints, Sides] | None = None
     for blend in _BLENDS:
-        side_of[free] = deal(sizes[free].tolist(), held, [blend * share + (1 - blend) / 3 for share in shares])
+        side_of[free] = deal(counts[free], held, [blend * share + (1 - blend) / 3 for share in shares])
         dealt = side_of[label]
         spare = _to_trim(np.bincount(dealt, minlength=3).tolist(), np.bincount(dealt[trimmable], minlength=3).tolist(), gone)
         cost = math.inf if spare is None else gone + sum(spare)
