@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+FURTHER = "/* further steps over accepted */"
+"""Where a writer may add steps of its own to a merge: each a comma and a common table expression that reads `accepted`."""
 NIL = "00000000-0000-0000-0000-000000000000"
 COMMON = (
     ("line", "bigint"), ("id", "text"), ("content_hash", "bytea"), ("agent_id", "uuid"), ("user_id", "uuid"), ("user_external", "text"),
@@ -59,7 +61,7 @@ def _append_only(kind: str, staged: str, insert: str, outbox: str, role: str = "
     accepted AS MATERIALIZED (SELECT s.* FROM {staged} s JOIN fresh f ON f.external_id = s.id),
     met AS ({_users(role)}),
     stored AS ({insert}),
-    noted AS ({outbox})
+    noted AS ({outbox}) {FURTHER}
     SELECT s.line, 'seen' AS problem, NULL::text AS detail FROM {staged} s
     WHERE NOT EXISTS (SELECT FROM fresh f WHERE f.external_id = s.id)"""
 
@@ -92,8 +94,12 @@ stored AS (
     SELECT %(organization)s, id, pending, agent_id, user_id, {_FEEDBACK_NAMES}, context, coalesce(created_at, now())
     FROM accepted ORDER BY line
 ),
-noted AS ({_outbox("feedback", "s.execution_id", "s.execution_at")})
-SELECT r.line, coalesce(r.problem, 'seen'), r.execution_id AS detail FROM resolved r
+noted AS ({_outbox("feedback", "s.execution_id", "s.execution_at")}) {FURTHER}
+-- What is stored already is judged by its content alone, also where it would be refused today: its execution may have come meanwhile.
+SELECT r.line, CASE WHEN r.problem IS NULL OR EXISTS (
+        SELECT FROM ingest_keys k WHERE k.organization_id = %(organization)s AND k.kind = 'feedback' AND k.external_id = r.id) THEN 'seen' ELSE r.problem END,
+    r.execution_id AS detail
+FROM resolved r
 WHERE NOT EXISTS (SELECT FROM fresh f WHERE f.external_id = r.id)"""
 
 EXECUTION_COLUMNS = (
@@ -193,7 +199,7 @@ def _updating(kind: str, staged: str, upsert: str) -> str:
     ),
     accepted AS MATERIALIZED (SELECT s.* FROM {staged} s JOIN fresh f ON f.external_id = s.id),
     stored AS ({upsert}),
-    noted AS ({_outbox(kind)})
+    noted AS ({_outbox(kind)}) {FURTHER}
     SELECT s.line, 'seen' AS problem, NULL::text AS detail FROM {staged} s
     WHERE NOT EXISTS (SELECT FROM fresh f WHERE f.external_id = s.id)"""
 

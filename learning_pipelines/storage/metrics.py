@@ -6,11 +6,14 @@ Belongs here: SQL of feedback_metrics. Not here: rates and intervals made from t
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from psycopg.rows import dict_row
 
+from learning_pipelines.storage import outbox
 from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.tenants import AgentRef
 
 DIMENSIONS = ("accuracy", "helpfulness", "clarity", "completeness")
 SUMS = (
@@ -29,7 +32,7 @@ _FEEDBACK_SUMS = tuple(name for name in SUMS if name not in _EXECUTION_SUMS)
 
 # Feedback whose sender says so in a key `simulated` is counted apart, so that whoever shows a number can say so too.
 # Feedback counts while something in it is in force, or where it only ever was a comment (no facet at all).
-_COMPUTE = f"""
+_SUMS_OF_DAYS = f"""
 WITH bounds AS (
     SELECT %(first)s::timestamp AT TIME ZONE %(zone)s AS start, (%(last)s::date + 1)::timestamp AT TIME ZONE %(zone)s AS finish
 ),
@@ -40,12 +43,13 @@ ran AS (
         count(x.latency_ms) AS latency_count, coalesce(sum(x.latency_ms), 0) AS latency_ms_sum,
         coalesce(sum(coalesce(x.input_tokens, 0) + coalesce(x.output_tokens, 0)), 0) AS tokens_sum, coalesce(sum(x.cost_usd), 0) AS cost_usd_sum
     FROM bounds, agents a JOIN agent_executions x ON x.organization_id = a.organization_id AND x.agent_id = a.id
-    WHERE x.created_at >= bounds.start AND x.created_at < bounds.finish GROUP BY 1, 2, 3
+    WHERE x.created_at >= bounds.start AND x.created_at < bounds.finish AND (%(agent)s::uuid IS NULL OR a.id = %(agent)s) GROUP BY 1, 2, 3
 ),
 said AS MATERIALIZED (
     SELECT f.*, (f.created_at AT TIME ZONE %(zone)s)::date AS day
     FROM bounds, agents a JOIN feedback_in_force f ON f.organization_id = a.organization_id AND f.agent_id = a.id
-    WHERE f.created_at >= bounds.start AND f.created_at < bounds.finish AND (f.facets = 0 OR f.facets_in_force <> 0)
+    WHERE f.created_at >= bounds.start AND f.created_at < bounds.finish AND (%(agent)s::uuid IS NULL OR a.id = %(agent)s)
+        AND (f.facets = 0 OR f.facets_in_force <> 0)
 ),
 rated AS (
     SELECT organization_id, agent_id, day, count(*) AS feedback,
@@ -64,10 +68,12 @@ issues AS (
     FROM (SELECT organization_id, agent_id, day, category, count(*) AS n FROM said, unnest(issue_categories) AS category
           WHERE facets_in_force & 8 > 0 GROUP BY 1, 2, 3, 4) AS per_category
     GROUP BY 1, 2, 3
-)
-INSERT INTO feedback_metrics (organization_id, agent_id, day, {", ".join(_EXECUTION_SUMS + _FEEDBACK_SUMS)}, issues)
-SELECT organization_id, agent_id, day, {", ".join(f"coalesce({name}, 0)" for name in _EXECUTION_SUMS + _FEEDBACK_SUMS)}, coalesce(issues, '{{}}')
+)"""
+_SUMS = f"""{", ".join(f"coalesce({name}, 0) AS {name}" for name in _EXECUTION_SUMS + _FEEDBACK_SUMS)}, coalesce(issues, '{{}}') AS issues
 FROM ran FULL JOIN rated USING (organization_id, agent_id, day) LEFT JOIN issues USING (organization_id, agent_id, day)"""
+_COMPUTE = f"""{_SUMS_OF_DAYS}
+INSERT INTO feedback_metrics (organization_id, agent_id, day, {", ".join(_EXECUTION_SUMS + _FEEDBACK_SUMS)}, issues)
+SELECT organization_id, agent_id, day, {_SUMS}"""
 
 
 def compute_days(connection: Connection, first: dt.date, last: dt.date, zone: str) -> int:
@@ -76,7 +82,7 @@ def compute_days(connection: Connection, first: dt.date, last: dt.date, zone: st
         # Two runs over overlapping days wait for each other; without the lock both would insert.
         connection.execute("SELECT pg_advisory_xact_lock(hashtext('feedback_metrics'))")
         connection.execute("DELETE FROM feedback_metrics WHERE day BETWEEN %s AND %s", [first, last])
-        return connection.execute(_COMPUTE, {"first": first, "last": last, "zone": zone}).rowcount
+        return connection.execute(_COMPUTE, {"first": first, "last": last, "zone": zone, "agent": None}).rowcount
 
 
 def totals(connection: Connection, organization: str, first: dt.date, last: dt.date) -> list[dict[str, Any]]:
@@ -90,11 +96,33 @@ def totals(connection: Connection, organization: str, first: dt.date, last: dt.d
             WHERE o.slug = %s AND m.day BETWEEN %s AND %s GROUP BY 1 ORDER BY 1""",
             [organization, first, last],
         ).fetchall()
+    return [{"agent": row["agent"], **added_up([row])} for row in rows]
+
+
+def days_of_agent(connection: Connection, agent: AgentRef, first: dt.date, last: dt.date, zone: str) -> list[dict[str, Any]]:
+    """Sums per day of one agent, exact up to now: stored ones, but computed here for the days that changed since they were stored."""
+    behind = outbox.days_behind(connection, agent, zone)
+    stale = sorted(day for day in behind if first <= day <= last)
+    names = ", ".join(SUMS)
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(
+            f"""SELECT day, {names}, issues FROM feedback_metrics
+            WHERE organization_id = %s AND agent_id = %s AND day BETWEEN %s AND %s AND day <> ALL(%s)""",
+            [agent.organization_id, agent.agent_id, first, last, stale],
+        ).fetchall()
+        for day in stale:
+            values = {"first": day, "last": day, "zone": zone, "agent": agent.agent_id}
+            rows += cursor.execute(f"{_SUMS_OF_DAYS} SELECT day, {_SUMS}", values).fetchall()
+    return [{"day": row["day"], **added_up([row])} for row in rows]
+
+
+def added_up(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The sums of several rows as one; `issues` of each row is one mapping of categories to counts, or a list of them."""
+    issues: dict[str, int] = {}
     for row in rows:
-        added: dict[str, int] = {}
-        for day in row["issues"]:
-            for category, count in day.items():
-                added[category] = added.get(category, 0) + count
-        row["issues"] = dict(sorted(added.items()))
-        row.update({name: float(row[name]) if name.endswith("_ms_sum") or name == "cost_usd_sum" else int(row[name]) for name in SUMS})
-    return rows
+        for counts in row["issues"] if isinstance(row["issues"], list) else [row["issues"]]:
+            for category, count in counts.items():
+                issues[category] = issues.get(category, 0) + count
+    added = {name: sum(row[name] for row in rows) for name in SUMS}
+    numbers = {name: float(value) if name.endswith("_ms_sum") or name == "cost_usd_sum" else int(value) for name, value in added.items()}
+    return {**numbers, "issues": dict(sorted(issues.items()))}

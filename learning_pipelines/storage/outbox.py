@@ -193,6 +193,30 @@ def touched_days(connection: Connection, agent: AgentRef, zone: str) -> tuple[li
     return sorted(row[0] or ()), last
 
 
+def days_behind(connection: Connection, agent: AgentRef, zone: str) -> set[dt.date]:
+    """The days whose stored metrics of this agent may be out of date now. Only reads: what it finds again later costs nothing but time."""
+    row = connection.execute(
+        """WITH new AS MATERIALIZED (
+            SELECT o.happened_at, o.execution_at, o.execution_id, o.kind
+            FROM (SELECT system_identifier::text AS cluster FROM pg_control_system()) here
+            LEFT JOIN outbox_positions p ON p.organization_id = %(organization)s AND p.reader = %(reader)s AND p.agent_id = %(agent)s
+                AND split_part(p.cluster, '.', 1) = here.cluster
+            JOIN outbox o ON o.organization_id = %(organization)s AND o.agent_id = %(agent)s
+                AND (o.xid, o.id) > (coalesce(p.xid, '0'::xid8), coalesce(p.id, 0))
+            WHERE o.kind IN ('executions', 'feedback')
+        ),
+        moments AS (
+            SELECT unnest(ARRAY[happened_at, execution_at]) AS moment FROM new
+            UNION ALL
+            SELECT f.created_at FROM agent_feedback f WHERE f.organization_id = %(organization)s
+                AND f.execution_id IN (SELECT execution_id FROM new WHERE kind = 'feedback')
+        )
+        SELECT array_agg(DISTINCT (moment AT TIME ZONE %(zone)s)::date) FROM moments WHERE moment IS NOT NULL""",
+        {"organization": agent.organization_id, "agent": agent.agent_id, "reader": METRICS_READER, "zone": zone},
+    ).fetchone()
+    return set(row[0] or ()) if row is not None else set()
+
+
 def lag(connection: Connection, after: Position | None, limit: int = 1_000_000) -> int:
     """Entries after a position, counted up to `limit`."""
     here = cluster(connection)

@@ -75,3 +75,18 @@ def known_organization(store: Store, slug: str | None) -> str:
         return wanted
     there = f"Known: {', '.join(known[:20])}." if known else "There is none yet: `learning-pipelines import` makes one."
     raise BadInput(f"There is no organization {wanted!r}.", there)
+
+
+def agent_by_name(connection: Connection, organization_id: UUID, organization: str, name: str) -> AgentRef | None:
+    """The agent of an organization by its slug or its uuid; None if there is none."""
+    row = connection.execute("SELECT id, slug FROM agents WHERE organization_id = %s AND slug = %s", [organization_id, name]).fetchone()
+    if row is None and (identity := _as_uuid(name)) is not None:
+        row = connection.execute("SELECT id, slug FROM agents WHERE organization_id = %s AND id = %s", [organization_id, identity]).fetchone()
+    return None if row is None else AgentRef(organization_id, organization, row[0], str(row[1]))
+
+
+def _as_uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

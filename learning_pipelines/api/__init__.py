@@ -1,0 +1,4 @@
+"""The feedback service over HTTP: routes per noun, authentication, limits.
+
+Nothing but this description belongs here: import the module you need.
+"""

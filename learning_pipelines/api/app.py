@@ -1,0 +1,76 @@
+"""The application: `uvicorn learning_pipelines.api.app:app`.
+
+Belongs here: putting the parts together. Not here: what any part does.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from learning_pipelines import __version__
+from learning_pipelines.api import executions, feedback, health, knowledge, openapi, problems, prompts, runs, sessions, summaries
+from learning_pipelines.api.middleware import Metrics, Shell
+from learning_pipelines.api.service import Service
+from learning_pipelines.settings import Settings, load_settings
+from learning_pipelines.storage.database import Database
+
+ROUTERS = (feedback, executions, knowledge, prompts, runs, sessions, summaries)
+
+
+def create_app(settings: Settings | None = None, database_of: Callable[[], Database] | None = None) -> FastAPI:
+    """The application over the given settings (default: the environment's). Connects when it starts, not here."""
+    chosen = settings or load_settings()
+    service = Service(chosen, database_of)
+
+    @asynccontextmanager
+    async def running(app: FastAPI) -> AsyncIterator[None]:
+        _log_to_stderr()
+        await service.open()
+        try:
+            yield
+        finally:
+            await service.close()
+
+    app = FastAPI(title="learning_pipelines", version=__version__, lifespan=running, middleware=_middleware(chosen, service.metrics))
+    app.state.service = service
+    for module in ROUTERS:
+        app.include_router(module.router, prefix=openapi.BASE)
+    app.include_router(health.router)
+    problems.install(app)
+    openapi.install(app)
+    return app
+
+
+def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
+    layers = [Middleware(Shell, metrics=metrics)]
+    origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
+    if origins:
+        layers.append(
+            Middleware(
+                CORSMiddleware, allow_origins=origins, allow_methods=["GET", "POST", "PUT", "DELETE"], allow_credentials="*" not in origins,
+                allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "X-CSRF-Token"], max_age=600,
+                expose_headers=["ETag", "Retry-After", "X-Request-ID"],
+            )
+        )  # fmt: skip
+    return layers
+
+
+def _log_to_stderr() -> None:
+    """One line per request and error, unless whoever runs the process configured logging."""
+    logger = logging.getLogger("learning_pipelines")
+    if not logger.handlers and not logging.getLogger().handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+
+
+app = create_app()

@@ -1,0 +1,56 @@
+"""Who a request comes from, and what that permits.
+
+Belongs here: the value and the rule of roles. Not here: reading credentials (authentication.py), row-level security (storage/).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+from learning_pipelines.api.problems import Problem, forbidden
+from learning_pipelines.storage.sessions import Acting
+
+Role = Literal["user", "expert", "trainer", "experimenter", "admin"]
+ROLES: tuple[Role, ...] = ("user", "expert", "trainer", "experimenter", "admin")
+Kind = Literal["key", "person", "execution"]
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """`key`: an application with an API key; `person`: a JWT or a session; `execution`: a token for the feedback on one execution.
+
+    `user` is the person it acts for (external id), None for a key that acts for whoever a body names, and for an anonymous token.
+    `user_id` is that person, for a key without one its service user, None for an anonymous token.
+    """
+
+    kind: Kind
+    organization: str
+    organization_id: UUID
+    role: str
+    actor: str
+    user: str | None = None
+    user_id: UUID | None = None
+    key_id: UUID | None = None
+    execution_id: str | None = None
+
+    @property
+    def acting(self) -> Acting:
+        """What the transaction is told."""
+        return Acting(self.organization_id, self.user_id, self.role, application=self.kind == "key")
+
+    def require(self, role: Role) -> None:
+        """Raises 403 unless the role suffices; a token for one execution suffices for nothing but what asks for it by name."""
+        if self.kind == "execution" or not permits(self.role, role):
+            raise forbidden(role)
+
+    def require_key(self) -> None:
+        """Raises 403 for everybody but an application's API key."""
+        if self.kind != "key":
+            raise Problem(403, "This needs an API key: it is for applications, not for persons.")
+
+
+def permits(role: str, needed: Role) -> bool:
+    """Each of the other roles includes user, admin includes all."""
+    return needed == "user" or role in (needed, "admin")

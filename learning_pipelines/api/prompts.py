@@ -1,0 +1,129 @@
+"""Routes of prompts: what serves now, versions written by hand, labels moved by hand.
+
+Belongs here: paths, roles, ETags. Not here: SQL (storage/prompts.py), learnt versions and their approval.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Any, Literal
+
+import orjson
+from fastapi import APIRouter, Header, Path, Query
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from learning_pipelines.api.problems import Problem
+from learning_pipelines.api.service import Admin, Serving, User
+from learning_pipelines.feedback.kinds import TEXT_LIMIT
+from learning_pipelines.storage import audit, prompts
+
+router = APIRouter(tags=["prompts"])
+_CACHED = {"Cache-Control": "private, no-cache"}
+
+
+class Message(BaseModel):
+    """A chat message; its content may hold {{variables}}, which whoever uses the prompt fills."""
+
+    model_config = ConfigDict(extra="forbid")
+    role: Literal["system", "user", "assistant"]
+    content: Annotated[str, Field(max_length=TEXT_LIMIT)]
+
+
+class ServedPrompt(BaseModel):
+    messages: list[dict[str, Any]]
+    version: str
+    experiment: str | None
+    variant: str | None
+    etag: str
+
+
+@router.get("/prompts/{agent_id}", response_model=ServedPrompt, responses={304: {"description": "The prompt is the one that If-None-Match names."}})
+async def get_prompt(
+    agent_id: str, who: User, service: Serving, unit: Annotated[str | None, Query(max_length=255)] = None,
+    input: Annotated[str | None, Query(max_length=16_000)] = None, label: Annotated[str, Query(pattern="^[a-z0-9][a-z0-9_-]{0,62}$")] = "production",
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:  # fmt: skip
+    """The prompt that serves. `unit` decides about experiments and `input` about retrieved demonstrations once they exist; today both change nothing."""
+
+    def read() -> prompts.Served:
+        with service.acting(who) as connection:
+            served = prompts.labelled(connection, service.agent(connection, who, agent_id), label)
+        if served is None:
+            raise Problem(404, f"The agent has no prompt with the label {label}: import one (kind agents), or write one.", field="agent_id")
+        return served
+
+    served = await run_in_threadpool(read)
+    etag = f'"{served.version}-{served.content_hash.hex()[:24]}"'
+    headers = {**_CACHED, "ETag": etag}
+    if if_none_match is not None and etag in (part.strip().removeprefix("W/") for part in if_none_match.split(",")):
+        return Response(status_code=304, headers=headers)
+    body = {"messages": served.messages, "version": str(served.version), "experiment": None, "variant": None, "etag": etag}
+    return Response(orjson.dumps(body), 200, headers, "application/json")
+
+
+class WrittenPrompt(BaseModel):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"messages": [{"role": "system", "content": "You answer clients of {{firm}}."}]}})
+    messages: Annotated[list[Message], Field(min_length=1, max_length=200)]
+    model: Annotated[str | None, Field(max_length=255)] = None
+
+
+class PromptVersion(BaseModel):
+    version: str
+    status: Literal["stored", "unchanged"]
+
+
+@router.post("/prompts/{agent_id}", status_code=201, response_model=PromptVersion)
+async def post_prompt(agent_id: str, body: WrittenPrompt, who: Admin, service: Serving) -> dict[str, str]:
+    """Stores a version written by hand. It serves nobody until a label points at it."""
+    messages = [message.model_dump() for message in body.messages]
+    if any("\x00" in message["content"] for message in messages) or "\x00" in (body.model or ""):
+        raise Problem(422, "A message contains a NUL character, which cannot be stored.", field="messages")
+    content = hashlib.sha256(orjson.dumps(messages)).digest()
+
+    def write() -> dict[str, str]:
+        with service.acting(who) as connection:
+            agent = service.agent(connection, who, agent_id)
+            version, new = prompts.add_written(connection, agent, messages, body.model, content, who.user_id)
+            if new:
+                audit.record(
+                    connection, who.organization_id, actor=who.actor, action="written", kind="prompt_version",
+                    subject=f"{agent.agent}/{version}", fields=sorted(body.model_fields_set), after=messages,
+                )  # fmt: skip
+        return {"version": str(version), "status": "stored" if new else "unchanged"}
+
+    return await run_in_threadpool(write)
+
+
+class LabelTarget(BaseModel):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"version": 2}})
+    version: Annotated[int, Field(ge=1, le=2_147_483_647)]
+
+
+class MovedLabel(BaseModel):
+    label: str
+    version: str
+    before: str | None
+
+
+@router.put("/prompts/{agent_id}/labels/{label}", response_model=MovedLabel)
+async def put_label(
+    agent_id: str, label: Annotated[str, Path(pattern="^[a-z0-9][a-z0-9_-]{0,62}$")], body: LabelTarget, who: Admin, service: Serving
+) -> dict[str, str | None]:
+    """Points a label (production is the one that serves) at a version."""
+
+    def write() -> dict[str, str | None]:
+        with service.acting(who) as connection:
+            agent = service.agent(connection, who, agent_id)
+            try:
+                before = prompts.move_label(connection, agent, label, body.version, who.user_id)
+            except LookupError:
+                raise Problem(404, f"The agent has no version {body.version}.", field="version") from None
+            audit.record(
+                connection, who.organization_id, actor=who.actor, action="moved", kind="prompt_label", subject=f"{agent.agent}/{label}",
+                fields=["version"], before=before, after=body.version,
+            )  # fmt: skip
+        return {"label": label, "version": str(body.version), "before": None if before is None else str(before)}
+
+    return await run_in_threadpool(write)

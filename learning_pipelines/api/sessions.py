@@ -1,0 +1,80 @@
+"""Routes that hand out tokens: for the feedback on one execution, and browser sessions.
+
+Belongs here: who gets which token for how long, the cookie. Not here: signatures (tokens.py).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated
+
+from fastapi import APIRouter, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, ConfigDict, Field
+
+from learning_pipelines.api.authentication import COOKIE
+from learning_pipelines.api.problems import Problem
+from learning_pipelines.api.service import Application, Serving, User
+from learning_pipelines.api.tokens import LONGEST_SECONDS
+from learning_pipelines.storage import audit
+
+router = APIRouter(tags=["tokens"])
+SESSION_SECONDS = 8 * 3600
+Identity = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00]*$")]
+
+
+class TokenRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"execution_id": "run-1", "user": "ada", "ttl_seconds": 900}})
+    execution_id: Identity
+    user: Identity | None = None
+    ttl_seconds: Annotated[int, Field(ge=1, le=LONGEST_SECONDS)] = 900
+
+
+class Token(BaseModel):
+    token: str
+    expires_at: dt.datetime
+
+
+@router.post("/tokens", status_code=201, response_model=Token)
+async def post_token(body: TokenRequest, who: Application, service: Serving) -> dict[str, object]:
+    """A short-lived token that permits feedback on one execution, for the page that shows it. The execution may be unknown still."""
+    if who.user is not None and body.user not in (None, who.user):
+        raise Problem(403, "These credentials act for one user and cannot speak for another.", field="user")
+    user = body.user or who.user
+    token, ends = service.tokens.for_execution(who.organization, body.execution_id, user, body.ttl_seconds)
+
+    def note() -> None:
+        with service.acting(who) as connection:
+            audit.record(
+                connection, who.organization_id, actor=who.actor, action="minted", kind="execution_token", subject=body.execution_id,
+                fields=sorted(body.model_fields_set), after=[user, ends.isoformat()],
+            )  # fmt: skip
+
+    await run_in_threadpool(note)
+    return {"token": token, "expires_at": ends}
+
+
+class Session(BaseModel):
+    """`csrf_token` belongs into the header X-CSRF-Token of every request of this session that changes something."""
+
+    user: str
+    role: str
+    csrf_token: str
+    expires_at: dt.datetime
+
+
+@router.post("/session", status_code=201, response_model=Session)
+async def post_session(who: User, service: Serving, response: Response) -> dict[str, object]:
+    """Exchanges a bearer token for a browser session: an HttpOnly cookie and a CSRF token. API keys do not belong into browsers."""
+    if who.kind != "person" or who.user is None:
+        raise Problem(403, "A session is for a person: sign in with a personal token.")
+    token, csrf, ends = service.tokens.for_session(who.organization, who.user, who.role, SESSION_SECONDS)
+    secure = service.settings.api_host not in ("127.0.0.1", "localhost", "::1")
+    response.set_cookie(COOKIE, token, max_age=SESSION_SECONDS, httponly=True, samesite="strict", secure=secure, path="/")
+    return {"user": who.user, "role": who.role, "csrf_token": csrf, "expires_at": ends}
+
+
+@router.delete("/session", status_code=204)
+async def delete_session(who: User, response: Response) -> None:
+    """Ends the browser session: the cookie goes."""
+    response.delete_cookie(COOKIE, path="/")

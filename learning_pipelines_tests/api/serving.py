@@ -1,0 +1,77 @@
+"""The real application on a real socket, in a thread of this process, over the test's database; keys and tokens for it.
+
+Belongs here: what tests of the service share. Not here: assertions, fixtures (conftest.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import uvicorn
+
+from learning_pipelines.api.app import create_app
+from learning_pipelines.api.authentication import new_key
+from learning_pipelines.api.service import Service
+from learning_pipelines.feedback.identity import organization_id, user_id
+from learning_pipelines.settings import Settings
+from learning_pipelines.storage import api_keys, tenants
+from learning_pipelines.storage.database import Database
+
+BASE = "/api/learning"
+
+
+@dataclasses.dataclass
+class Api:
+    """A running service and how to talk to it. Paths are below /api/learning unless they begin with `/`…`/` of their own (`raw`)."""
+
+    url: str
+    database: Database
+    service: Service
+    settings: Settings
+
+    def key(self, role: str = "user", organization: str = "default", user: str | None = None) -> str:
+        """A new API key."""
+        key, hashed = new_key(organization)
+        with self.database.connect("pipeline") as connection:
+            tenants.ensure_organization(connection, organization_id(organization), organization)
+            api_keys.create(connection, organization_id(organization), hashed, role, user, user_id)
+        return key
+
+    def ask(self, method: str, path: str, credential: str | None = None, *, raw: bool = False, **options: Any) -> httpx.Response:
+        """One request on a connection of its own."""
+        headers = {**options.pop("headers", {}), **({"Authorization": f"Bearer {credential}"} if credential else {})}
+        return httpx.request(method, f"{self.url}{'' if raw else BASE}{path}", headers=headers, timeout=30, **options)
+
+    def get(self, path: str, credential: str | None = None, **options: Any) -> httpx.Response:
+        return self.ask("GET", path, credential, **options)
+
+    def post(self, path: str, body: Any, credential: str | None = None, **options: Any) -> httpx.Response:
+        return self.ask("POST", path, credential, json=body, **options)
+
+
+@contextlib.contextmanager
+def serving(database: Database, settings: Settings) -> Iterator[Api]:
+    """Runs the application until the end of the block."""
+    app = create_app(settings, lambda: database)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5))
+        thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), daemon=True)
+        thread.start()
+        deadline = time.monotonic() + 30
+        while not server.started:
+            assert thread.is_alive() and time.monotonic() < deadline, "the application did not start"
+            time.sleep(0.01)
+        try:
+            yield Api(f"http://127.0.0.1:{listener.getsockname()[1]}", database, app.state.service, settings)
+        finally:
+            server.should_exit = True
+            thread.join(timeout=20)
