@@ -1,25 +1,21 @@
 """An agent's training dataset: approved examples, each with its permanent split, as an immutable version named by its content.
 
-Belongs here: what goes into a version and when there is a new one. Not here: finding duplicates, choosing splits, SQL.
+Belongs here: what goes into a version. Not here: what a version is (versions.py), finding duplicates, choosing splits, SQL.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from learning_pipelines.examples.duplicates import duplicate_links
 from learning_pipelines.examples.splits import SPLITS, Item, SplitPlan, assign_splits
+from learning_pipelines.examples.versions import make_version
 from learning_pipelines.storage import datasets as storage
 from learning_pipelines.storage.database import Connection, database_errors
 from learning_pipelines.storage.tenants import AgentRef
-
-TYPES = ("positive", "negative", "correction", "demonstration", "edge_case", "failure", "preference")
 
 
 @dataclass(frozen=True)
@@ -35,6 +31,8 @@ class DatasetVersion:
     same_content: int
     content_hash: str
     plan: SplitPlan
+    pairs: dict[str, int]
+    statistics: dict[str, Any]
 
 
 def refresh_dataset(
@@ -48,17 +46,13 @@ def refresh_dataset(
         storage.store_splits(connection, agent, [(decision.id, decision.split, decision.reason) for decision in plan.assignments])
         decided = {decision.id: decision.split for decision in plan.assignments}
         kept, same_content = _kept(rows, decided)
-        content = _content_hash(kept)
-        latest = storage.latest_version(connection, agent, agent.agent)
-        is_new = bool(kept) and (latest is None or latest[2] != content)
-        version = (latest[1] if latest else 0) + 1 if is_new else (latest[1] if latest else None)
-        if is_new:
-            recipe = {"jaccard": jaccard, "shares": list(shares), "filter": "approved, active"}
-            storage.store_version(connection, agent, _values(agent, kept, version, content, recipe), [(row["id"], row["split"], 1.0) for row in kept])
+        recipe = {"jaccard": jaccard, "shares": list(shares), "filter": "approved, active", "stratified_by": "example_type"}
+        made = make_version(connection, agent, kept, recipe)
         missing = storage.left_out(connection, agent)
     return DatasetVersion(
-        version=version, is_new=is_new, examples=len(kept), splits={name: sum(row["split"] == name for row in kept) for name in SPLITS},
-        types=dict(Counter(row["example_type"] for row in kept)), left_out=missing, same_content=same_content, content_hash=content.hex(), plan=plan,
+        version=made.version, is_new=made.is_new, examples=len(kept), splits={name: sum(row["split"] == name for row in kept) for name in SPLITS},
+        types=dict(Counter(row["example_type"] for row in kept)), left_out=missing, same_content=same_content, content_hash=made.content_hash.hex(), plan=plan,
+        pairs=made.pairs, statistics=made.statistics,
     )  # fmt: skip
 
 
@@ -82,28 +76,3 @@ def _kept(rows: Sequence[dict[str, Any]], decided: Mapping[str, str | None]) -> 
         repeated += content in kept
         kept.setdefault(content, {**row, "split": split})
     return sorted(kept.values(), key=lambda row: str(row["id"])), repeated
-
-
-def _content_hash(kept: Sequence[dict[str, Any]]) -> bytes:
-    """SHA-256 over id, content, split and weight of every example, in id order."""
-    digest = hashlib.sha256()
-    for row in kept:
-        digest.update(orjson.dumps([row["id"], bytes(row["content_hash"]).hex(), row["split"], 1.0]) + b"\n")
-    return digest.digest()
-
-
-def _values(agent: AgentRef, kept: Sequence[dict[str, Any]], version: int | None, content: bytes, recipe: dict[str, Any]) -> dict[str, Any]:
-    types = Counter(row["example_type"] for row in kept)
-    scores = [row["quality_score"] for row in kept if row["quality_score"] is not None]
-    return {
-        **{name: types.get(name, 0) for name in TYPES},
-        "name": agent.agent,
-        "version": version,
-        "total": len(kept),
-        "domains": sorted({row["domain"] for row in kept if row["domain"]}),
-        "task_types": sorted({row["task_type"] for row in kept if row["task_type"]}),
-        "quality": sum(scores) / len(scores) if scores else None,
-        "verified": 100.0 * sum(row["annotated"] for row in kept) / len(kept) if kept else None,
-        "hash": content,
-        "recipe": recipe,
-    }

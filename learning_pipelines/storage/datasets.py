@@ -1,16 +1,14 @@
-"""Training datasets and the permanent splits of examples: reading what is approved, storing splits and versions.
+"""The permanent splits of examples: reading what is approved, storing splits.
 
-Belongs here: SQL of example_splits, training_datasets and dataset_examples. Not here: who goes to which split (examples/splits.py).
+Belongs here: SQL of example_splits. Not here: who goes to which split (examples/splits.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 from psycopg.rows import dict_row
-from psycopg.types.json import Jsonb
 
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.tenants import AgentRef
@@ -28,7 +26,7 @@ def approved_examples(connection: Connection, agent: AgentRef) -> list[dict[str,
     """
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(
-            """SELECT e.id, e.input_text, e.content_hash, e.example_type, e.quality_score, e.domain, e.task_type,
+            """SELECT e.id, e.input_text, e.content_hash, e.example_type, e.quality_score, e.confidence_score, e.domain, e.task_type,
                 ARRAY(SELECT DISTINCT person::text FROM (
                     SELECT e.user_id UNION SELECT s.user_id FROM example_sources s WHERE s.organization_id = e.organization_id AND s.example_id = e.id
                     UNION SELECT s.input_user_id FROM example_sources s WHERE s.organization_id = e.organization_id AND s.example_id = e.id
@@ -63,37 +61,3 @@ def left_out(connection: Connection, agent: AgentRef) -> dict[str, int]:
         [agent.organization_id, agent.agent_id],
     ).fetchall()
     return {str(reason): int(count) for reason, count in rows}
-
-
-def latest_version(connection: Connection, agent: AgentRef, name: str) -> tuple[UUID, int, bytes] | None:
-    """Id, version number and content hash of the newest version of a dataset."""
-    row = connection.execute(
-        "SELECT id, version, content_hash FROM training_datasets WHERE organization_id = %s AND name = %s ORDER BY version DESC LIMIT 1",
-        [agent.organization_id, name],
-    ).fetchone()
-    return None if row is None else (row[0], int(row[1]), bytes(row[2]))
-
-
-def store_version(connection: Connection, agent: AgentRef, values: dict[str, Any], examples: Sequence[tuple[str, str, float]]) -> UUID:
-    """Stores a new dataset version, status ready, with its examples (id, split, weight). Part of the caller's transaction."""
-    row = connection.execute(
-        """INSERT INTO training_datasets (organization_id, name, version, status, agent_ids, domains, task_types, total_examples, positive_count,
-            negative_count, correction_count, demonstration_count, edge_case_count, failure_count, preference_count, avg_quality_score,
-            human_verified_percentage, content_hash, recipe)
-        VALUES (%(organization)s, %(name)s, %(version)s, 'ready', %(agents)s, %(domains)s, %(task_types)s, %(total)s, %(positive)s, %(negative)s,
-            %(correction)s, %(demonstration)s, %(edge_case)s, %(failure)s, %(preference)s, %(quality)s, %(verified)s, %(hash)s, %(recipe)s)
-        RETURNING id""",
-        {**values, "organization": agent.organization_id, "agents": [agent.agent_id], "recipe": Jsonb(values["recipe"])},
-    ).fetchone()
-    assert row is not None
-    with connection.cursor() as cursor:
-        cursor.execute("CREATE TEMP TABLE IF NOT EXISTS staged_dataset (example_id text, split text, weight double precision) ON COMMIT DELETE ROWS")
-        cursor.execute("DELETE FROM staged_dataset")
-        with cursor.copy("COPY staged_dataset (example_id, split, weight) FROM STDIN") as copy:
-            for example in examples:
-                copy.write_row(example)
-    connection.execute(
-        "INSERT INTO dataset_examples (organization_id, dataset_id, example_id, split, weight) SELECT %s, %s, example_id, split, weight FROM staged_dataset",
-        [agent.organization_id, row[0]],
-    )
-    return UUID(str(row[0]))

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
 import pytest
 
-from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.database import SESSION, Connection, Database
 from learning_pipelines_tests.conftest import Load
 from learning_pipelines_tests.defs.conftest import Materialize, asked, checks_of, metadata_of
 from learning_pipelines_tests.feedback.rows import agent_ref, said, table
@@ -43,6 +44,12 @@ def members(pipeline: Connection, version: int) -> dict[str, str]:
 
 def versions(pipeline: Connection) -> list[int]:
     return sorted(row["version"] for row in table(pipeline, "training_datasets"))
+
+
+def plant(database: Database, fault: str) -> None:
+    """Changes a sealed version past its guards, which only the owner of the database can."""
+    with psycopg.connect(database.admin_url, options=SESSION, autocommit=True) as session:
+        session.execute(fault)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -163,23 +170,25 @@ def test_checks_pass_on_sound_rows(forty: None, run_job: Materialize) -> None:
     assert (found["splits_disjoint"], found["only_approved"]) == (True, True)
 
 
-def test_a_person_on_two_sides_fails_the_check(desk: None, load: Load, run_job: Materialize, pipeline: Connection) -> None:
+def test_a_person_on_two_sides_fails_the_check(desk: None, load: Load, run_job: Materialize, database: Database) -> None:
     load("examples", examples(*range(30), user="ada") + examples(*range(30, 60)))
     run_job("dataset_refresh", DESK)
-    pipeline.execute(
+    plant(
+        database,
         """UPDATE dataset_examples SET split = CASE split WHEN 'test' THEN 'train' ELSE 'test' END
-        WHERE example_id = (SELECT min(d.example_id) FROM dataset_examples d JOIN learning_examples e ON e.id = d.example_id WHERE e.user_id IS NOT NULL)"""
+        WHERE example_id = (SELECT min(d.example_id) FROM dataset_examples d JOIN learning_examples e ON e.id = d.example_id WHERE e.user_id IS NOT NULL)""",
     )
     result = run_job("dataset_refresh", DESK, raise_on_error=False)
     assert (checks_of(result)["splits_disjoint"], result.success) == (False, False)
 
 
-def test_an_unapproved_example_in_the_newest_version_fails_the_check(forty: None, load: Load, run_job: Materialize, pipeline: Connection) -> None:
+def test_an_unapproved_example_in_the_newest_version_fails_the_check(forty: None, load: Load, run_job: Materialize, database: Database) -> None:
     load("examples", examples(99, review_status="pending"))
     run_job("dataset_refresh", DESK)
-    pipeline.execute(
-        """INSERT INTO dataset_examples (organization_id, dataset_id, example_id, split, weight)
-        SELECT organization_id, id, 'x099', 'train', 1 FROM training_datasets"""
+    plant(
+        database,
+        """INSERT INTO dataset_examples (organization_id, dataset_id, example_id, split, weight, content_hash)
+        SELECT organization_id, id, 'x099', 'train', 1, (SELECT min(content_hash) FROM example_contents) FROM training_datasets""",
     )
     result = run_job("dataset_refresh", DESK, raise_on_error=False)
     assert (checks_of(result)["only_approved"], result.success) == (False, False)

@@ -6,6 +6,7 @@ Belongs here: values that satisfy NOT NULL and CHECK. Not here: values that mean
 from __future__ import annotations
 
 import datetime as dt
+from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,6 +16,7 @@ VALUES: dict[str, Any] = {
     "slug": "ours", "role": "user", "kind": "feedback", "feedback_type": "thumbs_up", "example_type": "positive", "source_type": "imported",
     "training_type": "dpo", "origin": "imported", "label": "positive", "messages": "[]", "actions": "[]", "week": dt.date(2026, 3, 2),
     "similarity": 0.5, "embedding": "[1]", "split": "train", "first_id": "a", "second_id": "b", "leg": "text",
+    "source": "choice", "format": "trl-dpo", "sha256": "0" * 64, "content_hash": sha256(b"{}").digest(), "rejected_hash": b"y" * 32,
 }  # fmt: skip
 OF_TYPE: dict[str, Any] = {
     "integer": 1, "bigint": 1, "smallint": 1, "double precision": 0, "bytea": b"x" * 32, "jsonb": "{}", "text[]": [], "boolean": True,
