@@ -9,7 +9,7 @@ PEERS := .venv-peers/.installed
 PEER_SERVERS := .venv-peer-servers/.installed
 PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: install demo up down test lint types peers peer-servers benchmark benchmark-model clean
+.PHONY: install demo up down test lint types peers peer-servers benchmark benchmark-model benchmark-service clean
 
 install: $(STAMP)
 
@@ -55,6 +55,9 @@ benchmark: install
 
 benchmark-model: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.embedded_model $(ARGS)
+
+benchmark-service: install
+	@$(BIN)/python -m learning_pipelines_tests.benchmarks.service $(ARGS)
 
 clean: down
 	rm -rf $(VENV) .venv-peers .venv-peer-servers .learning

@@ -1,0 +1,138 @@
+"""Durable requests a second of the feedback service, with the peers beside it: `make benchmark-service [ARGS="--peers --rounds 5"]`.
+
+Belongs here: rounds, figures, the table, the check that every acknowledged record is there once. Not here: asserting goals.
+
+Rounds are interleaved: every round measures every line once, so that what disturbs the machine disturbs all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import statistics
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+import httpx
+import psutil
+
+from learning_pipelines.storage.database import Database
+from learning_pipelines_tests.benchmarks import load, servers, targets
+from learning_pipelines_tests.benchmarks.loop import machine
+
+CLIENTS = (8, 32)
+BATCH_CLIENTS = 4
+WARMUP = 0.5
+
+
+@dataclasses.dataclass
+class Line:
+    """One line of the table: what is sent to which server by how many clients, and what every round of it found."""
+
+    target: targets.Target
+    server: servers.Server
+    headers: dict[str, str]
+    clients: int
+    acknowledged: int = 0
+    rounds: list[dict[str, float]] = dataclasses.field(default_factory=list)
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--seconds", type=float, default=4.0, help="measured per line and round, after a warm-up of half a second")
+    arguments.add_argument("--only", help="lines whose name contains this")
+    arguments.add_argument("--json", type=Path, help="where the figures of every round go")
+    chosen = arguments.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="learning-benchmark-", dir="/var/tmp"))
+    with contextlib.ExitStack() as stack:
+        one, server = stack.enter_context(servers.database(folder))
+        postgres = psutil.Process(server.pid)
+        lines = [line for line in _lines(stack, folder, one) if not chosen.only or chosen.only in line.target.name]
+        measure(lines, postgres, chosen.rounds, chosen.seconds)
+        stored = check(one, lines)
+    print(f"{machine()}; load average {os.getloadavg()[0]:.1f}; {stored:,} acknowledged records, every one there once with its outbox and audit entry")
+    print(table(lines))
+    if chosen.json:
+        figures = [{"target": line.target.name, "clients": line.clients, "rounds": line.rounds} for line in lines]
+        chosen.json.write_text(json.dumps({"machine": machine(), "acknowledged": stored, "lines": figures}, indent=1))
+
+
+def _lines(stack: contextlib.ExitStack, folder: Path, one: Database) -> list[Line]:
+    floor = stack.enter_context(servers.uvicorn("learning_pipelines_tests.benchmarks.noop:app", folder))
+    ours = stack.enter_context(servers.uvicorn("learning_pipelines.api.app:app", folder))
+    headers = {"Authorization": f"Bearer {servers.api_key(one)}"}
+    seed(ours, headers)
+    lines = [Line(targets.noop(), floor, {}, clients) for clients in CLIENTS]
+    for target in (targets.feedback(), targets.feedback_with_text(), targets.executions()):
+        lines += [Line(target, ours, headers, clients) for clients in CLIENTS]
+    return lines + [Line(targets.feedback_batch(records), ours, headers, BATCH_CLIENTS) for records in (100, 1_000)]
+
+
+def seed(ours: servers.Server, headers: dict[str, str]) -> None:
+    """The executions that feedback is about."""
+    answer = httpx.post(f"http://127.0.0.1:{ours.port}/api/learning/executions/batch", headers=headers, json={"items": targets.seed_executions()}, timeout=60)
+    assert answer.status_code == 200 and all(result["status"] == "stored" for result in answer.json()["results"]), answer.text[:500]
+
+
+def measure(lines: list[Line], postgres: psutil.Process, rounds: int, seconds: float) -> None:
+    """Every line once per round. Stops at the first request that is not answered as it must be."""
+    numbers: defaultdict[str, int] = defaultdict(int)
+    for _ in range(rounds):
+        for line in lines:
+            before = line.server.cpu(), servers.tree_cpu(postgres)
+            found = load.run(line.target.load(line.server.port, line.headers, line.clients, seconds, WARMUP, numbers[line.target.name]))
+            after = line.server.cpu(), servers.tree_cpu(postgres)
+            numbers[line.target.name] = found.last
+            if found.refused:
+                raise SystemExit(f"{line.target.name}: {len(found.refused)} requests were not acknowledged, for example with\n{found.example}")
+            sent = found.last - found.first
+            line.acknowledged += sent
+            line.rounds.append({
+                "requests_per_second": found.requests / found.seconds, "rows_per_second": found.requests * line.target.records / found.seconds,
+                "p50": found.p50, "p95": found.p95, "p99": found.p99, "server_us": 1e6 * (after[0] - before[0]) / sent,
+                "postgres_us": 1e6 * (after[1] - before[1]) / sent, "generator_cpu": found.cpu, "load": os.getloadavg()[0],
+            })  # fmt: skip
+            print(f"{line.target.name} × {line.clients}: " + ", ".join(f"{key} {value:,.1f}" for key, value in line.rounds[-1].items()), file=sys.stderr)
+
+
+def check(one: Database, lines: list[Line]) -> int:
+    """Every acknowledged record is there exactly once, with its outbox and its audit entry. Returns how many there are."""
+    expected: defaultdict[tuple[str, str], int] = defaultdict(int)
+    for line in lines:
+        if line.target.table:
+            expected[line.target.table, line.target.ids] += line.acknowledged * line.target.records
+    with one.connect("owner") as connection:
+        for (table, ids), count in expected.items():
+            for source, column in ((table, "id"), ("outbox", "row_id"), ("audit_log", "subject_id")):
+                row = connection.execute(f"SELECT count(*), count(DISTINCT {column}) FROM {source} WHERE {column} ~ %s", [ids]).fetchone()
+                if row != (count, count):
+                    raise SystemExit(f"{source} has {row} records and different ids of {ids}, acknowledged were {count}")
+    return sum(expected.values())
+
+
+def table(lines: list[Line]) -> str:
+    """The figures as Markdown: medians over the rounds, for requests a second with the smallest and largest round."""
+    text = [
+        "| target | clients | requests/s (min–max) | rows/s | p50 ms | p95 ms | p99 ms | worker µs | PostgreSQL µs |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for line in lines:
+        name, clients = line.target.name, line.clients
+        of = {key: sorted(one[key] for one in line.rounds) for key in line.rounds[0]}
+        middle = {key: statistics.median(values) for key, values in of.items()}
+        rates = of["requests_per_second"]
+        text.append(
+            f"| {name} | {clients} | {middle['requests_per_second']:,.0f} ({rates[0]:,.0f}–{rates[-1]:,.0f}) | {middle['rows_per_second']:,.0f} "
+            f"| {middle['p50']:.1f} | {middle['p95']:.1f} | {middle['p99']:.1f} | {middle['server_us']:,.0f} | {middle['postgres_us']:,.0f} |"
+        )
+    return "\n".join(text)
+
+
+if __name__ == "__main__":
+    main()
