@@ -16,6 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from learning_pipelines import __version__
 from learning_pipelines.api import executions, feedback, health, knowledge, openapi, problems, prompts, runs, sessions, summaries
+from learning_pipelines.api.direct import Direct
 from learning_pipelines.api.middleware import Metrics, Shell
 from learning_pipelines.api.service import Service
 from learning_pipelines.settings import Settings, load_settings
@@ -59,7 +60,7 @@ def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
                 expose_headers=["ETag", "Retry-After", "X-Request-ID"],
             )
         )  # fmt: skip
-    return layers
+    return [*layers, Middleware(Direct)]
 
 
 def _log_to_stderr() -> None:

@@ -69,6 +69,17 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _of_anything)
 
 
+EXPECTED = (Problem, LearningError, psycopg.Error)
+"""What a route may raise on purpose or because of its input; everything else is a bug."""
+
+
+async def answer(request: Request, error: Exception) -> Response:
+    """The problem document of an expected error."""
+    if isinstance(error, Problem):
+        return response(error)
+    return await (_of_learning if isinstance(error, LearningError) else _of_database)(request, error)
+
+
 async def _of_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
     return response(error)

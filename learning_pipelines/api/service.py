@@ -132,7 +132,8 @@ def has_role(role: Role) -> Callable[[Request], Any]:
     return dependency
 
 
-async def _application(request: Request) -> Principal:
+async def application(request: Request) -> Principal:
+    """A dependency: the principal, if it is an application's API key."""
     who = await identified(request)
     who.require_key()
     return who
@@ -149,7 +150,7 @@ Expert = Annotated[Principal, Depends(has_role("expert"))]
 Trainer = Annotated[Principal, Depends(has_role("trainer"))]
 Experimenter = Annotated[Principal, Depends(has_role("experimenter"))]
 Admin = Annotated[Principal, Depends(has_role("admin"))]
-Application = Annotated[Principal, Depends(_application)]
+Application = Annotated[Principal, Depends(application)]
 Sender = Annotated[Principal, Depends(_sender)]
 
 
@@ -173,6 +174,7 @@ __all__ = [
     "Serving",
     "Trainer",
     "User",
+    "application",
     "has_role",
     "identified",
     "json_body",
