@@ -67,8 +67,12 @@ class Settings(BaseSettings):
     auto_approve: Annotated[tuple[str, ...], NoDecode] = Field(default=(), description="Kinds of learnt change that need no approval (comma-separated).")
     timezone: str = Field(default="UTC", description="Zone of schedules, days and weeks.")
     start_date: dt.date = Field(default=dt.date(2015, 1, 5), description="First day that counts; a Monday. Older rows are refused.")
-    duplicate_jaccard: float = Field(default=0.8, gt=0, le=1, description="5-gram Jaccard from which two inputs are near-duplicates.")
-    duplicate_cosine: float = Field(default=0.95, gt=0, le=1, description="Cosine from which two inputs are near-duplicates; not used yet.")
+    duplicate_jaccard: float = Field(
+        default=0.8, ge=0.7, le=1, description="5-gram Jaccard from which two inputs are near-duplicates; below 0.7 the search would miss too many."
+    )
+    duplicate_cosine: float | None = Field(
+        default=0.95, gt=0, le=1, description="Cosine of their vectors from which two inputs are near-duplicates; off: 5-grams alone, and no encoder."
+    )
     split_shares: Annotated[tuple[float, float, float], NoDecode] = Field(
         default=(0.5, 0.2, 0.3), description="Shares of train, validation and test (comma-separated, sum 1)."
     )
@@ -94,6 +98,11 @@ class Settings(BaseSettings):
         if value.weekday() != 0:
             raise ValueError(f"{value} is a {value:%A}; weeks start on Monday")
         return value
+
+    @field_validator("duplicate_cosine", mode="before")
+    @classmethod
+    def _switched_off(cls, value: object) -> object:
+        return None if isinstance(value, str) and value.strip().lower() in ("off", "none") else value
 
     @field_validator("auto_approve", mode="before")
     @classmethod

@@ -4,13 +4,17 @@ Belongs here: small helpers of asset bodies. Not here: assets, metadata of one n
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import dagster as dg
 
-from learning_pipelines.examples.datasets import refresh_dataset
+from learning_pipelines.encoder import EncoderClient, open_encoder
+from learning_pipelines.examples.datasets import DatasetVersion, refresh_dataset
 from learning_pipelines.examples.refresh import refresh_examples
+from learning_pipelines.examples.similarity import rule_of
 from learning_pipelines.feedback import statistics
+from learning_pipelines.settings import Settings
 from learning_pipelines.storage import outbox, tenants
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.store import Store
@@ -42,6 +46,29 @@ def table_columns(connection: Connection, table: str) -> dg.TableSchema:
     )
 
 
+@contextmanager
+def encoder_at_need(settings: Settings) -> Iterator[Callable[[], EncoderClient]]:
+    """Opens the shared encoder when it is called for, and closes the connections at the end."""
+    opened: list[EncoderClient] = []
+
+    def opener() -> EncoderClient:
+        if not opened:
+            opened.append(open_encoder(settings))
+        return opened[0]
+
+    try:
+        yield opener
+    finally:
+        for client in opened:
+            client.close()
+
+
+def dataset_up_to_date(connection: Connection, store: Store, agent: AgentRef) -> DatasetVersion:
+    """Near-duplicates, splits and dataset of an agent by the settings of the installation."""
+    with encoder_at_need(store.settings) as opener:
+        return refresh_dataset(connection, agent, rule=rule_of(store.settings), shares=store.settings.split_shares, open_encoder=opener)
+
+
 def check(name: str, failures: int, description: str, severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR) -> dg.AssetCheckResult:
     """The result of a check that counts what is wrong."""
     return dg.AssetCheckResult(check_name=name, passed=failures == 0, metadata={"failures": failures}, description=description, severity=severity)
@@ -70,7 +97,7 @@ def _materialize_agent(context: dg.OpExecutionContext | dg.AssetExecutionContext
     context.instance.add_dynamic_partitions("agents", [agent.partition])
     done = refresh_examples(connection, agent)
     context.log_event(dg.AssetMaterialization("learning_examples", partition=agent.partition, metadata={"entries": done.entries, "created": done.created}))
-    built = refresh_dataset(connection, agent, jaccard=store.settings.duplicate_jaccard, shares=store.settings.split_shares)
+    built = dataset_up_to_date(connection, store, agent)
     context.log_event(
         dg.AssetMaterialization("training_datasets", partition=agent.partition, metadata={"dagster/row_count": built.examples, "version": built.version or 0})
     )

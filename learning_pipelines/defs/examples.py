@@ -5,9 +5,9 @@ Belongs here: assets and checks of the noun examples. Not here: the rules (examp
 
 import dagster as dg
 
-from learning_pipelines.defs.common import OWNERS, agent_behind, check, table_columns
+from learning_pipelines.defs.common import OWNERS, agent_behind, check, dataset_up_to_date, table_columns
 from learning_pipelines.defs.partitions import agents
-from learning_pipelines.examples.datasets import DatasetVersion, refresh_dataset
+from learning_pipelines.examples.datasets import DatasetVersion
 from learning_pipelines.examples.refresh import refresh_examples
 from learning_pipelines.feedback.privacy import EMAIL_PATTERN
 from learning_pipelines.storage import checks, examples
@@ -70,7 +70,7 @@ def training_datasets(context: dg.AssetExecutionContext, store: dg.ResourceParam
     """An agent's approved examples with permanent leak-safe splits; a new version whenever the content changed, named by its hash."""
     with store.pipeline() as connection:
         agent = agent_behind(connection, context.partition_key)
-        built = refresh_dataset(connection, agent, jaccard=store.settings.duplicate_jaccard, shares=store.settings.split_shares)
+        built = dataset_up_to_date(connection, store, agent)
         found = checks.datasets(connection, agent)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(built.content_hash),

@@ -16,10 +16,10 @@ Bools = npt.NDArray[np.bool_]
 
 
 class UnionFind:
-    """Disjoint sets over 0..size-1; the smallest member is each set's label."""
+    """Disjoint sets over 0..size-1; the smallest member is each set's label. `labels` (size,) joins what has the same label from the start."""
 
-    def __init__(self, size: int) -> None:
-        self._parent = list(range(size))
+    def __init__(self, size: int, labels: Ints | None = None) -> None:
+        self._parent: list[int] = list(range(size)) if labels is None else _smallest(labels).tolist()
         self._labels: Ints | None = None
 
     def find(self, node: int) -> int:
@@ -50,6 +50,12 @@ class UnionFind:
                 labels = further
             self._labels = labels
         return self._labels
+
+
+def _smallest(labels: Ints) -> Ints:
+    """For each place the first place with its label."""
+    first, which = np.unique(labels, return_index=True, return_inverse=True)[1:]
+    return first[which]
 
 
 @dataclass(frozen=True)

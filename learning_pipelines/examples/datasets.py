@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from learning_pipelines.examples.duplicates import duplicate_links
+from learning_pipelines.examples.clusters import OpenEncoder, refresh_clusters
+from learning_pipelines.examples.similarity import DuplicateRule, links_among
 from learning_pipelines.examples.splits import SPLITS, Item, SplitPlan, assign_splits
 from learning_pipelines.examples.versions import make_version
 from learning_pipelines.storage import datasets as storage
+from learning_pipelines.storage import duplicates
 from learning_pipelines.storage.database import Connection, database_errors
 from learning_pipelines.storage.tenants import AgentRef
 
@@ -36,17 +38,21 @@ class DatasetVersion:
 
 
 def refresh_dataset(
-    connection: Connection, agent: AgentRef, *, jaccard: float, shares: tuple[float, float, float]
+    connection: Connection, agent: AgentRef, *, rule: DuplicateRule, shares: tuple[float, float, float], open_encoder: OpenEncoder | None = None
 ) -> DatasetVersion:
-    """Assigns splits to newcomers and stores a new version if the content changed. One transaction; running it again changes nothing."""
+    """Brings the near-duplicates up to date, assigns splits to newcomers and stores a new version if the content changed.
+
+    Running it again changes nothing. The encoder is opened only if the rule has a cosine and there is an input that was not searched yet.
+    """
+    refresh_clusters(connection, agent, rule, open_encoder)
     with database_errors(f"building the dataset of {agent.partition}"), connection.transaction():
         storage.lock_datasets(connection, agent)
-        rows = storage.approved_examples(connection, agent)
-        plan = _plan(rows, jaccard, shares)
+        rows = [row for row in storage.approved_examples(connection, agent) if row["searched"]]
+        plan = _plan(connection, agent, rows, rule, shares)
         storage.store_splits(connection, agent, [(decision.id, decision.split, decision.reason) for decision in plan.assignments])
         decided = {decision.id: decision.split for decision in plan.assignments}
         kept, same_content = _kept(rows, decided)
-        recipe = {"jaccard": jaccard, "shares": list(shares), "filter": "approved, active", "stratified_by": "example_type"}
+        recipe = {"jaccard": rule.jaccard, "cosine": rule.cosine, "shares": list(shares), "filter": "approved, active", "stratified_by": "example_type"}
         made = make_version(connection, agent, kept, recipe)
         missing = storage.left_out(connection, agent)
     return DatasetVersion(
@@ -56,12 +62,23 @@ def refresh_dataset(
     )  # fmt: skip
 
 
-def _plan(rows: Sequence[dict[str, Any]], jaccard: float, shares: tuple[float, float, float]) -> SplitPlan:
+def _plan(connection: Connection, agent: AgentRef, rows: Sequence[dict[str, Any]], rule: DuplicateRule, shares: tuple[float, float, float]) -> SplitPlan:
     items = [Item(row["id"], tuple(row["people"]), row["split"], row["decided"] and row["split"] is None, row["example_type"]) for row in rows]
-    # What was left out conducts no links: its text must not tie two kept examples together.
-    texts = [(row["id"], row["input_text"]) for row, item in zip(rows, items, strict=True) if not item.left_out]
-    found = duplicate_links(texts, threshold=jaccard)
-    return assign_splits(items, [(first, second) for first, second, _ in found.links], families=found.families, shares=shares)
+    links = duplicates.approved_links(connection, agent)
+    families: list[tuple[str, ...]] = []
+    conducting = {item.id for item in items if not item.left_out}
+    for size, members in duplicates.large_clusters(connection, agent):
+        texts = {name: text for name, text in members if name in conducting}
+        if len(texts) == size:
+            families.append(tuple(texts))
+        elif len(texts) > 1:
+            # What is not approved, or was left out, conducts no links: it must not tie two kept examples together.
+            encoder = duplicates.encoder_used(connection, agent)
+            vectors = duplicates.vectors_of(connection, agent, encoder, list(texts)) if encoder else {}
+            found = links_among(texts, vectors, rule)
+            links += [(first, second) for first, second, _ in found.links]
+            families += found.families
+    return assign_splits(items, links, families=families, shares=shares)
 
 
 def _kept(rows: Sequence[dict[str, Any]], decided: Mapping[str, str | None]) -> tuple[list[dict[str, Any]], int]:

@@ -29,6 +29,10 @@ LISTED_PAIRS = 1_000_000
 """... until so many pairs have been compared for it; the rest are families."""
 
 
+_PAIRS = 20_000
+"""Pairs of texts read at a time: about 200 MB."""
+
+
 @dataclass(frozen=True)
 class DuplicateLinks:
     """What `assign_splits` needs: every near-duplicate pair of the small clusters, and the large clusters as families.
@@ -89,6 +93,17 @@ def duplicate_links(texts: Texts, *, threshold: float = 0.8, new: Collection[str
     return DuplicateLinks(sorted(_named(ids, first, second, score) for (first, second), score in rows), families)
 
 
+def text_similarities(texts: Sequence[str], first: Ints, second: Ints) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """The similarity of each pair of texts (positions), the highest over the four readings; shape (len(first),)."""
+    best = np.zeros(len(first), dtype=np.float64)
+    for begin in range(0, len(first), _PAIRS):
+        part = slice(begin, begin + _PAIRS)
+        needed, places = np.unique(np.concatenate([first[part], second[part]]), return_inverse=True)
+        readings = _read([texts[number] for number in needed.tolist()])
+        best[part] = _best_scores(readings, places[: len(places) // 2], places[len(places) // 2 :])
+    return best
+
+
 @dataclass(frozen=True)
 class _Readings:
     """The texts read in each way: `sets` (one row per text) and `keys`, equal for texts that are equal in that reading (0: never)."""
@@ -118,11 +133,11 @@ def normalised(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).split())
 
 
-def _without_punctuation(text: str, marks: dict[str, bool]) -> str:
-    """`text` less its punctuation; the text itself if nothing else is in it ("?!" and "..." are not alike)."""
-    for character in set(text) - marks.keys():
-        marks[character] = unicodedata.category(character).startswith("P")
-    return " ".join("".join(character for character in text if not marks[character]).split()) or text
+def without_punctuation(text: str, marks: dict[int, int | None]) -> str:
+    """`text` less its punctuation; the text itself if nothing else is in it ("?!" and "..." are not alike). `marks` remembers what was looked up."""
+    for point in set(map(ord, text)) - marks.keys():
+        marks[point] = None if unicodedata.category(chr(point)).startswith("P") else point
+    return " ".join(text.translate(marks).split()) or text
 
 
 def _read(texts: list[str]) -> _Readings:
@@ -134,8 +149,8 @@ def _read(texts: list[str]) -> _Readings:
         readings.sets.append(gram_sets(read, GRAM))
         # A text without a single word ("?", an emoji) would otherwise equal every other such text.
         readings.keys.append(_numbered(part or text for part, text in zip(read, plain, strict=True)))
-    marks: dict[str, bool] = {}
-    readings.keys.append(_numbered(_without_punctuation(text, marks) for text in plain))
+    marks: dict[int, int | None] = {}
+    readings.keys.append(_numbered(without_punctuation(text, marks) for text in plain))
     return readings
 
 

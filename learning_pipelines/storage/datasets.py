@@ -22,17 +22,19 @@ def lock_datasets(connection: Connection, agent: AgentRef) -> None:
 def approved_examples(connection: Connection, agent: AgentRef) -> list[dict[str, Any]]:
     """Every approved, active example with the people behind it and the split it has, oldest first.
 
-    people: whoever wrote the input or gave the feedback; decided: whether a split (or leaving out) was decided before.
+    people: whoever wrote the input or gave the feedback; decided: whether a split (or leaving out) was decided before; searched: whether its
+    near-duplicates are known. One that came in since the search is for the next refresh.
     """
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(
-            """SELECT e.id, e.input_text, e.content_hash, e.example_type, e.quality_score, e.confidence_score, e.domain, e.task_type,
+            """SELECT e.id, e.content_hash, e.example_type, e.quality_score, e.confidence_score, e.domain, e.task_type,
                 ARRAY(SELECT DISTINCT person::text FROM (
                     SELECT e.user_id UNION SELECT s.user_id FROM example_sources s WHERE s.organization_id = e.organization_id AND s.example_id = e.id
                     UNION SELECT s.input_user_id FROM example_sources s WHERE s.organization_id = e.organization_id AND s.example_id = e.id
                 ) AS people (person) WHERE person IS NOT NULL ORDER BY 1) AS people,
                 p.split, p.example_id IS NOT NULL AS decided,
-                EXISTS (SELECT FROM expert_annotations n WHERE n.organization_id = e.organization_id AND n.example_id = e.id) AS annotated
+                EXISTS (SELECT FROM expert_annotations n WHERE n.organization_id = e.organization_id AND n.example_id = e.id) AS annotated,
+                EXISTS (SELECT FROM example_sketches k WHERE k.organization_id = e.organization_id AND k.example_id = e.id) AS searched
             FROM learning_examples e
             LEFT JOIN example_splits p ON p.organization_id = e.organization_id AND p.example_id = e.id
             WHERE e.organization_id = %s AND e.agent_id = %s AND e.review_status = 'approved' AND e.is_active

@@ -31,13 +31,14 @@ def location() -> dg.Definitions:
 
 @pytest.fixture
 def store(database: Database, tmp_path: Path) -> Store:
-    return Store(Settings(home=tmp_path / "home", timezone="UTC"), database)
+    """Without an encoder: near-duplicates by 5-grams alone, so that no test waits for a model it does not look at."""
+    return Store(Settings(home=tmp_path / "home", timezone="UTC", duplicate_cosine=None), database)
 
 
 @pytest.fixture
 def berlin_store(database: Database, tmp_path: Path) -> Store:
     """The same database seen by an installation whose days begin at midnight in Berlin."""
-    return Store(Settings(home=tmp_path / "home", timezone="Europe/Berlin"), database)
+    return Store(Settings(home=tmp_path / "home", timezone="Europe/Berlin", duplicate_cosine=None), database)
 
 
 @pytest.fixture

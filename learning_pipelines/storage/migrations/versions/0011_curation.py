@@ -13,14 +13,17 @@ depends_on = None
 DUPLICATES = """
 -- What an input looks like to the search for near-duplicates (examples/sketches.py), so that a newcomer is compared with all earlier
 -- inputs without reading one of them. number: 0, 1, … in order of arrival per agent; cluster: the lowest number in its cluster;
--- rule: under which settings it was searched; nearest: cosine to the nearest other input (NULL without an encoder).
+-- is_listed: whether every pair with this input is among duplicate_links (not where the cluster was too large when it came);
+-- rule and encoder: under which settings it was searched, and by whose vectors; nearest: cosine to the nearest other input (NULL without an encoder).
 CREATE TABLE learning.example_sketches (
     organization_id uuid NOT NULL,
     example_id text NOT NULL,
     agent_id uuid NOT NULL,
     number bigint NOT NULL,
     cluster bigint NOT NULL,
+    is_listed boolean NOT NULL,
     rule text NOT NULL,
+    encoder text,
     input_hash bytea NOT NULL,
     sketch bytea NOT NULL,
     nearest real,
@@ -47,6 +50,7 @@ CREATE INDEX example_embeddings_example ON learning.example_embeddings (organiza
 SELECT learning.protect('learning.example_embeddings', 'none', 'none');
 
 -- Near-duplicate pairs, first_id < second_id: every pair of a cluster that is small enough to be listed (examples/clusters.py).
+-- compared: hash of the two examples' outputs when they were last compared; contradiction: what was found then, NULL for nothing.
 CREATE TABLE learning.duplicate_links (
     organization_id uuid NOT NULL,
     first_id text NOT NULL,
@@ -54,6 +58,8 @@ CREATE TABLE learning.duplicate_links (
     agent_id uuid NOT NULL,
     similarity real NOT NULL CHECK (similarity BETWEEN 0 AND 1.001),
     leg text NOT NULL DEFAULT 'text' CHECK (leg IN ('text', 'embedding')),
+    compared bytea,
+    contradiction text,
     PRIMARY KEY (organization_id, first_id, second_id),
     CHECK (first_id < second_id),
     FOREIGN KEY (organization_id, first_id) REFERENCES learning.learning_examples ON DELETE CASCADE,
