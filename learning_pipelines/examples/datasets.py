@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from learning_pipelines.examples.clusters import OpenEncoder, refresh_clusters
+from learning_pipelines.examples.duplicates import LISTED_CLUSTER
 from learning_pipelines.examples.similarity import DuplicateRule, links_among
 from learning_pipelines.examples.splits import SPLITS, Item, SplitPlan, assign_splits
 from learning_pipelines.examples.versions import make_version
@@ -69,7 +70,7 @@ def _plan(connection: Connection, agent: AgentRef, rows: Sequence[dict[str, Any]
     conducting = {item.id for item in items if not item.left_out}
     for size, members in duplicates.large_clusters(connection, agent):
         texts = {name: text for name, text in members if name in conducting}
-        if len(texts) == size:
+        if len(texts) == size > LISTED_CLUSTER:
             families.append(tuple(texts))
         elif len(texts) > 1:
             # What is not approved, or was left out, conducts no links: it must not tie two kept examples together.

@@ -32,8 +32,9 @@ _KEYS = 4
 _BYTES = _KEYS + CHARACTER_BANDS + WORD_BANDS
 WIDTH = _BYTES + (CHARACTER_BYTES + WORD_BYTES) // 4
 
-WINDOW = 32
-"""Texts that share a band are compared with so many neighbours on either side, in the order of the next band."""
+_ROUNDS = ((1, 1), (2, 4), (5, 32))
+"""Texts that share a band are compared with so many neighbours on either side (first to last of each round), in the order of the next band.
+What one round has joined needs no comparing in the next."""
 
 _CHUNK = 2_000
 _WORD = re.compile(r"\w+")
@@ -139,20 +140,21 @@ def spanning_links(rows: Sketches, fresh: Bools, joined: UnionFind, compare: Com
     settled = np.zeros(0, dtype=np.int64)
     for column in range(_KEYS, _BYTES):
         following = column + 1 if column + 1 < _BYTES else _KEYS
-        first, second = _neighbours(rows[alone, column], rows[alone, following], fresh[alone])
-        labels = joined.labels()
-        first, second = alone[first], alone[second]
-        apart = labels[first] != labels[second]
-        codes = np.setdiff1d(np.unique(np.minimum(first, second)[apart] * len(rows) + np.maximum(first, second)[apart]), settled, assume_unique=True)
-        codes = codes[_plausible(rows, codes // len(rows), codes % len(rows), threshold)]
-        if not len(codes):
-            continue
-        first, second = codes // len(rows), codes % len(rows)
-        scores = compare(first, second)
-        settled = np.union1d(settled, codes[scores < threshold])
-        for place in np.flatnonzero(scores >= threshold).tolist():
-            if joined.union(int(first[place]), int(second[place])):
-                yield int(first[place]), int(second[place]), float(scores[place])
+        for first, second in _neighbours(rows[alone, column], rows[alone, following], fresh[alone]):
+            first, second = alone[first], alone[second]
+            labels = joined.labels()
+            apart = labels[first] != labels[second]
+            codes = np.unique(np.minimum(first, second)[apart] * len(rows) + np.maximum(first, second)[apart])
+            codes = np.setdiff1d(codes, settled, assume_unique=True)
+            codes = codes[_plausible(rows, codes // len(rows), codes % len(rows), threshold)]
+            if not len(codes):
+                continue
+            first, second = codes // len(rows), codes % len(rows)
+            scores = compare(first, second)
+            settled = np.union1d(settled, codes[scores < threshold])
+            for place in np.flatnonzero(scores >= threshold).tolist():
+                if joined.union(int(first[place]), int(second[place])):
+                    yield int(first[place]), int(second[place]), float(scores[place])
 
 
 def _equal(keys: npt.NDArray[np.uint64], fresh: Bools) -> tuple[list[int], list[int]]:
@@ -173,25 +175,25 @@ def _representatives(keys: npt.NDArray[np.uint64], fresh: Bools) -> Ints:
     return np.sort(order[begins])
 
 
-def _neighbours(band: npt.NDArray[np.uint32], following: npt.NDArray[np.uint32], fresh: Bools) -> tuple[Ints, Ints]:
-    """Pairs with an equal band and a fresh text in them: all of them where few share it, else each with WINDOW neighbours on either side."""
+def _neighbours(band: npt.NDArray[np.uint32], following: npt.NDArray[np.uint32], fresh: Bools) -> Iterator[tuple[Ints, Ints]]:
+    """Pairs with an equal band and a fresh text in them, round by round: all of them where few share it, else each with its neighbours."""
     met = np.sort(band[fresh])
     if not len(met):
-        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        return
     places = np.flatnonzero(met[np.minimum(np.searchsorted(met, band), len(met) - 1)] == band)
     # Texts that agree in the next band too stand beside each other: where thousands share a band, likely partners come first.
     order = places[np.argsort((band[places].astype(np.uint64) << np.uint64(32)) | following[places], kind="stable")]
     ordered = band[order]
-    firsts, seconds = [], []
-    place = np.arange(len(order) - 1)
-    for step in range(1, WINDOW + 1):
-        place = place[place + step < len(order)]
-        place = place[ordered[place] == ordered[place + step]]
-        if not len(place):
-            break
-        one, two = order[place], order[place + step]
-        useful = fresh[one] | fresh[two]
-        firsts.append(one[useful])
-        seconds.append(two[useful])
-    empty = [np.zeros(0, dtype=np.int64)]
-    return np.concatenate(firsts or empty), np.concatenate(seconds or empty)
+    place = np.arange(len(order))
+    for begin, end in _ROUNDS:
+        firsts, seconds = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
+        for step in range(begin, end + 1):
+            place = place[place + step < len(order)]
+            place = place[ordered[place] == ordered[place + step]]
+            one, two = order[place], order[place + step]
+            useful = fresh[one] | fresh[two]
+            firsts.append(one[useful])
+            seconds.append(two[useful])
+            if not len(place):
+                break
+        yield np.concatenate(firsts), np.concatenate(seconds)
