@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from learning_pipelines.examples.datasets import DatasetVersion, refresh_dataset
+from learning_pipelines.examples.similarity import DuplicateRule
 from learning_pipelines.storage import versions
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.versions import Version
@@ -42,7 +43,7 @@ def choice(number: int, preferred: str = "A", **more: Any) -> dict[str, Any]:
 
 
 def refresh(connection: Connection, organization: str = "default") -> DatasetVersion:
-    return refresh_dataset(connection, agent_ref(connection, organization=organization), jaccard=0.8, shares=SHARES)
+    return refresh_dataset(connection, agent_ref(connection, organization=organization), rule=DuplicateRule(cosine=None), shares=SHARES)
 
 
 def dataset(connection: Connection, number: int | None = None, organization: str = "default") -> Version:

@@ -108,7 +108,8 @@ def test_a_newcomer_alike_by_vector_alone_joins_the_split(load: Load, pipeline: 
 
 
 def test_a_newcomer_that_joins_two_splits_by_two_legs_is_left_out(load: Load, pipeline: Connection) -> None:
-    words, ends = [f"word{number}" for number in range(80)], [f"end{number}" for number in range(8)]
+    chance = random.Random(5)
+    words, ends = (["".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=7)) for _ in range(count)] for count in (80, 8))
     load("examples", [approved("a", " ".join(words)), approved("b", " ".join(reversed(words[:72] + ends)))])
     built(pipeline)
     assert set(splits(pipeline).values()) == {"train", "test"}
