@@ -1,80 +1,19 @@
 """`learning-pipelines …`: what is typed, and what is printed.
 
-Belongs here: verbs, options, output, exit codes. Not here: the work (the nouns, storage/, defs/).
+Belongs here: verbs, options, output. Not here: what verbs share (cli_output.py), the work (the nouns, storage/, defs/).
 """
 
 from __future__ import annotations
 
-import errno
-import functools
-import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, ParamSpec
 
 import click
 
 from learning_pipelines import __version__
-from learning_pipelines.errors import BadInput, LearningError
+from learning_pipelines.cli_keys import keys
+from learning_pipelines.cli_output import Output, organization_option, say, verb
+from learning_pipelines.errors import BadInput
 from learning_pipelines.settings import load_settings
-
-P = ParamSpec("P")
-_ADVICE = {
-    errno.EROFS: "LEARNING_HOME must be writable: point it to another folder.",
-    errno.EACCES: "LEARNING_HOME must be writable for this user: point it to another folder, or change its owner.",
-    errno.EPERM: "LEARNING_HOME must be writable for this user: point it to another folder, or change its owner.",
-    errno.ENOTDIR: "LEARNING_HOME must be a folder: point it to another path.",
-    errno.ENOSPC: "Free space on that disk and run it again: nothing committed is lost.",
-    errno.EDQUOT: "Free space within your quota and run it again: nothing committed is lost.",
-}
-_PATH = "Check that path, and LEARNING_HOME if it leads there."
-
-
-class Output:
-    """Where answers go: one JSON document on stdout with --json, else lines; progress and errors always to stderr."""
-
-    def __init__(self, as_json: bool) -> None:
-        self.as_json = as_json
-
-    def answer(self, document: dict[str, Any], lines: Callable[[], list[str]]) -> None:
-        click.echo(json.dumps(document, ensure_ascii=False, default=str) if self.as_json else "\n".join(lines()))
-
-    def fail(self, error: LearningError) -> NoReturn:
-        if self.as_json:
-            click.echo(json.dumps({"error": {"cause": error.cause, "advice": error.advice}}, ensure_ascii=False))
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_code)
-
-
-def say(text: str) -> None:
-    """A line of progress, on stderr."""
-    click.echo(text, err=True)
-
-
-def verb(function: Callable[P, int | None]) -> Callable[P, None]:
-    """Adds --json and turns named errors into one paragraph and the right exit code."""
-
-    @functools.wraps(function)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        output = Output(bool(kwargs.pop("as_json")))
-        kwargs["output"] = output
-        try:
-            code = function(*args, **kwargs)
-        except LearningError as error:
-            output.fail(error)
-        except OSError as error:
-            where = f" {error.filename}" if error.filename else ""
-            output.fail(LearningError(f"The file system refuses{where}: {error.strerror or error}.", _ADVICE.get(error.errno or 0, _PATH)))
-        except KeyboardInterrupt:
-            say("Stopped.")
-            sys.exit(130)
-        sys.exit(code or 0)
-
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")(run)
-
-
-organization_option = click.option("--organization", metavar="SLUG", default=None, help="The organization (default: default).")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -86,7 +25,7 @@ def main() -> None:
 @main.command("up")
 @verb
 def up_command(output: Output) -> None:
-    """Start database and Dagster and keep them running until Ctrl-C (or `down`)."""
+    """Start database, feedback service and Dagster, and keep them running until Ctrl-C (or `down`)."""
     from learning_pipelines.defs.serve import serve
 
     serve(load_settings(), say)
@@ -220,3 +159,6 @@ def report_command(week: str | None, organization: str | None, output: Output) -
     store = ready_store(load_settings())
     numbers = report_for(store, known_organization(store, organization), week)
     output.answer(numbers, lambda: [week_markdown(numbers)])
+
+
+main.add_command(keys)

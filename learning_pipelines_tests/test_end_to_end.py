@@ -1,4 +1,4 @@
-"""`learning-pipelines up` as it is used: daemon, webserver, code server and database as processes, watched through GraphQL.
+"""`learning-pipelines up` as it is used: service, daemon, webserver, code server and database as processes, watched through GraphQL.
 
 Belongs here: what only the whole can show, also when parts of it are killed. Not here: single verbs (cli/), assets and sensors (defs/).
 """
@@ -9,7 +9,9 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from learning_pipelines.storage import embedded
@@ -38,6 +40,19 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def up(home: Path) -> Up:
     return start(home, "up")
+
+
+@pytest.fixture(scope="module")
+def key(up: Up) -> str:
+    """An API key made as an operator makes one."""
+    return str(call(up.home, "keys", "create", "--role", "trainer", "--json").document["key"])
+
+
+def ask(up: Up, key: str, method: str, path: str, body: Any = None, expected: int | None = None) -> Any:
+    """One request to the feedback service; fails on an unexpected status (by default anything but success)."""
+    answer = httpx.request(method, f"http://127.0.0.1:{up.api_port}/api/learning{path}", json=body, headers={"Authorization": f"Bearer {key}"}, timeout=30)
+    assert answer.status_code == expected if expected is not None else answer.is_success, answer.text
+    return answer.json()
 
 
 def drop_in(home: Path, tmp_path: Path, name: str, question: str) -> None:
@@ -80,7 +95,7 @@ def test_status_sees_the_sensor_at_work_and_no_problem(up: Up) -> None:
 
 
 def test_a_second_up_of_the_same_home_is_refused(up: Up) -> None:
-    ended = call(up.home, "up", LEARNING_DAGSTER_PORT=str(free_port()))
+    ended = call(up.home, "up", LEARNING_DAGSTER_PORT=str(free_port()), LEARNING_API_PORT=str(free_port()))
     assert (ended.code, ended.out) == (1, "")
     assert f"already up for {up.home}" in ended.err
     assert up.process.poll() is None
@@ -115,6 +130,57 @@ def test_a_killed_database_comes_back_and_new_feedback_is_processed(up: Up, tmp_
     assert up.process.poll() is None
 
 
+def test_a_correction_over_http_becomes_a_scrubbed_pending_example(up: Up, key: str) -> None:
+    ask(up, key, "POST", "/executions", {"execution_id": "h1", "agent": "desk", "input": "Mail me at ada@example.org", "output": "I cannot."})
+    body = {"execution_id": "h1", "feedback_type": "correction", "correction_text": "I wrote to ada@example.org.", "feedback_id": "h1", "user": "ada"}
+    assert ask(up, key, "POST", "/feedback", body)["status"] == "stored"
+    wait_for(lambda: "h1" in sources(up.home))
+    with database_of(up.home).connect("pipeline") as connection:
+        row = connection.execute("SELECT input_text, expected_output, review_status FROM learning_examples WHERE source_id = 'h1'").fetchone()
+    assert row == ("Mail me at <EMAIL_1>", "I wrote to <EMAIL_1>.", "pending")
+    assert ask(up, key, "GET", "/lineage/feedback/h1")["examples"][0]["review_status"] == "pending"
+
+
+def test_prompt_optimization_is_started_through_the_service_and_its_progress_seen(up: Up, key: str) -> None:
+    launched = ask(up, key, "POST", "/optimize-prompt", {"agent_id": "desk", "optimization_goals": {"accuracy": 1}, "budget": 10}, 202)
+    assert launched["status_url"] == f"/api/learning/runs/{launched['run_id']}"
+    run = wait_for(lambda: (now := ask(up, key, "GET", f"/runs/{launched['run_id']}"))["status"] == "completed" and now)
+    assert (run["job"], run["agent"], run["outcome"], run["progress"]) == ("prompt_optimization", "desk", "skipped", 1.0)
+    assert "not there yet" in run["reason"]
+    assert launched["run_id"] in {one["run_id"] for one in ask(up, key, "GET", "/runs?job=prompt_optimization")["runs"]}
+
+
+def test_a_run_of_another_organization_is_not_there(up: Up, key: str) -> None:
+    run_id = ask(up, key, "GET", "/runs")["runs"][0]["run_id"]
+    other = call(up.home, "keys", "create", "--role", "trainer", "--organization", "other", "--json").document["key"]
+    assert ask(up, other, "GET", f"/runs/{run_id}", expected=404)["field"] == "run_id"
+    assert ask(up, other, "GET", "/runs") == {"runs": [], "cursor": None}
+    assert ask(up, other, "POST", "/optimize-prompt", {"agent_id": "desk"}, 404)["field"] == "agent_id"
+
+
+def test_a_revoked_key_is_refused_once_the_command_has_ended(up: Up) -> None:
+    made = call(up.home, "keys", "create", "--role", "user", "--json").document
+    ask(up, made["key"], "GET", "/stats")
+    assert call(up.home, "keys", "revoke", made["key_id"], "--json").document["changed"] is True
+    ask(up, made["key"], "GET", "/stats", expected=401)
+    assert next(one for one in call(up.home, "keys", "list", "--json").document["keys"] if one["key_id"] == made["key_id"])["revoked_at"]
+
+
+def test_a_killed_feedback_service_is_started_again(up: Up, key: str) -> None:
+    (service,) = [process for process in family(up.home) if "learning_pipelines.api.app:app" in process.cmdline()]
+    service.kill()
+
+    def answers() -> bool:
+        try:
+            return httpx.get(f"http://127.0.0.1:{up.api_port}/readyz", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    wait_for(answers)
+    assert ask(up, key, "POST", "/feedback", {"execution_id": "h1", "feedback_type": "thumbs_down", "feedback_id": "h2"})["status"] == "stored"
+    assert "The api ended" in up.words()
+
+
 def test_a_killed_service_is_started_again(up: Up) -> None:
     (daemon,) = [process for process in family(up.home) if "dagster-daemon" in " ".join(process.cmdline()[:2])]
     daemon.kill()
@@ -136,6 +202,6 @@ def test_down_ends_what_a_killed_up_left_behind(home: Path) -> None:
     killed.process.wait(PATIENCE)
     assert family(home) != []
     ended = call(home, "down", "--json")
-    assert (ended.code, ended.document) == (0, {"stopped": ["Dagster", "embedded database"]})
+    assert (ended.code, ended.document) == (0, {"stopped": ["feedback service and Dagster", "embedded database"]})
     assert family(home) == []
     assert embedded.running(home) is None

@@ -64,7 +64,8 @@ def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
 
 
 def _log_to_stderr() -> None:
-    """One line per request and error, unless whoever runs the process configured logging."""
+    """One line per request and error, unless whoever runs the process configured logging. Uvicorn's own line would hold query strings."""
+    logging.getLogger("uvicorn.access").disabled = True
     logger = logging.getLogger("learning_pipelines")
     if not logger.handlers and not logging.getLogger().handlers:
         handler = logging.StreamHandler(sys.stderr)

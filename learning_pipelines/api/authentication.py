@@ -5,7 +5,6 @@ Belongs here: API keys, bearer tokens, execution tokens, session cookies, and ho
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
 import threading
@@ -17,7 +16,9 @@ from uuid import UUID
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
-from learning_pipelines.api.principals import ROLES, Principal
+from learning_pipelines.api import keys
+from learning_pipelines.api.keys import BELIEVED_SECONDS, ROLES
+from learning_pipelines.api.principals import Principal
 from learning_pipelines.api.problems import Problem, unauthorized
 from learning_pipelines.api.tokens import EXECUTION, SESSION, Claims, Tokens
 from learning_pipelines.feedback.identity import organization_id, user_id
@@ -26,19 +27,10 @@ from learning_pipelines.storage import api_keys
 from learning_pipelines.storage.api_keys import service_user
 from learning_pipelines.storage.sessions import Acting, Sessions
 
-BELIEVED_SECONDS = 1.0
-"""How long a key or organization is taken for what it was: a revoked key works at most this much longer (`keys revoke` waits as long)."""
 COOKIE, CSRF_HEADER = "learning_session", "x-csrf-token"
-_KEY = re.compile(rf"lp_({ORGANIZATION_PATTERN[1:-1]})_([A-Za-z0-9_-]{{16,128}})")
 _TOUCH_SECONDS = 60.0
 _MOST_REMEMBERED = 20_000
 _SAFE = {"GET", "HEAD", "OPTIONS"}
-
-
-def new_key(organization: str) -> tuple[str, bytes]:
-    """A new API key and the hash that is stored of it. 256 random bits: no slow hash is needed."""
-    secret = secrets.token_urlsafe(32)
-    return f"lp_{organization}_{secret}", hashlib.sha256(secret.encode()).digest()
 
 
 @dataclass
@@ -97,13 +89,13 @@ class Authenticator:
             self._remembered[credential] = entry
 
     def _of_key(self, credential: str) -> tuple[Principal, float]:
-        match = _KEY.fullmatch(credential)
-        if match is None:
+        parts = keys.parts(credential)
+        if parts is None:
             raise unauthorized()
-        slug, secret = match[1], match[2]
+        slug, hashed = parts
         organization = organization_id(slug)
         with self._sessions.acting(Acting(organization)) as connection:
-            row = api_keys.in_force(connection, organization, hashlib.sha256(secret.encode()).digest())
+            row = api_keys.in_force(connection, organization, hashed)
             if row is None:
                 raise unauthorized()
             if time.monotonic() - self._touched.get(row.id, -_TOUCH_SECONDS) >= _TOUCH_SECONDS:

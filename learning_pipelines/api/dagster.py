@@ -6,6 +6,7 @@ Belongs here: the queries and what their answers mean here. Not here: what jobs 
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,8 @@ from learning_pipelines.errors import LearningError, Unavailable
 from learning_pipelines.settings import Settings
 
 ORGANIZATION_TAG, STATUS_TAG, REASON_TAG, PARTITION_TAG = "learning/organization", "learning/status", "learning/reason", "dagster/partition"
+REQUEST_TAG = "learning/request"
+ATTEMPTS = 4
 _SELECTOR = {"repositoryName": "__repository__", "repositoryLocationName": "learning_pipelines"}
 _STATUS = {
     "QUEUED": "pending", "NOT_STARTED": "pending", "MANAGED": "pending", "STARTING": "running", "STARTED": "running", "CANCELING": "running",
@@ -43,12 +46,22 @@ class Dagster:
         """Starts a job for one agent; returns the run's id. The run waits in Dagster's queue like any other."""
         partition = f"{organization}/{agent}"
         self._ask(_PARTITION, key=partition, repository=_SELECTOR)
-        all_tags = {PARTITION_TAG: partition, ORGANIZATION_TAG: organization, "learning/launched_by": "api", **tags}
+        request = uuid.uuid4().hex
+        all_tags = {PARTITION_TAG: partition, ORGANIZATION_TAG: organization, "learning/launched_by": "api", REQUEST_TAG: request, **tags}
         params = {
             "selector": {**_SELECTOR, "jobName": job}, "runConfigData": {}, "mode": "default",
             "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in all_tags.items()]},
         }  # fmt: skip
-        answer = self._ask(_LAUNCH, params=params)
+        for _ in range(ATTEMPTS):
+            try:
+                answer = self._ask(_LAUNCH, attempts=1, params=params)
+                break
+            except Unavailable:  # the answer is lost, the run may have begun all the same
+                found = self._ask(_MANY, filter={"tags": [{"key": REQUEST_TAG, "value": request}]}, limit=1, cursor=None)["results"]
+                if found:
+                    return str(found[0]["runId"])
+        else:
+            raise Unavailable("Dagster does not take the run now.", "Its log says why: see LEARNING_HOME/logs. Then try again.")
         if answer["__typename"] != "LaunchRunSuccess":
             raise LearningError(f"Dagster did not take the run of {job}: {answer['__typename']}.", "Its log says more: see LEARNING_HOME/logs.")
         return str(answer["run"]["runId"])
@@ -68,9 +81,12 @@ class Dagster:
         answer = self._ask(_MANY, filter=wanted, limit=limit, cursor=cursor)
         return [_described(run) for run in answer.get("results", [])]
 
-    def _ask(self, query: str, **variables: Any) -> Any:
+    def _ask(self, query: str, attempts: int = ATTEMPTS, **variables: Any) -> Any:
+        """`attempts`: after its database was away, the webserver fails once per connection it had kept; what may be asked twice is."""
         try:
             answer = self._http.post("/graphql", json={"query": query, "variables": variables})
+            if answer.status_code >= 500 and attempts > 1:
+                return self._ask(query, attempts - 1, **variables)
             answer.raise_for_status()
             document = answer.json()
         except (httpx.HTTPError, ValueError) as error:

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
+from learning_pipelines.api.keys import Role
 from learning_pipelines.api.problems import Problem, forbidden
 from learning_pipelines.storage.sessions import Acting
 
-Role = Literal["user", "expert", "trainer", "experimenter", "admin"]
-ROLES: tuple[Role, ...] = ("user", "expert", "trainer", "experimenter", "admin")
 Kind = Literal["key", "person", "execution"]
 
 

@@ -19,9 +19,10 @@ from fastapi.concurrency import run_in_threadpool
 from learning_pipelines.api.authentication import Authenticator
 from learning_pipelines.api.capture import Capture
 from learning_pipelines.api.dagster import Dagster
+from learning_pipelines.api.keys import Role
 from learning_pipelines.api.limits import Limits
 from learning_pipelines.api.middleware import Metrics
-from learning_pipelines.api.principals import Principal, Role
+from learning_pipelines.api.principals import Principal
 from learning_pipelines.api.problems import Problem, not_found, unauthorized
 from learning_pipelines.api.tokens import Tokens
 from learning_pipelines.api.writer import Writer

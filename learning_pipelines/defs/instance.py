@@ -38,6 +38,9 @@ def environment(settings: Settings, database: Database) -> dict[str, str]:
     variables = {
         "DAGSTER_HOME": str(settings.dagster_home),
         "LEARNING_HOME": str(settings.home),
+        "LEARNING_API_HOST": settings.api_host,
+        "LEARNING_API_PORT": str(settings.api_port),
+        "LEARNING_DAGSTER_PORT": str(settings.dagster_port),
         "LEARNING_DAGSTER_PG_HOST": str(parts.get("host", "localhost")),
         "LEARNING_DAGSTER_PG_PORT": str(parts.get("port", 5432)),
         "LEARNING_DAGSTER_PG_USER": str(parts.get("user", "")),

@@ -1,4 +1,4 @@
-"""The long-running Dagster processes of `up` and `demo`: code server, webserver, daemon; kept alive, stopped together.
+"""The long-running processes of `up` and `demo`: feedback service, Dagster's code server, webserver and daemon; kept alive, stopped together.
 
 Belongs here: starting, watching, stopping, the note of what runs. Not here: what they load; dagster is not imported.
 """
@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ def only_one(settings: Settings) -> Iterator[None]:
 
 
 class Services:
-    """Code server, webserver and daemon of one installation. Start once, call `watch` until told to stop, then `stop`."""
+    """Feedback service, code server, webserver and daemon of one installation. Start once, call `watch` until told to stop, then `stop`."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
@@ -65,11 +66,14 @@ class Services:
         self._logs = settings.home / "logs"
         self._services: list[_Service] = []
         self.url = f"http://{HOST}:{settings.dagster_port}"
+        self.api_url = f"http://{_reachable(settings.api_host)}:{settings.api_port}"
 
     def start(self) -> None:
-        """Starts all three and waits until the code location answers. Raises Unavailable naming the log that says why it did not."""
-        free_port_or_raise(self._settings.dagster_port, "LEARNING_DAGSTER_PORT", "the Dagster UI")
+        """Starts all four and waits until they answer. Raises Unavailable naming the log that says why one did not."""
+        require_free_ports(self._settings)
         self._logs.mkdir(parents=True, exist_ok=True)
+        service = ["--host", self._settings.api_host, "--port", str(self._settings.api_port), "--no-access-log", "--timeout-graceful-shutdown", "10"]
+        self._spawn("api", [sys.executable, "-m", "uvicorn", "learning_pipelines.api.app:app", *service])
         code_port = _free_port()
         workspace = self._settings.dagster_home / "workspace.yaml"
         workspace.write_text(f"load_from:\n  - grpc_server: {{host: {HOST}, port: {code_port}, location_name: learning_pipelines}}\n")
@@ -80,6 +84,7 @@ class Services:
         self._spawn("webserver", [program("dagster-webserver"), "-h", HOST, "-p", str(self._settings.dagster_port), *shared])
         self._spawn("daemon", [program("dagster-daemon"), "run", *shared])
         self._wait("webserver", lambda: _answers(f"{self.url}/server_info"))
+        self._wait("api", lambda: _answers(f"{self.api_url}/readyz"))
 
     def watch(self, stopping: Callable[[], bool], say: Callable[[str], None], every: Callable[[], None], pause: float = 1.0) -> None:
         """Until `stopping`: restarts a process that ended by itself, and calls `every` about every `pause` seconds."""
@@ -128,7 +133,7 @@ class Services:
         processes = [{"name": "up", "pid": os.getpid()}, *({"name": service.name, "pid": service.process.pid} for service in self._services)]
         for entry in processes:
             entry["started"] = psutil.Process(int(str(entry["pid"]))).create_time()
-        _note(self._settings).write_text(json.dumps({"url": self.url, "processes": processes}))
+        _note(self._settings).write_text(json.dumps({"url": self.url, "api_url": self.api_url, "processes": processes}))
 
 
 def running(settings: Settings) -> dict[str, Any] | None:
@@ -168,14 +173,28 @@ def end_group(pid: int) -> None:
     psutil.wait_procs(family, timeout=5)
 
 
-def free_port_or_raise(port: int, setting: str, purpose: str) -> None:
-    """Raises Unavailable if something listens on the port already."""
-    with socket.socket() as probe:
+def require_free_ports(settings: Settings) -> None:
+    """Raises Unavailable if something listens already where Dagster's UI or the feedback service is meant to."""
+    _require_free(HOST, settings.dagster_port, "LEARNING_DAGSTER_PORT", "the Dagster UI")
+    _require_free(settings.api_host, settings.api_port, "LEARNING_API_PORT", "the feedback service")
+
+
+def _require_free(host: str, port: int, setting: str, purpose: str) -> None:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    except OSError as error:
+        raise Unavailable(f"The address {host}, meant for {purpose}, is not known: {error.strerror}.", "Correct LEARNING_API_HOST.") from error
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, port))
+            probe.bind((host, port))
         except OSError as error:
             raise Unavailable(f"Port {port}, meant for {purpose}, cannot be used: {error.strerror}.", f"Stop what uses it, or set {setting}.") from error
+
+
+def _reachable(host: str) -> str:
+    """Where this machine reaches a server that binds to `host`."""
+    return {"0.0.0.0": HOST, "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
 
 
 def _note(settings: Settings) -> Path:

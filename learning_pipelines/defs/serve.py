@@ -48,18 +48,18 @@ def installation(settings: Settings) -> Iterator[Database]:
 
 def serve(settings: Settings, say: Say) -> None:
     """`up`: everything runs until SIGINT or SIGTERM."""
-    processes.free_port_or_raise(settings.dagster_port, "LEARNING_DAGSTER_PORT", "the Dagster UI")
+    processes.require_free_ports(settings)
     with stop_signals() as stopping, installation(settings) as database:
-        say("Starting Dagster …")
-        run_services(settings, database, stopping, say, lambda url: say(f"Up. Dagster UI: {url}   (Ctrl-C stops everything)"))
+        say("Starting the feedback service and Dagster …")
+        run_services(settings, database, stopping, say, lambda urls: say(f"Up. {urls}   (Ctrl-C stops everything)"))
 
 
 def run_services(settings: Settings, database: Database, stopping: Callable[[], bool], say: Say, ready: Callable[[str], None]) -> None:
-    """Runs Dagster's processes until told to stop; revives the embedded server if it is killed."""
+    """Runs the processes until told to stop; revives the embedded server if it is killed. `ready` is told where they answer."""
     services = processes.Services(settings, database)
     try:
         services.start()
-        ready(services.url)
+        ready(f"API: {services.api_url}   Dagster UI: {services.url}")
         services.watch(stopping, say, _reviver(settings, say))
     finally:
         services.stop()
@@ -96,7 +96,7 @@ def _reviver(settings: Settings, say: Say) -> Callable[[], None]:
 
 def stop(settings: Settings) -> list[str]:
     """`down`: what was running and is not any more."""
-    stopped = ["Dagster"] if processes.stop_running(settings) else []
+    stopped = ["feedback service and Dagster"] if processes.stop_running(settings) else []
     stopped += _stop_models(settings)  # after Dagster: a run that loses one of them would start it again
     if settings.database_url is None and (settings.home / "postgres").exists() and embedded.stop(settings.home):
         stopped.append("embedded database")
@@ -193,5 +193,5 @@ def _problems(settings: Settings, store: Store, state: dict[str, Any], orphans: 
     if orphans:
         problems.append(f"{orphans} feedback rows have waited more than {settings.orphan_days} days for their execution (LEARNING_ORPHAN_DAYS)")
     if processes.running(settings) is None:
-        problems.append("Dagster is not up: schedules and sensors do not run (`learning-pipelines up`)")
+        problems.append("Nothing is up: no feedback is taken, schedules and sensors do not run (`learning-pipelines up`)")
     return problems

@@ -43,7 +43,7 @@ def run_demo(settings: Settings, output: Output, say: Say, *, keep: bool, extent
     """Runs the demo; with `keep` the UI stays up until Ctrl-C. Raises LearningError naming the step that failed."""
     begun = time.monotonic()
     if keep:
-        processes.free_port_or_raise(settings.dagster_port, "LEARNING_DAGSTER_PORT", "the Dagster UI")
+        processes.require_free_ports(settings)
     with serve.stop_signals() as stopping, serve.installation(settings) as database:
         store = Store(settings, database)
         files = _make_rows(store, say, extent)
@@ -144,11 +144,11 @@ def _lines(document: dict[str, Any], begun: float, url: str, keep: bool) -> list
         f"  report    {document['report'].removeprefix('file://')}",
         f"  runs      {sum(run['status'] == 'success' for run in document['runs'])} through Dagster, all green, {time.monotonic() - begun:.0f} s in all",
         f"  lowered   thresholds of this organization, for the engines to come: {lowered}",
-        f"  Dagster   {url}" if keep else "  Dagster   start it with `learning-pipelines up`",
+        f"  Dagster   {url}" if keep else "  serve     feedback service and Dagster UI: `learning-pipelines up`",
         f"  next      learning-pipelines report --organization {ORGANIZATION} --week {format_week(dt.date.fromisoformat(week['starts']))}",
     ]
 
 
 def _keep(settings: Settings, database: Database, stopping: Callable[[], bool], say: Say) -> None:
-    say("Starting the Dagster UI …")
-    serve.run_services(settings, database, stopping, say, lambda url: say(f"Running: {url}   (Ctrl-C stops everything)"))
+    say("Starting the feedback service and the Dagster UI …")
+    serve.run_services(settings, database, stopping, say, lambda urls: say(f"Running. {urls}   (Ctrl-C stops everything)"))

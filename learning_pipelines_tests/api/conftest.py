@@ -15,7 +15,7 @@ from learning_pipelines.settings import Settings
 from learning_pipelines_tests.api.serving import Api, serving
 from learning_pipelines_tests.conftest import MakeDatabase
 
-JWT_SECRET, TOKEN_SECRET, AUDIENCE = "jwt secret of the tests, 32 bytes long", "token secret of the tests, 32 bytes long", "learning"
+JWT_SECRET, TOKEN_SECRET, AUDIENCE = "jwt secret of the tests, at least forty-eight bytes long", "token secret of the tests, 32 bytes long", "learning"
 MakeSettings = Callable[..., Settings]
 
 

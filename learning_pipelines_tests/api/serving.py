@@ -16,9 +16,10 @@ from typing import Any
 
 import httpx
 import uvicorn
+from fastapi import FastAPI
 
 from learning_pipelines.api.app import create_app
-from learning_pipelines.api.authentication import new_key
+from learning_pipelines.api.keys import new_key
 from learning_pipelines.api.service import Service
 from learning_pipelines.feedback.identity import organization_id, user_id
 from learning_pipelines.settings import Settings
@@ -59,19 +60,26 @@ class Api:
 
 @contextlib.contextmanager
 def serving(database: Database, settings: Settings) -> Iterator[Api]:
-    """Runs the application until the end of the block."""
+    """Runs the application over this database until the end of the block."""
     app = create_app(settings, lambda: database)
+    with listening(app) as url:
+        yield Api(url, database, app.state.service, settings)
+
+
+@contextlib.contextmanager
+def listening(app: FastAPI) -> Iterator[str]:
+    """The address of an application that runs until the end of the block."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5))
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), daemon=True)
         thread.start()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not server.started:
             assert thread.is_alive() and time.monotonic() < deadline, "the application did not start"
             time.sleep(0.01)
         try:
-            yield Api(f"http://127.0.0.1:{listener.getsockname()[1]}", database, app.state.service, settings)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
             thread.join(timeout=20)

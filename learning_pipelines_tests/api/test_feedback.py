@@ -53,7 +53,8 @@ def test_everything_a_person_can_say_fits_into_one_call(api: Api, key: str) -> N
     }  # fmt: skip
     assert api.post("/feedback", body, key).status_code == 201
     (said,) = api.get(f"/executions/{run}", key).json()["feedback"]
-    assert (said["rating"], said["dimensions"]["accuracy"], said["issue_categories"], said["correction_text"]) == (2, 1, ["incorrect", "tone"], "the right answer")
+    shown = (said["rating"], said["dimensions"]["accuracy"], said["issue_categories"], said["correction_text"])
+    assert shown == (2, 1, ["incorrect", "tone"], "the right answer")
     assert count(api, "agent_feedback WHERE execution_id = %s AND context = '{\"page\": \"home\"}'", run) == 1
 
 
@@ -92,7 +93,8 @@ def test_feedback_before_its_execution_waits_and_joins_it(api: Api, key: str) ->
     first = api.post("/feedback", thumb(name, agent="helper", feedback_id=name), key)
     assert first.json() == {"feedback_id": name, "status": "stored", "pending_execution": True}
     api.post("/executions", {"execution_id": name, "agent": "desk", "input": "q", "output": "a"}, key)
-    assert api.post("/feedback", thumb(name, agent="helper", feedback_id=name), key).json() == {"feedback_id": name, "status": "unchanged", "pending_execution": False}
+    again = api.post("/feedback", thumb(name, agent="helper", feedback_id=name), key)
+    assert again.json() == {"feedback_id": name, "status": "unchanged", "pending_execution": False}
     assert count(api, "agent_feedback f JOIN agents a ON a.id = f.agent_id WHERE f.id = %s AND NOT pending_execution AND a.slug = 'desk'", name) == 1
 
 
@@ -114,9 +116,11 @@ def test_an_unknown_agent_is_refused(api: Api, key: str) -> None:
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"rating": 6}, "rating"), ({"rating": "5"}, "rating"), ({"feedback_type": "love"}, "feedback_type"), ({"dimensions": {"accuracy": 0}}, "dimensions.accuracy"),
+        ({"rating": 6}, "rating"), ({"rating": "5"}, "rating"), ({"feedback_type": "love"}, "feedback_type"),
+        ({"dimensions": {"accuracy": 0}}, "dimensions.accuracy"),
         ({"issue_categories": ["bad"]}, "issue_categories.0"), ({"execution_id": ""}, "execution_id"), ({"feedback_type": "star_rating"}, "rating"),
-        ({"feedback_type": "correction"}, "correction_text"), ({"created_at": "yesterday"}, "created_at"), ({"created_at": "2001-01-01T00:00:00Z"}, "created_at"),
+        ({"feedback_type": "correction"}, "correction_text"), ({"created_at": "yesterday"}, "created_at"),
+        ({"created_at": "2001-01-01T00:00:00Z"}, "created_at"),
         ({"feedback_text": "x" * 1_000_001}, "feedback_text"), ({"feedback_text": "a\x00b"}, "feedback_text"),
     ],
 )  # fmt: skip

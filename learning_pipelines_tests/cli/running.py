@@ -56,6 +56,7 @@ class Up:
 
     home: Path
     port: int
+    api_port: int
     process: subprocess.Popen[bytes]
     log: Path
 
@@ -77,10 +78,11 @@ def start(home: Path, *arguments: str, **variables: str) -> Up:
     """Starts `up` or `demo` and waits until it says where the UI is."""
     port = free_port()
     log = home.with_name(f"{home.name}-{arguments[0]}.log")
-    env = environment(home, LEARNING_DAGSTER_PORT=str(port), **variables)
+    api_port = free_port()
+    env = environment(home, LEARNING_DAGSTER_PORT=str(port), LEARNING_API_PORT=str(api_port), **variables)
     with log.open("wb") as output:
         process = subprocess.Popen([PROGRAM, *arguments], env=env, cwd="/", stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-    up = Up(home, port, process, log)
+    up = Up(home, port, api_port, process, log)
     wait_for(lambda: f"http://127.0.0.1:{port}   (Ctrl-C" in up.words() or process.poll() is not None)
     assert process.poll() is None, up.words()
     return up

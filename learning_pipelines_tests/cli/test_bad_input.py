@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from learning_pipelines_tests.cli.command_line import call, write_rows
+from learning_pipelines_tests.cli.running import free_port
 from learning_pipelines_tests.feedback.rows import AGENT
 
 WORKING = (["migrate"], ["import", "agents", "AGENTS"], ["run", "cleanup"], ["status"], ["report"], ["demo", "--no-serve"])
@@ -114,11 +115,13 @@ def test_a_setting_that_makes_no_sense_is_named(name: str, value: str, said: str
 
 
 @pytest.mark.parametrize("verb", ["up", "demo"])
-def test_a_port_in_use_is_named_before_anything_is_started(verb: str, nowhere: Path, taken_port: int) -> None:
-    ended = call(nowhere, verb, LEARNING_DAGSTER_PORT=str(taken_port))
+@pytest.mark.parametrize("setting", ["LEARNING_DAGSTER_PORT", "LEARNING_API_PORT"])
+def test_a_port_in_use_is_named_before_anything_is_started(verb: str, setting: str, nowhere: Path, taken_port: int) -> None:
+    ports = {"LEARNING_DAGSTER_PORT": str(free_port()), "LEARNING_API_PORT": str(free_port()), setting: str(taken_port)}
+    ended = call(nowhere, verb, **ports)
     assert (ended.code, ended.out) == (1, "")
     assert f"Port {taken_port}" in ended.err
-    assert "LEARNING_DAGSTER_PORT" in ended.err
+    assert setting in ended.err
     assert not (nowhere / "postgres").exists()
 
 

@@ -155,7 +155,7 @@ def test_status_counts_rows_and_names_jobs_sensors_and_problems(home: Path, load
     }  # fmt: skip
     lags = {sensor["name"]: sensor["lag_rows"] for sensor in status["sensors"]}
     assert lags["new_feedback"] >= 2
-    assert any("Dagster is not up" in problem for problem in status["problems"])
+    assert any("Nothing is up" in problem for problem in status["problems"])
 
 
 def test_down_without_up_stops_the_database_and_the_next_verb_starts_it_again(home: Path, import_rows: Import) -> None:

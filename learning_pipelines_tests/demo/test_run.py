@@ -58,7 +58,7 @@ def second(first: Ended, home: Path, model: dict[str, str]) -> str:
     """What a run says that keeps the UI, until somebody types `down` elsewhere."""
     running = start(home, "demo", "--quick", **model)
     assert httpx.get(f"http://127.0.0.1:{running.port}/server_info", timeout=60).status_code == 200
-    assert call(home, "down", "--json").document["stopped"][0] == "Dagster"
+    assert call(home, "down", "--json").document["stopped"][0] == "feedback service and Dagster"
     assert running.process.wait(PATIENCE) == 0, running.words()
     return running.words()
 

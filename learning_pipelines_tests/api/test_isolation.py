@@ -1,0 +1,156 @@
+"""Every route, asked with ids of another tenant: nothing of theirs is read, nothing of theirs changes.
+
+Belongs here: the walk over the OpenAPI document. Not here: tables and policies (storage/test_isolation.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from learning_pipelines.api.app import create_app
+from learning_pipelines.api.keys import ROLES
+from learning_pipelines.feedback.identity import organization_id
+from learning_pipelines_tests.api.conftest import MakeSettings, agents
+from learning_pipelines_tests.api.serving import Api, serving
+from learning_pipelines_tests.conftest import MakeDatabase
+from learning_pipelines_tests.storage.one_row import tables
+
+MARK = "THEIRS-ALONE"
+SAME = "run-of-both"
+"""An id that both tenants use: it must always lead to one's own."""
+METHODS = ("get", "post", "put", "delete", "patch")
+
+
+@pytest.fixture(scope="module")
+def both(make_database: MakeDatabase, make_settings: MakeSettings) -> Iterator[Api]:
+    """Two tenants with the same slugs and ids. Everything that theirs wrote holds MARK."""
+    with make_database() as database, serving(database, make_settings()) as running:
+        for organization, mark in (("ours", "ours"), ("theirs", MARK)):
+            key, admin = running.key("user", organization), running.key("admin", organization)
+            agents(running, organization, "desk", *([f"{MARK}-agent"] if mark == MARK else []))
+            for name in (SAME, f"run-{mark}"):
+                body = {"execution_id": name, "agent": "desk", "input": f"question {mark}", "output": f"answer {mark}", "session_id": mark}
+                assert running.post("/executions", {**body, "user": f"ada-{mark}"}, key).status_code == 201
+                said = {"feedback_id": f"said-{name}", "execution_id": name, "feedback_type": "correction", "correction_text": mark, "user": f"ada-{mark}"}
+                assert running.post("/feedback", said, key).status_code == 201
+            running.post("/documents", {"document_id": "doc", "text": mark, "title": mark}, key)
+            running.post("/prompts/desk", {"messages": [{"role": "system", "content": mark}]}, admin)
+            running.ask("PUT", "/prompts/desk/labels/production", admin, json={"version": 2})
+            shown = {"demonstration_id": "demo", "agent": "desk", "task_description": mark, "actions": [{"type": mark}], "final_output": mark}
+            assert running.post("/demonstrations", shown, admin).status_code == 201
+        with database.connect("pipeline") as connection:
+            columns = "organization_id, id, agent_id, example_type, source_type, input_text, expected_output, content_hash, scrub_rules"
+            for organization, mark in (("ours", "ours"), ("theirs", MARK)):
+                for name in ("example", f"example-{mark}"):
+                    connection.execute(
+                        f"INSERT INTO learning_examples ({columns})"
+                        " SELECT organization_id, %s, id, 'correction', 'imported', %s, %s, decode(md5(%s), 'hex'), '1' FROM agents"
+                        " WHERE organization_id = %s AND slug = 'desk'",
+                        [name, mark, mark, name, organization_id(organization)],
+                    )
+        yield running
+
+
+def theirs(api: Api) -> dict[str, str]:
+    """Their rows by table, as one text each."""
+    with api.database.connect("owner") as connection:
+        return {
+            table: str(connection.execute(
+                f"SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {table} t WHERE organization_id = %s", [organization_id("theirs")]  # type: ignore[arg-type]
+            ).fetchone())
+            for table in tables(connection)
+        }  # fmt: skip
+
+
+def operations(api: Api) -> list[tuple[str, str, dict[str, Any]]]:
+    document = create_app(api.settings).openapi()
+    return [(method, path, operation) for path, methods in document["paths"].items() for method, operation in methods.items() if method in METHODS]
+
+
+def named(api: Api) -> dict[str, list[str]]:
+    """What may stand in a path, by the parameter's name: their own ids first."""
+    with api.database.connect("pipeline") as connection:
+        row = connection.execute("SELECT id::text FROM agents WHERE organization_id = %s AND slug = 'desk'", [organization_id("theirs")]).fetchone()
+    assert row is not None
+    return {
+        "agent_id": [row[0], f"{MARK}-agent"], "execution_id": [f"run-{MARK}"], "feedback_id": [f"said-run-{MARK}"], "user_id": [f"ada-{MARK}"],
+        "week": ["2026-W47"], "run_id": ["00000000-0000-0000-0000-000000000000"], "label": ["production"], "id": [f"example-{MARK}"],
+        "example_id": [f"example-{MARK}"], "trace_id": [f"run-{MARK}"],
+    }  # fmt: skip
+
+
+def paths(template: str, names: dict[str, list[str]]) -> list[str]:
+    found = [template]
+    for name in [part.strip("{}").split(":")[0] for part in template.split("/") if part.startswith("{")]:
+        assert name in names or name.endswith("_id"), f"{template}: what is {name}? Add it to `named`."
+        found = [path.replace(f"{{{name}}}", value) for path in found for value in names.get(name, names["id"])]
+    return found
+
+
+def bodies(operation: dict[str, Any]) -> list[Any]:
+    """The document's own example, with their ids in it, and with the id that both use."""
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+    if content is None:
+        return [None]
+    example = content.get("example")
+    if example is None and "$ref" in content.get("schema", {}):
+        example = content["schema"].get("example")
+    text = json.dumps(example if example is not None else {})
+    return [json.loads(text.replace("run-1", name).replace("ex-1", f"example-{MARK}").replace("fb-1", "said-new")) for name in (f"run-{MARK}", SAME)]
+
+
+@pytest.mark.parametrize("path", [f"/executions/run-{MARK}", f"/lineage/feedback/said-run-{MARK}", f"/prompts/{MARK}-agent", f"/feedback/stats/{MARK}-agent"])
+def test_what_only_they_have_is_not_there_for_us_and_is_for_them(both: Api, path: str) -> None:
+    assert both.get(path, both.key("admin", "ours")).status_code == 404
+    assert both.get(path, both.key("admin", "theirs")).status_code == 200
+
+
+def test_an_id_that_both_use_leads_to_ones_own(both: Api) -> None:
+    assert both.get(f"/executions/{SAME}", both.key("admin", "ours")).json()["input"] == "question ours"
+    assert both.get(f"/executions/{SAME}", both.key("admin", "theirs")).json()["input"] == f"question {MARK}"
+    assert both.get("/prompts/desk", both.key("user", "ours")).json()["messages"][0]["content"] == "ours"
+
+
+def test_a_key_of_theirs_with_our_name_in_it_is_refused(both: Api) -> None:
+    assert both.get("/stats", both.key("admin", "theirs").replace("lp_theirs_", "lp_ours_")).status_code == 401
+
+
+def test_a_person_with_role_user_sees_their_own_rows_only(both: Api) -> None:
+    token, _ = both.service.tokens.for_execution("ours", SAME, "ada-ours", 60)
+    ada, bob = (bearer(user) for user in ("ada-ours", "bob"))
+    assert {row["user"] for row in both.get("/executions", ada).json()["executions"]} == {"ada-ours"}
+    assert both.get("/executions", bob).json()["executions"] == []
+    assert both.get(f"/executions/{SAME}", bob).status_code == 404
+    assert both.get(f"/lineage/feedback/said-{SAME}", bob).status_code == 404
+    assert both.get(f"/lineage/feedback/said-{SAME}", ada).status_code == 200
+    assert both.get("/feedback/stats/desk", bob).json()["total_feedback"] == both.get("/feedback/stats/desk", ada).json()["total_feedback"] >= 2
+    assert both.get("/executions", token).status_code == 403
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_route_reads_or_changes_anything_of_another_tenant(both: Api, role: str) -> None:
+    key, names, before = both.key(role, "ours"), named(both), theirs(both)
+    asked, leaks = 0, []
+    for method, template, operation in operations(both):
+        for path in paths(template, names):
+            for body in bodies(operation):
+                query = {"agent": f"{MARK}-agent", "user": f"ada-{MARK}", "session_id": MARK, "unit": MARK} if method == "get" else {}
+                for params in ({}, query) if query else ({},):
+                    answer = both.ask(method.upper(), path, key, raw=True, json=body, params=params)
+                    asked += 1
+                    named_by_us = answer.text.replace(f"example-{MARK}", "").replace(f"run-{MARK}", "").replace(f"ada-{MARK}", "").replace(f"{MARK}-agent", "")
+                    if MARK in named_by_us or (answer.status_code >= 500 and answer.status_code != 503):
+                        leaks.append((method, path, answer.status_code, answer.text[:300]))
+    assert leaks == []
+    assert asked > 40
+    assert theirs(both) == before
+
+
+def bearer(user: str) -> str:
+    from learning_pipelines_tests.api.test_authentication import bearer as made
+
+    return str(made(sub=user, organization="ours"))
