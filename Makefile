@@ -9,7 +9,7 @@ PEERS := .venv-peers/.installed
 PEER_SERVERS := .venv-peer-servers/.installed
 PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: install demo up down test lint types peers peer-servers benchmark benchmark-model benchmark-service clean
+.PHONY: install demo up down test lint types peers peer-servers benchmark benchmark-model benchmark-service attacks clean
 
 install: $(STAMP)
 
@@ -58,6 +58,9 @@ benchmark-model: install
 
 benchmark-service: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.service $(ARGS)
+
+attacks: install
+	@$(BIN)/python -m learning_pipelines_tests.benchmarks.attacks $(ARGS)
 
 clean: down
 	rm -rf $(VENV) .venv-peers .venv-peer-servers .learning

@@ -14,6 +14,7 @@ from learning_pipelines.examples.datasets import DatasetVersion, refresh_dataset
 from learning_pipelines.examples.refresh import refresh_examples
 from learning_pipelines.examples.similarity import rule_of
 from learning_pipelines.feedback import statistics
+from learning_pipelines.feedback.trust_refresh import refresh_weights
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import outbox, tenants
 from learning_pipelines.storage.database import Connection
@@ -75,7 +76,7 @@ def check(name: str, failures: int, description: str, severity: dg.AssetCheckSev
 
 
 def bring_up_to_date(context: dg.OpExecutionContext | dg.AssetExecutionContext, store: Store, agents: Sequence[AgentRef] | None = None) -> None:
-    """Outbox → examples → datasets, and the metrics of changed days, recorded as materializations of those assets.
+    """Outbox → examples → datasets, the weights of raters, and then the metrics of changed days, recorded as materializations of those assets.
 
     `agents` limits examples and datasets; None is every agent of the organization the run is tagged with, or of all.
     """
@@ -87,6 +88,9 @@ def bring_up_to_date(context: dg.OpExecutionContext | dg.AssetExecutionContext, 
         for agent in behind:
             if wanted is None or agent.partition in wanted:
                 _materialize_agent(context, connection, store, agent)
+        judged = refresh_weights(connection, store.settings.timezone, organization)
+        if judged.raters:
+            context.log_event(dg.AssetMaterialization("rater_weights", metadata={"raters_judged": judged.raters, "weights_moved": judged.moved}))
         days = statistics.catch_up(connection, store.settings.timezone, organization)
         for day in days:
             context.log_event(dg.AssetMaterialization("feedback_metrics", partition=day.isoformat()))

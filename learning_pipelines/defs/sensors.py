@@ -42,10 +42,10 @@ class Cursor:
 
 @dg.sensor(
     name="new_feedback",
-    jobs=[jobs.examples_refresh, jobs.metrics_refresh],
+    jobs=[jobs.examples_refresh, jobs.weights_refresh, jobs.metrics_refresh],
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Asks for the examples of agents, and the metrics of days, that got executions, feedback or demonstrations.",
+    description="Asks for the examples of agents, the weights of raters, and the metrics of days, that got executions, feedback or demonstrations.",
 )
 def new_feedback(context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]):
     cursor = Cursor.read(context.cursor)
@@ -77,6 +77,9 @@ def _requests(waiting: list[str], news: News, start: dt.date) -> tuple[list[dg.R
         for agent in news.agents
         if agent.behind
     ]
+    if any("feedback" in agent.kinds for agent in news.agents):
+        # Weights that move come back as entries of their own, which ask for the days they concern.
+        requests.append(dg.RunRequest(run_key=f"{key}/weights", job_name="weights_refresh"))
     changed = {dt.date.fromisoformat(day) for day in waiting}.union(*(agent.days for agent in news.agents))
     if news.full:
         return requests, sorted(day.isoformat() for day in changed)

@@ -33,6 +33,7 @@ def week_markdown(numbers: Mapping[str, Any]) -> str:
         f"| examples waiting for review | {numbers['examples']['waiting_for_review']} | | |",
         f"| dataset versions | {numbers['dataset_versions']} | | |",
     ]
+    lines += _weighted(numbers)
     if numbers["simulated_feedback"]:
         count = numbers["simulated_feedback"]
         lines += ["", f"**Simulated:** {count} of these {numbers['feedback']} feedback rows were made by simulated users, not by people."]
@@ -48,6 +49,18 @@ def week_markdown(numbers: Mapping[str, Any]) -> str:
     if numbers["feedback_without_execution"]:
         lines += ["", f"{numbers['feedback_without_execution']} feedback rows wait for their execution and are counted nowhere above."]
     return "\n".join(lines) + "\n"
+
+
+def _weighted(numbers: Mapping[str, Any]) -> list[str]:
+    """What rater weights change, where they change a digit that is shown, and how many raters have next to no weight."""
+    up, down = numbers["thumbs_up"], numbers["thumbs_down"]
+    pairs = [("average rating", _number, numbers["weighted_rating"], numbers["avg_rating"])]
+    pairs.append(("share of thumbs up", _percent, numbers["weighted_thumbs_up_share"], up / (up + down) if up + down else None))
+    lines = [f"Weighted by how far raters are trusted, the {name} is {show(new)} instead of {show(raw)}." for name, show, new, raw in pairs
+             if new is not None and show(new) != show(raw)]  # fmt: skip
+    if numbers["distrusted_raters"]:
+        lines.append(f"{numbers['distrusted_raters']} raters of this week have next to no weight.")
+    return ["", " ".join(lines)] if lines else []
 
 
 def report_path(artifacts: str, organization: str, week: str) -> str:

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from learning_pipelines.errors import BadInput
 from learning_pipelines.feedback import statistics
+from learning_pipelines.feedback.trust_refresh import refresh_weights
 from learning_pipelines.storage import metrics, reports
 from learning_pipelines.storage.database import Connection, database_errors
 from learning_pipelines.storage.store import Store
@@ -47,10 +48,11 @@ def last_closed_week(now: dt.datetime, zone: ZoneInfo) -> dt.date:
 
 
 def report_for(store: Store, organization: str, week: str | None) -> dict[str, Any]:
-    """The numbers of the named week (default: the latest closed one), with the metrics brought up to date first."""
+    """The numbers of the named week (default: the latest closed one), with weights and metrics brought up to date first."""
     zone = store.settings.zone
     monday = parse_week(week) if week is not None else last_closed_week(dt.datetime.now(dt.UTC), zone)
     with store.pipeline() as connection:
+        refresh_weights(connection, store.settings.timezone, organization)
         statistics.catch_up(connection, store.settings.timezone, organization)
         return week_numbers(connection, organization, monday, zone)
 
@@ -59,7 +61,8 @@ def week_numbers(connection: Connection, organization: str, monday: dt.date, zon
     """The week's numbers from the stored daily metrics. A rate or mean without anything behind it is None, never 0.
 
     feedback_rate: executions of the week that got any feedback, over executions of the week (0–1). rating.interval: 95 %, normal
-    approximation on the mean of the stars in force. issues.share: of all issues named. change: this week minus the week before.
+    approximation on the mean of the stars in force. weighted_…: every feedback counted by its rater's
+    weight. issues.share: of all issues named. change: this week minus the week before.
     """
     with database_errors(f"reading week {format_week(monday)}"):
         this, before = (_sums(connection, organization, start) for start in (monday, monday - dt.timedelta(days=7)))
@@ -81,6 +84,7 @@ def week_numbers(connection: Connection, organization: str, monday: dt.date, zon
         "examples": {name: counted[name] for name in ("collected", "reviewed", "approved", "waiting_for_review")},
         "dataset_versions": counted["dataset_versions"],
         "feedback_without_execution": counted["feedback_without_execution"],
+        "distrusted_raters": counted["distrusted_raters"],
         "agents": [{"agent": row["agent"], **_described(row)} for row in this],
     }
 
@@ -106,6 +110,8 @@ def _described(sums: Mapping[str, Any]) -> dict[str, Any]:
         "simulated_feedback": sums["simulated"],
         "feedback_rate": _ratio(sums["executions_with_feedback"], sums["executions"]),
         "avg_rating": mean,
+        "weighted_rating": _ratio(sums["rating_weighted_sum"], sums["rating_weight_sum"]),
+        "weighted_thumbs_up_share": _ratio(sums["thumbs_up_weighted"], sums["thumbs_up_weighted"] + sums["thumbs_down_weighted"]),
         "rating_interval": _interval(mean, count, sums["rating_sum_squares"]),
         "ratings": count,
         "thumbs_up": sums["thumbs_up"],

@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.ingest_sql import join_pending as join_pending_sql
 from learning_pipelines.storage.tenants import AgentRef
+from learning_pipelines.storage.trust_weights import lock_weights, update_confidence
 
 DERIVED_COLUMNS = (
     ("id", "text"), ("example_type", "text"), ("source_type", "text"), ("source_id", "text"), ("user_id", "uuid"), ("input_context", "jsonb"),
@@ -72,6 +73,7 @@ def store_derived(connection: Connection, agent: AgentRef, executions: Sequence[
     (is_active false) as long as nobody has reviewed it: what an expert approved stands.
     """
     values = {"organization": agent.organization_id, "agent": agent.agent_id, "executions": list(executions)}
+    lock_weights(connection, agent.organization_id, shared=True)
     with connection.cursor() as cursor:
         declared = ", ".join(f"{name} {type_}" for name, type_ in DERIVED_COLUMNS)
         cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS staged_derived ({declared}) ON COMMIT DELETE ROWS")
@@ -83,6 +85,8 @@ def store_derived(connection: Connection, agent: AgentRef, executions: Sequence[
         dropped = [row[0] for row in cursor.execute(_DROP_SUPPORT, values).fetchall()]
         supported = cursor.execute(_SUPPORT, values).rowcount
         cursor.execute(_RESTORE, values)
+        ids = [row[0] for row in cursor.execute("SELECT DISTINCT id FROM staged_derived WHERE execution_id IS NOT NULL").fetchall()]
+        update_confidence(connection, agent.organization_id, [*ids, *dropped])
         withdrawn = cursor.execute(_WITHDRAW, {**values, "examples": dropped}).rowcount if dropped else 0
     return Stored(created, supported, withdrawn)
 

@@ -14,11 +14,13 @@ from psycopg.rows import dict_row
 from learning_pipelines.storage import outbox
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.tenants import AgentRef
+from learning_pipelines.storage.trust_weights import NEWCOMER
 
 DIMENSIONS = ("accuracy", "helpfulness", "clarity", "completeness")
 SUMS = (
     "executions", "executions_with_feedback", "latency_count", "latency_ms_sum", "tokens_sum", "cost_usd_sum", "feedback", "simulated", "rating_count",
     "rating_sum", "rating_sum_squares", "thumbs_up", "thumbs_down", "corrections",
+    "rating_weight_sum", "rating_weighted_sum", "thumbs_up_weighted", "thumbs_down_weighted",
     *(f"{name}_{part}" for name in DIMENSIONS for part in ("count", "sum")),
 )  # fmt: skip
 
@@ -27,9 +29,12 @@ _DIMENSION_SUMS = ",\n        ".join(
     f"coalesce(sum({name}_rating) FILTER (WHERE facets_in_force & 4 > 0), 0) AS {name}_sum"
     for name in DIMENSIONS
 )
+_WEIGHTED = ("rating_weight_sum", "rating_weighted_sum", "thumbs_up_weighted", "thumbs_down_weighted")
+_FLOATS = ("latency_ms_sum", "cost_usd_sum", *_WEIGHTED)
 _EXECUTION_SUMS = ("executions", "executions_with_feedback", "latency_count", "latency_ms_sum", "tokens_sum", "cost_usd_sum")
 _FEEDBACK_SUMS = tuple(name for name in SUMS if name not in _EXECUTION_SUMS)
 
+# The weighted sums count each feedback by its rater's weight in use, and a day is computed again when one of them moves.
 # Feedback whose sender says so in a key `simulated` is counted apart, so that whoever shows a number can say so too.
 # Feedback counts while something in it is in force, or where it only ever was a comment (no facet at all).
 _SUMS_OF_DAYS = f"""
@@ -46,8 +51,9 @@ ran AS (
     WHERE x.created_at >= bounds.start AND x.created_at < bounds.finish AND (%(agent)s::uuid IS NULL OR a.id = %(agent)s) GROUP BY 1, 2, 3
 ),
 said AS MATERIALIZED (
-    SELECT f.*, (f.created_at AT TIME ZONE %(zone)s)::date AS day
+    SELECT f.*, coalesce(w.weight, %(newcomer)s) AS weight, (f.created_at AT TIME ZONE %(zone)s)::date AS day
     FROM bounds, agents a JOIN feedback_in_force f ON f.organization_id = a.organization_id AND f.agent_id = a.id
+        LEFT JOIN rater_weights w ON w.organization_id = f.organization_id AND w.user_id = f.user_id
     WHERE f.created_at >= bounds.start AND f.created_at < bounds.finish AND (%(agent)s::uuid IS NULL OR a.id = %(agent)s)
         AND (f.facets = 0 OR f.facets_in_force <> 0)
 ),
@@ -57,6 +63,10 @@ rated AS (
         count(rating) FILTER (WHERE facets_in_force & 2 > 0) AS rating_count,
         coalesce(sum(rating) FILTER (WHERE facets_in_force & 2 > 0), 0) AS rating_sum,
         coalesce(sum(rating * rating) FILTER (WHERE facets_in_force & 2 > 0), 0) AS rating_sum_squares,
+        coalesce(sum(weight) FILTER (WHERE rating IS NOT NULL AND facets_in_force & 2 > 0), 0) AS rating_weight_sum,
+        coalesce(sum(weight * rating) FILTER (WHERE facets_in_force & 2 > 0), 0) AS rating_weighted_sum,
+        coalesce(sum(weight) FILTER (WHERE feedback_type = 'thumbs_up' AND facets_in_force & 1 > 0), 0) AS thumbs_up_weighted,
+        coalesce(sum(weight) FILTER (WHERE feedback_type = 'thumbs_down' AND facets_in_force & 1 > 0), 0) AS thumbs_down_weighted,
         count(*) FILTER (WHERE feedback_type = 'thumbs_up' AND facets_in_force & 1 > 0) AS thumbs_up,
         count(*) FILTER (WHERE feedback_type = 'thumbs_down' AND facets_in_force & 1 > 0) AS thumbs_down,
         count(*) FILTER (WHERE facets_in_force & 16 > 0) AS corrections,
@@ -82,7 +92,7 @@ def compute_days(connection: Connection, first: dt.date, last: dt.date, zone: st
         # Two runs over overlapping days wait for each other; without the lock both would insert.
         connection.execute("SELECT pg_advisory_xact_lock(hashtext('feedback_metrics'))")
         connection.execute("DELETE FROM feedback_metrics WHERE day BETWEEN %s AND %s", [first, last])
-        return connection.execute(_COMPUTE, {"first": first, "last": last, "zone": zone, "agent": None}).rowcount
+        return connection.execute(_COMPUTE, {"first": first, "last": last, "zone": zone, "agent": None, "newcomer": NEWCOMER}).rowcount
 
 
 def totals(connection: Connection, organization: str, first: dt.date, last: dt.date) -> list[dict[str, Any]]:
@@ -111,7 +121,7 @@ def days_of_agent(connection: Connection, agent: AgentRef, first: dt.date, last:
             [agent.organization_id, agent.agent_id, first, last, stale],
         ).fetchall()
         for day in stale:
-            values = {"first": day, "last": day, "zone": zone, "agent": agent.agent_id}
+            values = {"first": day, "last": day, "zone": zone, "agent": agent.agent_id, "newcomer": NEWCOMER}
             rows += cursor.execute(f"{_SUMS_OF_DAYS} SELECT day, {_SUMS}", values).fetchall()
     return [{"day": row["day"], **added_up([row])} for row in rows]
 
@@ -123,6 +133,6 @@ def added_up(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         for counts in row["issues"] if isinstance(row["issues"], list) else [row["issues"]]:
             for category, count in counts.items():
                 issues[category] = issues.get(category, 0) + count
-    added = {name: sum(row[name] for row in rows) for name in SUMS}
-    numbers = {name: float(value) if name.endswith("_ms_sum") or name == "cost_usd_sum" else int(value) for name, value in added.items()}
+    added = {name: sum(row[name] or 0 for row in rows) for name in SUMS}
+    numbers = {name: float(value) if name in _FLOATS else int(value) for name, value in added.items()}
     return {**numbers, "issues": dict(sorted(issues.items()))}

@@ -62,6 +62,7 @@ class News:
 
 EXAMPLES_READER = "learning_examples"
 METRICS_READER = "feedback_metrics"
+WEIGHTS_READER = "rater_weights"
 
 
 def cluster(connection: Connection) -> str:
@@ -119,7 +120,7 @@ WITH batch AS MATERIALIZED (
 days AS (
     SELECT DISTINCT organization_id, agent_id, (moment AT TIME ZONE %(zone)s)::date AS day
     FROM batch, LATERAL (VALUES (happened_at), (execution_at)) AS moments (moment)
-    WHERE moment IS NOT NULL AND kind IN ('executions', 'feedback')
+    WHERE moment IS NOT NULL AND kind IN ('executions', 'feedback', 'rater_weights')
 ),
 found AS (
     SELECT b.organization_id, b.agent_id, array_agg(DISTINCT b.kind) AS kinds, count(*) AS entries,
@@ -145,7 +146,7 @@ def lock_reader(connection: Connection, reader: str, agent: AgentRef) -> None:
 
 def touched(connection: Connection, reader: str, agent: AgentRef, limit: int) -> Touched:
     """What the agent's entries after the reader's position are about, at most `limit` of them. Call inside a transaction, after lock_reader."""
-    start = _position(connection, reader, agent)
+    start = position(connection, reader, agent)
     rows = connection.execute(
         """SELECT xid::text, id, kind, row_id, execution_id FROM outbox
         WHERE organization_id = %s AND agent_id = %s AND (xid, id) > (%s::xid8, %s) AND xid < pg_snapshot_xmin(pg_current_snapshot())
@@ -170,7 +171,7 @@ def advance(connection: Connection, reader: str, agent: AgentRef, position: Posi
 
 def touched_days(connection: Connection, agent: AgentRef, zone: str) -> tuple[list[dt.date], Position]:
     """The days whose metrics changed since the metrics reader last looked at this agent, and where it stands then."""
-    start = _position(connection, METRICS_READER, agent)
+    start = position(connection, METRICS_READER, agent)
     row = connection.execute(
         """WITH new AS MATERIALIZED (
             SELECT xid, id, happened_at, execution_at, execution_id, kind FROM outbox
@@ -178,7 +179,7 @@ def touched_days(connection: Connection, agent: AgentRef, zone: str) -> tuple[li
               AND xid < pg_snapshot_xmin(pg_current_snapshot())
         ),
         moments AS (
-            SELECT unnest(ARRAY[happened_at, execution_at]) AS moment FROM new WHERE kind IN ('executions', 'feedback')
+            SELECT unnest(ARRAY[happened_at, execution_at]) AS moment FROM new WHERE kind IN ('executions', 'feedback', 'rater_weights')
             UNION ALL
             -- What someone said earlier about the same execution may count no longer on the day it was said.
             SELECT f.created_at FROM agent_feedback f WHERE f.organization_id = %(organization)s
@@ -203,7 +204,7 @@ def days_behind(connection: Connection, agent: AgentRef, zone: str) -> set[dt.da
                 AND split_part(p.cluster, '.', 1) = here.cluster
             JOIN outbox o ON o.organization_id = %(organization)s AND o.agent_id = %(agent)s
                 AND (o.xid, o.id) > (coalesce(p.xid, '0'::xid8), coalesce(p.id, 0))
-            WHERE o.kind IN ('executions', 'feedback')
+            WHERE o.kind IN ('executions', 'feedback', 'rater_weights')
         ),
         moments AS (
             SELECT unnest(ARRAY[happened_at, execution_at]) AS moment FROM new
@@ -227,7 +228,7 @@ def lag(connection: Connection, after: Position | None, limit: int = 1_000_000) 
     return int(row[0]) if row else 0
 
 
-def prune(connection: Connection, older_than: dt.timedelta, readers: Sequence[str] = (EXAMPLES_READER, METRICS_READER)) -> int:
+def prune(connection: Connection, older_than: dt.timedelta, readers: Sequence[str] = (EXAMPLES_READER, METRICS_READER, WEIGHTS_READER)) -> int:
     """Deletes entries that arrived before `older_than` and that every reader of their agent has taken up."""
     return connection.execute(
         """DELETE FROM outbox o WHERE o.received_at < now() - %s AND NOT EXISTS (
@@ -238,7 +239,8 @@ def prune(connection: Connection, older_than: dt.timedelta, readers: Sequence[st
     ).rowcount
 
 
-def _position(connection: Connection, reader: str, agent: AgentRef) -> Position:
+def position(connection: Connection, reader: str, agent: AgentRef) -> Position:
+    """Where a reader of an agent stands."""
     here = cluster(connection)
     adopt_foreign_entries(connection)
     row = connection.execute(

@@ -11,6 +11,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.trust_weights import DISTRUSTED
 
 _COUNTS = """
 SELECT
@@ -24,13 +25,16 @@ SELECT
         AND e.review_status = 'pending' AND e.is_active) AS waiting_for_review,
     (SELECT count(*) FROM training_datasets d WHERE d.organization_id = o.organization_id
         AND d.created_at >= %(start)s AND d.created_at < %(end)s) AS dataset_versions,
-    (SELECT count(*) FROM agent_feedback f WHERE f.organization_id = o.organization_id AND f.pending_execution) AS feedback_without_execution
+    (SELECT count(*) FROM agent_feedback f WHERE f.organization_id = o.organization_id AND f.pending_execution) AS feedback_without_execution,
+    (SELECT count(*) FROM rater_weights w WHERE w.organization_id = o.organization_id AND w.weight < %(distrusted)s AND EXISTS (
+        SELECT FROM agent_feedback f WHERE f.organization_id = w.organization_id AND f.user_id = w.user_id
+            AND f.created_at >= %(start)s AND f.created_at < %(end)s)) AS distrusted_raters
 FROM organizations o WHERE o.slug = %(organization)s"""
 
 
 def counts(connection: Connection, organization: str, start: dt.datetime, end: dt.datetime) -> dict[str, int]:
-    """Examples collected, reviewed and approved and dataset versions made in [start, end); what waits now."""
-    cursor = connection.execute(_COUNTS, {"organization": organization, "start": start, "end": end})
+    """Examples collected, reviewed and approved and dataset versions made in [start, end); what waits now; raters of next to no weight who said something."""
+    cursor = connection.execute(_COUNTS, {"organization": organization, "start": start, "end": end, "distrusted": DISTRUSTED})
     row = cursor.fetchone()
     assert row is not None and cursor.description is not None
     return {column.name: int(value) for column, value in zip(cursor.description, row, strict=True)}

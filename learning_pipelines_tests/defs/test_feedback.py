@@ -28,9 +28,10 @@ def materialize(store: Store, instance: dg.DagsterInstance, first: str, last: st
 
 
 def by_day(pipeline: Connection) -> dict[str, dict[str, Any]]:
-    """The stored metrics, every number that is not zero, by day."""
+    """The stored metrics, every number that is not zero, by day; weighted sums are tested with the weights (feedback/test_trust_refresh.py)."""
+    other = ("organization_id", "agent_id", "day", "computed_at", "rating_weight_sum", "rating_weighted_sum", "thumbs_up_weighted", "thumbs_down_weighted")
     return {
-        row["day"].isoformat(): {name: value for name, value in row.items() if value and name not in ("organization_id", "agent_id", "day", "computed_at")}
+        row["day"].isoformat(): {name: value for name, value in row.items() if value and name not in other}
         for row in table(pipeline, "feedback_metrics")
     }
 

@@ -17,7 +17,8 @@ from learning_pipelines_tests.feedback.rows import AGENT, said, table
 WAITING = {"prompt_optimization": "default/desk", "rag_training": "default/desk", "index_refresh": "default/desk", "ab_test_analysis": None, "cleanup": None}
 every_waiting_job = pytest.mark.parametrize("job", WAITING)
 DERIVED = {
-    "learning_examples", "example_sources", "outbox_positions", "feedback_metrics", "training_datasets", "dataset_examples", "example_splits",
+    "learning_examples", "example_sources", "outbox_positions", "rater_weights", "feedback_metrics", "training_datasets",
+    "dataset_examples", "example_splits",
     "stale_quality", "example_quality", "quality_calibrations", "expert_reliability", "annotation_agreement", "adjudications", "curation_state",
 }  # fmt: skip
 

@@ -39,6 +39,7 @@ def test_every_asset_is_where_it_belongs(nodes: dict[str, dg.AssetSpec]) -> None
     assert {key: node.group_name for key, node in nodes.items()} == {
         "agent_executions": "feedback",
         "agent_feedback": "feedback",
+        "rater_weights": "feedback",
         "feedback_metrics": "feedback",
         "expert_annotations": "examples",
         "learning_examples": "examples",
@@ -60,7 +61,8 @@ def test_every_asset_has_owner_kind_and_description(nodes: dict) -> None:
 def test_lineage_leads_from_what_people_write_to_the_report(nodes: dict) -> None:
     parents = {key: {parent.to_user_string() for parent in node.parent_keys} for key, node in nodes.items() if not node.is_external}
     assert parents == {
-        "feedback_metrics": {"agent_executions", "agent_feedback"},
+        "rater_weights": {"agent_feedback", "learning_examples", "expert_annotations"},
+        "feedback_metrics": {"agent_executions", "agent_feedback", "rater_weights"},
         "learning_examples": {"agent_executions", "agent_feedback", "demonstrations"},
         "training_datasets": {"learning_examples", "expert_annotations"},
         "learning_report": {"feedback_metrics", "learning_examples", "training_datasets"},
@@ -80,6 +82,8 @@ def test_metrics_are_cut_by_day_work_by_agent_and_reports_by_week(nodes: dict) -
 def test_checks_are_statements_about_their_assets(location: dg.Definitions) -> None:
     found = {f"{key.asset_key.to_user_string()}: {key.name}" for key in location.resolve_asset_graph().asset_check_keys}
     assert found == {
+        "rater_weights: weights_in_range",
+        "rater_weights: few_are_distrusted",
         "feedback_metrics: references_hold",
         "feedback_metrics: ratings_in_range",
         "learning_examples: references_hold",
@@ -95,7 +99,7 @@ def test_checks_are_statements_about_their_assets(location: dg.Definitions) -> N
 def test_every_former_background_job_is_there(repository: dg.RepositoryDefinition) -> None:
     assert {name for name in repository.job_names if not name.startswith("__")} == {
         "prompt_optimization", "rag_training", "ab_test_analysis", "cleanup", "learning_report", "examples_refresh", "dataset_refresh", "index_refresh",
-        "metrics_refresh",
+        "weights_refresh", "metrics_refresh",
     }  # fmt: skip
 
 
@@ -123,7 +127,7 @@ def test_schedules_run_their_jobs_at_the_agreed_times(repository: dg.RepositoryD
 
 def test_sensors_start_the_jobs_of_what_changed(repository: dg.RepositoryDefinition) -> None:
     assert {one.name: sorted(target.job_name for target in one.targets) for one in repository.sensor_defs} == {
-        "new_feedback": ["examples_refresh", "metrics_refresh"],
+        "new_feedback": ["examples_refresh", "metrics_refresh", "weights_refresh"],
         "stored_rows": [],
     }
 

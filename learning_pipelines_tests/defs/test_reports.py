@@ -61,6 +61,17 @@ def test_the_numbers_of_a_week_are_stored(old_week: None, run_job: Materialize, 
     assert numbers["change"]["executions"] == 1
 
 
+def test_the_report_shows_what_weights_change(old_week: None, load: Load, run_job: Materialize, pipeline: Connection) -> None:
+    load("feedback", [said("hater", "e2", "star_rating", user="hater", rating=1, created_at="2024-07-03T12:00:00Z")])
+    run_job("learning_report", OLD)
+    assert (stored(pipeline)["avg_rating"], stored(pipeline)["weighted_rating"], stored(pipeline)["distrusted_raters"]) == (2.5, pytest.approx(2.5), 0)
+    pipeline.execute("UPDATE rater_weights SET weight = 0 WHERE user_id = (SELECT id FROM users WHERE external_id = 'hater')")
+    run_job("metrics_refresh", "2024-07-03")
+    metadata = metadata_of(run_job("learning_report", OLD), "learning_report")
+    assert (stored(pipeline)["avg_rating"], stored(pipeline)["weighted_rating"], stored(pipeline)["distrusted_raters"]) == (2.5, pytest.approx(4.0), 1)
+    assert "the average rating is 4.00 instead of 2.50. 1 raters of this week have next to no weight." in metadata["report"]
+
+
 def test_every_organization_gets_its_own_report(old_week: None, load: Load, run_job: Materialize, pipeline: Connection) -> None:
     load("agents", [AGENT], "quiet")
     result = run_job("learning_report", OLD)

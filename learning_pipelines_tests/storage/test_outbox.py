@@ -19,11 +19,12 @@ import pytest
 from learning_pipelines.examples.refresh import refresh_examples
 from learning_pipelines.storage import outbox
 from learning_pipelines.storage.database import Connection, Database
-from learning_pipelines.storage.outbox import EXAMPLES_READER, METRICS_READER, Position
+from learning_pipelines.storage.outbox import EXAMPLES_READER, METRICS_READER, WEIGHTS_READER, Position
 from learning_pipelines_tests.conftest import Load
 from learning_pipelines_tests.feedback.rows import AGENT, agent_ref, execution, said, table
 
 LIMIT = 10_000
+READERS = (EXAMPLES_READER, METRICS_READER, WEIGHTS_READER)
 
 
 @pytest.fixture(autouse=True)
@@ -261,7 +262,7 @@ def test_agents_behind_are_those_with_entries_a_reader_has_not_taken(pipeline: C
     assert [ref.agent for ref in outbox.agents_behind(pipeline, METRICS_READER)] == ["desk"]
 
 
-@pytest.mark.parametrize("readers", [[], [EXAMPLES_READER], [METRICS_READER]])
+@pytest.mark.parametrize("readers", [[], *(READERS[:left] + READERS[left + 1 :] for left in range(3))])
 def test_pruning_keeps_what_a_reader_has_not_taken(pipeline: Connection, readers: list[str]) -> None:
     write(pipeline, "a")
     for reader in readers:
@@ -271,7 +272,7 @@ def test_pruning_keeps_what_a_reader_has_not_taken(pipeline: Connection, readers
 
 def test_pruning_deletes_what_all_readers_have_taken(pipeline: Connection) -> None:
     write(pipeline, "a", "b")
-    for reader in (EXAMPLES_READER, METRICS_READER):
+    for reader in READERS:
         take(pipeline, reader, "desk")
     write(pipeline, "c")
     assert outbox.prune(pipeline, dt.timedelta(0)) == 2
@@ -280,14 +281,14 @@ def test_pruning_deletes_what_all_readers_have_taken(pipeline: Connection) -> No
 
 def test_pruning_keeps_what_is_young(pipeline: Connection) -> None:
     write(pipeline, "a")
-    for reader in (EXAMPLES_READER, METRICS_READER):
+    for reader in READERS:
         take(pipeline, reader, "desk")
     assert outbox.prune(pipeline, dt.timedelta(days=1)) == 0
 
 
 def test_pruning_does_not_trust_positions_of_another_cluster(pipeline: Connection) -> None:
     write(pipeline, "a")
-    for reader in (EXAMPLES_READER, METRICS_READER):
+    for reader in READERS:
         take(pipeline, reader, "desk")
     pipeline.execute("UPDATE outbox_positions SET cluster = 'another'")
     assert outbox.prune(pipeline, dt.timedelta(0)) == 0

@@ -11,6 +11,12 @@ branch_labels = None
 depends_on = None
 
 RATERS = """
+-- A text as it is compared with others: letters and digits without case; NULL if it is too short to be anybody's own.
+CREATE FUNCTION learning.text_hash(words text) RETURNS uuid LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT CASE WHEN char_length(plain) >= 20 THEN md5(plain)::uuid END
+    FROM (SELECT btrim(lower(regexp_replace(words, '[^[:alnum:]]+', ' ', 'g'))) AS plain) AS normalised
+$$;
+
 -- The weight in use. A rater without a row counts as a newcomer (feedback/trust.py).
 CREATE TABLE learning.rater_weights (
     organization_id uuid NOT NULL,
@@ -25,7 +31,7 @@ CREATE TABLE learning.rater_weights (
     PRIMARY KEY (organization_id, user_id),
     FOREIGN KEY (organization_id, user_id) REFERENCES learning.users ON DELETE CASCADE
 );
-SELECT learning.protect('learning.rater_weights', 'expert|trainer', 'none');
+SELECT learning.protect('learning.rater_weights', 'own', 'none');
 
 -- Hashes of normalised comments and corrections, so that copies are found without reading old texts again.
 CREATE TABLE learning.feedback_texts (
@@ -68,4 +74,5 @@ def downgrade() -> None:
     DROP INDEX learning.learning_examples_reviewed;
     ALTER TABLE learning.learning_examples DROP COLUMN distrusted;
     DROP TABLE learning.feedback_texts, learning.rater_weights;
+    DROP FUNCTION learning.text_hash;
     """)

@@ -1,0 +1,231 @@
+"""What rater weights are computed from: the raters that new feedback and reviews concern, and everything they voted on lately.
+
+Belongs here: set-based extraction into arrays' rows, the reader's place in the outbox. Not here: the rules (feedback/trust.py), the weights
+in use (trust_weights.py).
+
+Cost follows the new rows: raters of touched executions are judged anew, by at most VOTES_PER_RATER of their newest votes; whoever else
+voted on those items is context with the weight in use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from learning_pipelines.storage import outbox
+from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.ingest_sql import NIL
+from learning_pipelines.storage.outbox import Position
+from learning_pipelines.storage.tenants import AgentRef
+
+READER = outbox.WEIGHTS_READER
+VOTES_PER_RATER = 200
+ENTRIES_PER_PORTION = 500_000
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What one portion touches. `position`: where the reader stands after it; `more`: there are further entries."""
+
+    executions: int
+    position: Position
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rater:
+    """One judged or context rater. `weight`: in use, None if never computed; `ratings`: executions rated in all."""
+
+    user_id: UUID
+    judged: bool
+    expert: bool
+    weight: float | None
+    ratings: int
+    upheld: int
+    refuted: int
+    copied: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """raters; votes: (rater number, item number, value 0–1, seconds, on own words); gold: (item number, 0–1); texts: (rater number, text number)."""
+
+    raters: list[Rater]
+    votes: list[tuple[Any, ...]]
+    gold: list[tuple[int, float]]
+    texts: list[tuple[int, int]]
+    items: int
+
+
+def organizations_behind(connection: Connection, organization: str | None) -> list[tuple[UUID, str]]:
+    """Organizations with feedback or reviews that the weights have not taken up."""
+    found = {(agent.organization_id, agent.organization) for agent in outbox.agents_behind(connection, READER, organization)}
+    rows = connection.execute(
+        f"""SELECT o.organization_id, o.slug FROM organizations o LEFT JOIN outbox_positions p
+            ON p.organization_id = o.organization_id AND p.reader = %(reader)s AND p.agent_id = '{NIL}'
+        WHERE (%(organization)s::text IS NULL OR o.slug = %(organization)s) AND EXISTS (SELECT FROM learning_examples e
+            WHERE e.organization_id = o.organization_id AND e.source_type = 'user_feedback'
+              AND e.reviewed_at > coalesce(p.updated_at, '-infinity'))""",
+        {"reader": READER, "organization": organization},
+    ).fetchall()
+    return sorted(found | {(row[0], str(row[1])) for row in rows}, key=lambda one: one[1])
+
+
+def take(connection: Connection, agent: AgentRef) -> Taken:
+    """Collects the executions of new feedback of an agent into the temporary table trust_touched. Call in a transaction, after begin()."""
+    start = outbox.position(connection, READER, agent)
+    row = connection.execute(
+        """WITH new AS MATERIALIZED (
+            SELECT xid, id, kind, execution_id FROM outbox WHERE organization_id = %(organization)s AND agent_id = %(agent)s
+              AND (xid, id) > (%(xid)s::xid8, %(id)s) AND xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY xid, id LIMIT %(limit)s
+        ),
+        kept AS (INSERT INTO trust_touched SELECT DISTINCT execution_id FROM new WHERE kind = 'feedback' AND execution_id IS NOT NULL RETURNING 1)
+        SELECT (SELECT count(*) FROM kept), (SELECT count(*) FROM new), (SELECT ARRAY[xid::text, id::text] FROM new ORDER BY xid DESC, id DESC LIMIT 1)""",
+        {"organization": agent.organization_id, "agent": agent.agent_id, "xid": str(start.xid), "id": start.id, "limit": ENTRIES_PER_PORTION},
+    ).fetchone()
+    assert row is not None
+    last = Position(start.cluster, int(row[2][0]), int(row[2][1])) if row[2] else start
+    return Taken(int(row[0]), last, int(row[1]) == ENTRIES_PER_PORTION)
+
+
+def begin(connection: Connection) -> None:
+    """Makes the temporary tables of one portion; they end with the transaction."""
+    connection.execute("CREATE TEMP TABLE trust_touched (execution_id text NOT NULL) ON COMMIT DROP")
+
+
+def take_reviewed(connection: Connection, organization: UUID) -> int:
+    """Collects the executions behind examples reviewed since the last time, with ten minutes for reviews that committed late."""
+    taken = connection.execute(
+        f"""INSERT INTO trust_touched SELECT DISTINCT s.execution_id FROM learning_examples e
+        JOIN example_sources s ON s.organization_id = e.organization_id AND s.example_id = e.id
+        WHERE e.organization_id = %(organization)s AND e.reviewed_at > coalesce((SELECT p.updated_at - interval '10 minutes' FROM outbox_positions p
+            WHERE p.organization_id = %(organization)s AND p.reader = %(reader)s AND p.agent_id = '{NIL}'), '-infinity')""",
+        {"organization": organization, "reader": READER},
+    ).rowcount
+    outbox.advance(connection, READER, AgentRef(organization, "", UUID(NIL), ""), Position("", 0, 0))
+    return taken
+
+
+def evidence(connection: Connection, organization: UUID) -> Evidence:
+    """Everything that the raters of the touched executions are judged by."""
+    values = {"organization": organization, "most": VOTES_PER_RATER}
+    for statement in (_TEXTS, _RATERS, "ANALYZE trust_raters", _ITEMS, "ANALYZE trust_items", _VOTES, "ANALYZE trust_votes", _CONTEXT):
+        connection.execute(statement, values)
+    raters = [Rater(*row) for row in connection.execute(_RATER_ROWS, values).fetchall()]
+    votes = connection.execute(_VOTE_ROWS, values).fetchall()
+    gold = [(int(item), float(value)) for item, value in connection.execute(_GOLD, values).fetchall()]
+    texts = [(int(rater), int(text)) for rater, text in connection.execute(_TEXT_ROWS, values).fetchall()]
+    row = connection.execute("SELECT count(*) FROM trust_items").fetchone()
+    assert row is not None
+    return Evidence(raters, votes, gold, texts, int(row[0]))
+
+
+# Hashes of texts that were not seen before.
+_TEXTS = """
+INSERT INTO feedback_texts (organization_id, text_hash, feedback_id, execution_id, user_id, is_correction)
+SELECT f.organization_id, hash, f.id, f.execution_id, f.user_id, is_correction
+FROM (SELECT DISTINCT execution_id FROM trust_touched) t
+JOIN agent_feedback f ON f.organization_id = %(organization)s AND f.execution_id = t.execution_id AND f.user_id IS NOT NULL AND NOT f.pending_execution,
+LATERAL (VALUES (learning.text_hash(f.feedback_text), false), (learning.text_hash(f.correction_text), true)) AS said (hash, is_correction)
+WHERE hash IS NOT NULL ON CONFLICT DO NOTHING"""
+
+# Who is judged: everybody who said something about a touched execution.
+_RATERS = """
+CREATE TEMP TABLE trust_raters ON COMMIT DROP AS
+SELECT user_id, row_number() OVER (ORDER BY user_id) - 1 AS number, true AS judged FROM (
+    SELECT DISTINCT f.user_id FROM (SELECT DISTINCT execution_id FROM trust_touched) t
+    JOIN agent_feedback f ON f.organization_id = %(organization)s AND f.execution_id = t.execution_id
+    WHERE f.user_id IS NOT NULL AND NOT f.pending_execution
+) AS people"""
+
+_ITEMS = """
+CREATE TEMP TABLE trust_items ON COMMIT DROP AS
+SELECT execution_id, row_number() OVER (ORDER BY execution_id) - 1 AS number FROM (
+    SELECT DISTINCT said.execution_id FROM trust_raters r, LATERAL (
+        SELECT f.execution_id FROM agent_feedback f WHERE f.organization_id = %(organization)s AND f.user_id = r.user_id AND NOT f.pending_execution
+        ORDER BY f.created_at DESC LIMIT %(most)s) AS said
+) AS items"""
+
+# What is in force per person and execution, in one sort: the newest of each facet. Its verdict is the mean of what it says about the answer:
+# a thumb, stars, dimensions; a reported issue or a correction says that the answer was not good.
+_VOTES = """
+CREATE TEMP TABLE trust_votes ON COMMIT DROP AS
+WITH said AS (
+    SELECT i.number AS item, f.user_id, max(f.created_at) AS at,
+        (array_agg(CASE f.feedback_type WHEN 'thumbs_up' THEN 1.0 ELSE 0.0 END ORDER BY f.created_at DESC, f.arrival DESC)
+            FILTER (WHERE f.facets & 1 > 0))[1] AS thumb,
+        (array_agg((f.rating - 1) / 4.0 ORDER BY f.created_at DESC, f.arrival DESC) FILTER (WHERE f.facets & 2 > 0))[1] AS stars,
+        (array_agg(d.mean ORDER BY f.created_at DESC, f.arrival DESC) FILTER (WHERE f.facets & 4 > 0))[1] AS dimensions,
+        CASE WHEN bool_or(f.feedback_type = 'report_issue') THEN 0.0 END AS issue,
+        CASE WHEN bool_or(f.facets & 16 > 0) THEN 0.0 END AS correction
+    FROM trust_items i JOIN agent_feedback f ON f.organization_id = %(organization)s AND f.execution_id = i.execution_id
+    CROSS JOIN LATERAL (SELECT avg(value - 1) / 4.0 AS mean
+        FROM (VALUES (f.accuracy_rating), (f.helpfulness_rating), (f.clarity_rating), (f.completeness_rating)) AS given (value)) d
+    WHERE f.user_id IS NOT NULL AND NOT f.pending_execution AND f.facets <> 0 GROUP BY 1, 2
+)
+SELECT s.item, s.user_id, s.at, avg(part)::float8 AS value
+FROM said s, LATERAL (VALUES (s.thumb), (s.stars), (s.dimensions), (s.issue), (s.correction)) AS parts (part)
+GROUP BY 1, 2, 3 HAVING avg(part) <> 0.5"""
+
+_CONTEXT = """
+INSERT INTO trust_raters
+SELECT user_id, (SELECT count(*) FROM trust_raters) + row_number() OVER (ORDER BY user_id) - 1, false
+FROM (SELECT DISTINCT v.user_id FROM trust_votes v WHERE NOT EXISTS (SELECT FROM trust_raters r WHERE r.user_id = v.user_id)) AS others"""
+
+# An expert's verdict on an example speaks for or against those who support it, but nobody's verdict on the own words does.
+_RATER_ROWS = """
+SELECT r.user_id, r.judged, u.role <> 'user', w.weight,
+    CASE WHEN r.judged THEN (SELECT count(*) FROM agent_feedback f
+        WHERE f.organization_id = %(organization)s AND f.user_id = r.user_id AND NOT f.pending_execution) ELSE coalesce(w.ratings, 0) END,
+    coalesce(reviewed.upheld, 0), coalesce(reviewed.refuted, 0), coalesce(texts.copied, 0)
+FROM trust_raters r JOIN users u ON u.organization_id = %(organization)s AND u.id = r.user_id
+LEFT JOIN rater_weights w ON w.organization_id = %(organization)s AND w.user_id = r.user_id
+LEFT JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE e.review_status = 'approved') AS upheld, count(*) FILTER (WHERE e.review_status = 'rejected') AS refuted
+    FROM example_sources s JOIN learning_examples e ON e.organization_id = s.organization_id AND e.id = s.example_id
+    WHERE r.judged AND s.organization_id = %(organization)s AND s.user_id = r.user_id AND e.reviewed_by IS DISTINCT FROM r.user_id
+) reviewed ON true
+LEFT JOIN LATERAL (
+    SELECT avg((EXISTS (SELECT FROM feedback_texts o WHERE o.organization_id = t.organization_id AND o.text_hash = t.text_hash
+            GROUP BY o.text_hash HAVING count(DISTINCT o.user_id) >= 3
+                OR count(DISTINCT o.execution_id) FILTER (WHERE o.user_id = r.user_id) >= 3))::integer)::float8 AS copied
+    FROM feedback_texts t WHERE r.judged AND t.organization_id = %(organization)s AND t.user_id = r.user_id
+) texts ON true
+ORDER BY r.number"""
+
+# A vote on one's own words: a good verdict on an answer that repeats a correction of the rater's.
+_VOTE_ROWS = """
+SELECT r.number, v.item, v.value, extract(epoch FROM v.at)::float8,
+    v.value > 0.5 AND EXISTS (SELECT FROM feedback_texts t WHERE t.organization_id = %(organization)s AND t.user_id = v.user_id AND t.is_correction)
+        AND EXISTS (SELECT FROM agent_executions x JOIN feedback_texts t ON t.organization_id = x.organization_id
+            AND t.text_hash = learning.text_hash(x.output) AND t.user_id = v.user_id AND t.is_correction
+            WHERE x.organization_id = %(organization)s AND x.id = i.execution_id)
+FROM trust_votes v JOIN trust_raters r USING (user_id) JOIN trust_items i ON i.number = v.item"""
+
+# Where the only supporter reviewed the example, there is no second pair of eyes: no gold.
+_GOLD = """
+SELECT i.number, avg(CASE
+    WHEN e.example_type = 'positive' THEN (e.review_status = 'approved')::integer
+    WHEN e.example_type IN ('negative', 'failure') THEN (e.review_status = 'rejected')::integer
+    ELSE 0 END)
+FROM trust_items i
+JOIN example_sources s ON s.organization_id = %(organization)s AND s.execution_id = i.execution_id
+JOIN learning_examples e ON e.organization_id = s.organization_id AND e.id = s.example_id
+WHERE e.review_status = 'approved' AND e.example_type IN ('positive', 'negative', 'failure', 'correction')
+   OR e.review_status = 'rejected' AND e.example_type IN ('positive', 'negative', 'failure')
+GROUP BY i.number, e.organization_id HAVING bool_or(e.reviewed_by IS DISTINCT FROM s.user_id)"""
+
+_TEXT_ROWS = """
+SELECT r.number, dense_rank() OVER (ORDER BY t.text_hash) - 1
+FROM feedback_texts t JOIN trust_raters r ON r.user_id = t.user_id
+WHERE t.organization_id = %(organization)s AND r.judged AND t.text_hash IN (
+    SELECT o.text_hash FROM feedback_texts mine JOIN trust_raters p ON p.user_id = mine.user_id AND p.judged
+    JOIN feedback_texts o ON o.organization_id = mine.organization_id AND o.text_hash = mine.text_hash
+    WHERE mine.organization_id = %(organization)s GROUP BY o.text_hash HAVING count(DISTINCT o.user_id) >= 3)"""
+
+
+def behind(connection: Connection, organization: str) -> Sequence[AgentRef]:
+    """Agents of the organization with entries that the weights have not taken up."""
+    return outbox.agents_behind(connection, READER, organization)
