@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from learning_pipelines import __version__
+from learning_pipelines.cli_datasets import datasets_command, export_command
 from learning_pipelines.cli_keys import keys
 from learning_pipelines.cli_output import Output, organization_option, say, verb
 from learning_pipelines.errors import BadInput
@@ -162,3 +163,5 @@ def report_command(week: str | None, organization: str | None, output: Output) -
 
 
 main.add_command(keys)
+main.add_command(datasets_command)
+main.add_command(export_command)

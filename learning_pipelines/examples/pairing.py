@@ -46,12 +46,12 @@ def _add(connection: Connection, agent: AgentRef) -> bool:
 def _rate(connection: Connection, agent: AgentRef) -> None:
     rows = storage.rated_answers(connection, agent, SIMILARITY)
     made = [_stored(pair, group[0].split) for group in _groups(rows) for pair in pairs_of_ratings(group)]
-    storage.replace_ratings(connection, agent, made, [row[0] for row in rows])
+    storage.replace_ratings(connection, agent, made, [row[0] for row in rows if not row[7]])
 
 
 def _groups(rows: list[tuple[Any, ...]]) -> Iterator[list[Rated]]:
     """Answers to the same input together, one split at a time; near-identical inputs count as the same."""
-    answers = {row[0]: Rated(Side(row[0], bytes(row[1])), row[2], row[3], row[4], row[5], row[6]) for row in rows}
+    answers = {row[0]: Rated(Side(row[0], bytes(row[1])), row[2], row[3], row[4], row[5], row[6]) for row in rows if row[5] is not None}
     root = {name: name for name in answers}
 
     def find(name: str) -> str:
@@ -61,7 +61,7 @@ def _groups(rows: list[tuple[Any, ...]]) -> Iterator[list[Rated]]:
         return name
 
     first: dict[str, str] = {}
-    for name, *_, others in rows:
+    for name, *_, others in (row for row in rows if row[0] in answers):
         root[find(name)] = find(first.setdefault(same_input(answers[name].prompt), name))
         for other in others:
             if other in answers and comparable(answers[name].prompt, answers[other].prompt):

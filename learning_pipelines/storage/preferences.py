@@ -41,8 +41,8 @@ def new_examples(connection: Connection, agent: AgentRef) -> Generator[tuple[str
 
 
 def rated_answers(connection: Connection, agent: AgentRef, similarity: float) -> list[tuple[Any, ...]]:
-    """Staged examples with ratings in force whose input another one's has too, or nearly:
-    (id, content hash, split, input, answer, score 0–1, mean rater weight 0–1, ids of near-duplicates).
+    """Staged examples made from feedback whose input another one's has too, or nearly: (id, content hash, split, input, answer, score 0–1,
+    mean rater weight 0–1, whether feedback of it was archived, ids of near-duplicates). Score and weight are None without a rating in force.
 
     Only such examples are looked up in the feedback: cost follows inputs that were asked again.
     """
@@ -82,9 +82,11 @@ said AS (
 )
 SELECT a.example_id, a.content_hash, a.split, a.input_text, a.answer,
     (sum(said.score * said.weight) / nullif(sum(said.weight), 0))::double precision, avg(said.weight)::double precision,
+    EXISTS (SELECT FROM example_sources s WHERE s.organization_id = %(organization)s AND s.example_id = a.example_id AND NOT EXISTS (
+        SELECT FROM agent_feedback f WHERE f.organization_id = s.organization_id AND f.execution_id = s.execution_id AND f.id = s.feedback_id)),
     ARRAY(SELECT other FROM alike WHERE alike.example_id = a.example_id)
-FROM asked_again a JOIN said ON said.example_id = a.example_id AND said.score IS NOT NULL
-GROUP BY a.example_id, a.content_hash, a.split, a.input_text, a.answer HAVING sum(said.weight) > 0
+FROM asked_again a LEFT JOIN said ON said.example_id = a.example_id AND said.score IS NOT NULL
+GROUP BY a.example_id, a.content_hash, a.split, a.input_text, a.answer
 ORDER BY a.example_id COLLATE "C\""""
 
 
@@ -101,7 +103,7 @@ def add_pairs(connection: Connection, agent: AgentRef, pairs: Iterable[StoredPai
 def replace_ratings(connection: Connection, agent: AgentRef, pairs: Iterable[StoredPair], rated: Iterable[str]) -> int:
     """Stores the pairs of ratings as they are now and withdraws those between `rated` examples that no rating supports any more.
 
-    A pair whose ratings have gone from the database (archived) stays as it was. Returns how many are new.
+    `rated`: examples all of whose feedback is there; a pair whose ratings were archived stays as it was. Returns how many are new.
     """
     _stage(connection, pairs)
     values = {"organization": agent.organization_id, "agent": agent.agent_id, "rated": list(rated)}
