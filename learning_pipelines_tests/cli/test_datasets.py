@@ -15,7 +15,7 @@ from learning_pipelines.examples.datasets import refresh_dataset
 from learning_pipelines.storage.tenants import agents
 from learning_pipelines_tests.cli.command_line import call, database_of
 from learning_pipelines_tests.cli.conftest import Load
-from learning_pipelines_tests.examples.approved import SHARES, correction, example
+from learning_pipelines_tests.examples.approved import SHARES, TEXT_ONLY, correction, example
 from learning_pipelines_tests.feedback.rows import AGENT
 
 NAME = "exporting"
@@ -27,7 +27,7 @@ def desk(home: Path, load_rows: Load) -> None:
     load_rows("agents", [AGENT, {**AGENT, "agent": "idle"}], NAME)
     load_rows("examples", [example(number) for number in range(20)] + [correction(number) for number in range(20, 30)], NAME)
     with database_of(home).connect("pipeline") as connection:
-        refresh_dataset(connection, agents(connection, NAME, "desk")[0], jaccard=0.8, shares=SHARES)
+        refresh_dataset(connection, agents(connection, NAME, "desk")[0], rule=TEXT_ONLY, shares=SHARES)
 
 
 def test_datasets_lists_versions_with_the_keys_of_the_contract(desk: None, home: Path) -> None:

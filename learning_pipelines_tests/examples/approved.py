@@ -15,6 +15,7 @@ from learning_pipelines.storage.versions import Version
 from learning_pipelines_tests.feedback.rows import agent_ref
 
 SHARES = (0.5, 0.2, 0.3)
+TEXT_ONLY = DuplicateRule(cosine=None)
 _WORDS = (
     "anchor", "barley", "copper", "damson", "ember", "falcon", "garnet", "hazel", "indigo", "juniper", "kettle", "lantern", "marble", "nutmeg",
     "oyster", "pepper", "quartz", "raisin", "saddle", "timber",
