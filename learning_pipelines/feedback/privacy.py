@@ -3,6 +3,7 @@ Does not belong here: what personal data looks like (privacy_patterns.py and the
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,21 +11,23 @@ from typing import TypeAlias
 
 from learning_pipelines.feedback.privacy_contacts import EMAIL_PATTERN
 from learning_pipelines.feedback.privacy_patterns import find
+from learning_pipelines.feedback.privacy_people import People, repeats
 from learning_pipelines.feedback.privacy_spans import blank
 
 # Decisions. Public URLs stay, since answers cite their sources; a URL with a login, a token or a personal parameter goes as a whole. Addresses that
-# mean no one (127.0.0.1, ::1, 0.0.0.0, netmasks) stay. Numbers that need a word nearby to be recognised are replaced wherever the same example repeats
-# them. In JSON a key counts as such a word for its value ({"ssn": "123456780"}), and an integer that as a whole is personal data becomes a placeholder.
+# mean no one (127.0.0.1, ::1, 0.0.0.0, netmasks) stay. Numbers that need a word nearby to be recognised are replaced wherever the same example
+# repeats them, and so are names, whole or by one of their words. A text that is JSON stays JSON. In JSON a key counts as such a word for its value
+# ({"ssn": "123456780"}), and an integer that as a whole is personal data becomes a placeholder.
 
 __all__ = ["EMAIL_PATTERN", "JSON", "RULES_VERSION", "Scrubbed", "Scrubber", "scrub", "scrub_json"]
 
-RULES_VERSION: str = "1"
+RULES_VERSION: str = "2"
 """Bumped when the rules change; stored beside each example, so that older ones can be scrubbed again."""
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
 _PLACEHOLDER = re.compile(r"<([A-Z][A-Z_]{1,30})_(\d{1,6})>")
-_WORTH_A_LOOK = re.compile(r"[@\d\uff20\ufe6b]|://|::|[wW]{3}\.|[\[({]\s?[aAäÄ][tT]\s?[\])}]")
+_BARE = re.compile(r"(?<=[\[:,\s])(<[A-Z][A-Z_]{1,30}_\d{1,6}>)(?=\s*[,\]}])")
 _WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z])|[_-]+")
 _REPEATABLE = 6  # The shortest value that is looked for elsewhere in the example; shorter ones would hit other numbers.
 _SMALLEST_NUMBER = 10**6
@@ -51,6 +54,7 @@ class Scrubber:
         self._placeholders: dict[tuple[str, str], str] = {}
         self._last: dict[str, int] = {}
         self._known: set[str] = set()
+        self._people = People()
         self._repeatable: dict[str, list[tuple[str, int, str]]] = {}  # first word → raw text, where the word stands in it, placeholder
         self.counts: dict[str, int] = {}
         """Entity type → number of distinct values replaced so far."""
@@ -65,10 +69,12 @@ class Scrubber:
 
     def text(self, text: str, label: str = "") -> str:
         """The text with placeholders; `label` says what the text is (a JSON key), and counts as a word before it."""
-        if not _WORTH_A_LOOK.search(text):
-            return text
         while True:  # what is replaced may change what stands beside its neighbour: done when nothing more is found
             scrubbed = self._pass(text, label)
+            if scrubbed != text and _is_json(text):
+                scrubbed = _BARE.sub(r'"\1"', scrubbed)  # what was a number becomes a string
+                if not _is_json(scrubbed):
+                    scrubbed = json.dumps(self.json(json.loads(text)), ensure_ascii=False)
             if scrubbed == text:
                 return text
             text = scrubbed
@@ -140,17 +146,27 @@ class Scrubber:
         return _replace(text, spans)
 
     def _placeholder(self, entity: str, value: str, raw: str) -> str:
-        placeholder = self._placeholders.get((entity, value))
+        placeholder = self._placeholders.get((entity, value)) or (self._people.known(value) if entity == "PERSON" else None)
         if placeholder is None:
-            placeholder = self._placeholders[entity, value] = f"<{entity}_{self._number(entity)}>"
+            placeholder = f"<{entity}_{self._number(entity)}>"
             self.counts[entity] = self.counts.get(entity, 0) + 1
-        if entity not in _ALWAYS_FOUND and len(raw) >= _REPEATABLE and raw not in self._known:
-            self._known.add(raw)
-            first = _TOKEN.search(raw)
-            assert first is not None  # every pattern asks for a digit
-            self._repeatable.setdefault(first[0], []).append((raw, first.start(), placeholder))
-            self._repeatable[first[0]].sort(key=lambda entry: -len(entry[0]))
+        self._placeholders[entity, value] = placeholder
+        if entity == "PERSON":
+            self._people.remember(value, placeholder)
+            for written in repeats(raw):
+                self._repeat(written, placeholder)
+        elif entity not in _ALWAYS_FOUND and len(raw) >= _REPEATABLE:
+            self._repeat(raw, placeholder)
         return placeholder
+
+    def _repeat(self, raw: str, placeholder: str) -> None:
+        if raw in self._known:
+            return
+        self._known.add(raw)
+        first = _TOKEN.search(raw)
+        assert first is not None  # every pattern asks for a digit or a letter
+        self._repeatable.setdefault(first[0], []).append((raw, first.start(), placeholder))
+        self._repeatable[first[0]].sort(key=lambda entry: -len(entry[0]))
 
     def _number(self, entity: str) -> int:
         taken = self._taken.get(entity, set())
@@ -201,6 +217,17 @@ def _replace(text: str, spans: list[tuple[int, int, str]]) -> str:
         pieces += [text[position:start], placeholder]
         position = end
     return "".join([*pieces, text[position:]])
+
+
+def _is_json(text: str) -> bool:
+    """Whether the text is a JSON object or array; one nested too deep for the parser counts as none."""
+    if text.lstrip()[:1] not in ("{", "["):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _inside_word(text: str, start: int, end: int) -> bool:

@@ -20,10 +20,14 @@ _LABEL = f"[A-Za-z0-9_{_FOREIGN}-]"
 _DOMAIN = f"(?:(?:{_LABEL}+[.])+(?:xn--[A-Za-z0-9-]+|[A-Za-z{_FOREIGN}][A-Za-z{_FOREIGN}]+)|\\[[0-9A-Fa-f:.IPv]+\\])"
 EMAIL_PATTERN: str = f'[{_LOCAL}]"?{_AT}{_DOMAIN}'
 
-_SPELT_AT = r"\s?[\[({]\s?(?:at|ät|@)\s?[\])}]\s?"
-_SPELT_DOT = r"(?:\s?[\[({]\s?(?:dot|punkt|\.)\s?[\])}]\s?|\.)"
-_SPELT_EMAIL = re.compile(rf"[\w.+-]{{1,64}}(?<=\w){_SPELT_AT}(?:[\w-]{{1,63}}{_SPELT_DOT}){{1,5}}[^\W\d_]{{2,24}}(?!\w)", re.IGNORECASE)
-_SPELT_HINT = re.compile(r"[\[({]\s?(?:at|ät|@)\s?[\])}]", re.IGNORECASE)
+_SPELT_AT = r"(?:\s?[\[({]\s?(?:at|ät|@)\s?[\])}]\s?|(?-i: AT ))"
+_SPELT_DOT = r"(?:\s?[\[({]\s?(?:dot|punkt|\.)\s?[\])}]\s?|(?-i: DOT )|\.)"
+_SPELT_EMAIL = re.compile(
+    rf"[\w+-]{{1,64}}(?:{_SPELT_DOT}[\w+-]{{1,64}}){{0,3}}(?<=\w){_SPELT_AT}"
+    rf"(?:[\w-]{{1,63}}{_SPELT_DOT}){{1,5}}[^\W\d_]{{2,24}}(?!\w)",
+    re.IGNORECASE,
+)
+_SPELT_HINT = re.compile(r"[\[({]\s?(?:at|ät|@)\s?[\])}]|(?-i: AT [\w-]+(?: DOT |\.)\w)", re.IGNORECASE)
 _AT_DOMAIN = re.compile(f"{_AT}{_DOMAIN}(?:{_LABEL}*[A-Za-z0-9{_FOREIGN}])?", re.IGNORECASE)
 _LOCAL_CHARACTER = re.compile(f"[{_LOCAL}]", re.IGNORECASE)
 _DECORATION = ".'*~_+!$%^-"
@@ -40,8 +44,16 @@ _URL_TOKEN = re.compile(
 )
 
 # A spaced slash may follow the area code ("0171 / 1234567"); later it parts two numbers.
-_PHONE = re.compile(r"(?<![\w+])(?<!\d[-./,:])(?!0[.,]\d)(?:\+[ ]?|\(\+)?\(?\d{1,5}(?: / )?(?:(?:[ \u00a0().\u2013-]{0,3}|/)\d){3,16}(?!\w)(?![,:]\d)")
-_PHONE_STRONG = just_before(r"telefon\w*|\w*phone(?:[ -]?number)?|\btel\b(?!\.?\s?aviv)|mobil\w*|handy\w*|\bfax\w*|whatsapp|durchwahl|rufnummer")
+_UNSPACED = "\\u3040-\\u30ff\\u3400-\\u9fff"  # scripts that set no space between a word and a number
+_PHONE = re.compile(
+    rf"(?:(?<![\w+])|(?<=[{_UNSPACED}]))"
+    r"(?<!\d[-./,:])(?!0[.,]\d)(?:\+\d{1,3}[ ]?\(0\)[ ]?)?(?:\+[ ]?|\(\+)?\(?\d{1,5}(?: / )?(?:(?:[ \u00a0().\u2013-]{0,3}|/)\d){3,16}"
+    rf"(?:(?!\w)|(?=[{_UNSPACED}]))(?![,:]\d)"
+)
+_PHONE_STRONG = just_before(
+    r"telefon\w*|\w*phone(?:[ -]?number)?|\btel\b(?!\.?\s?aviv)|mobil\w*|handy\w*|\bfax\w*|whatsapp|durchwahl|rufnummer"
+    r"|my number|meine nummer"
+)
 _PHONE_WORDS = words(
     r"(?:telefon|phone|\btel\b|\btel\.|mobil|handy|\bcell\b|\bfax|whatsapp|\bsms\b|durchwahl"
     r"|r[uü]ckruf|anruf|angerufen|\br[uü]f|\bcall|\bring\b|\bdial|erreich|reach)"

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 from learning_pipelines.feedback import privacy_contacts as contacts
 from learning_pipelines.feedback import privacy_numbers as numbers
+from learning_pipelines.feedback.privacy_names import names
+from learning_pipelines.feedback.privacy_national import NATIONAL_RULES
 from learning_pipelines.feedback.privacy_spans import EDGE, END, GAP, NEVER, NOTHING, Finding, Rule, apply, blank, certain, just_before, words
 
 _VERSION = (
@@ -46,7 +48,7 @@ RULES: tuple[Rule, ...] = (
         ),
         numbers.vat,
         (0.5, 1.0, NEVER),
-        words(r"\bvat\b|ust\b|ust\.|ust-?id|umsatzsteuer|uid\b|\btva\b|\bbtw\b|\biva\b|mwst|tax (?:id|number)|steuernummer"),
+        words(r"\bvat\b|ust\b|ust\.|ust-?id|umsatzsteuer|uid\b|\btva\b|\bbtw\b|\biva\b|\bnif\b|\bcif\b|mwst|tax (?:id|number)|steuernummer"),
         just_before(r"artikel\w*|article|\bpart\b|\bsku\b|bestell\w*|\border\b|material\w*|serien\w*|serial|teilenummer"),
     ),
     Rule(
@@ -58,7 +60,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "DE_TAX_NUMBER",
-        re.compile(rf"{EDGE}(?:\d{{2,3}}\s?/\s?\d{{3,4}}\s?/\s?\d{{4,5}}|\d{{10,11}}|\d{{13}}){END}"),
+        re.compile(rf"{EDGE}(?:\d{{2,3}}\s?/\s?\d{{3,4}}\s?/\s?\d{{4,5}}|\d{{2,3}} \d{{3,4}} \d{{4,5}}|\d{{10,11}}|\d{{13}}){END}"),
         certain,
         (1.0, NEVER, NEVER),
         words(r"steuer-?(?:nummer|nr)|\bst\.?-?\s?nr|tax number"),
@@ -92,7 +94,7 @@ RULES: tuple[Rule, ...] = (
         (1.0, NEVER, NEVER),
         words(r"\butr\b|unique taxpayer(?: reference)?"),
     ),
-    Rule("US_EIN", re.compile(rf"{EDGE}\d\d-?\d{{7}}{END}"), certain, (1.0, NEVER, NEVER), words(r"\bf?ein\b(?-i:(?<=EIN))|employer identification")),
+    Rule("US_EIN", re.compile(rf"{EDGE}\d\d-?\d{{7}}{END}"), certain, (1.0, NEVER, NEVER), words(r"\bf?ein\b(?-i:(?<=EIN))|employer id(?:entification)?\b")),
     Rule(
         "IP_ADDRESS",
         re.compile(
@@ -135,7 +137,8 @@ def find(text: str) -> list[Finding]:
     take(contacts.spelt_emails(text))
     if _HAS_DIGITS.search(text):
         take(numbers.ibans(text))
-        for rule in RULES:
+        for rule in (*RULES, *NATIONAL_RULES):
             take(apply(rule, text))
         take(contacts.phones(text))
+    take(names(text))
     return sorted(found, key=lambda finding: finding.start)

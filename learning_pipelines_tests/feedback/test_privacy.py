@@ -35,7 +35,7 @@ Reach me under [[EMAIL|tom[at]example.com]] please.
 E-Mail:[[EMAIL|buchhaltung@kanzlei.berlin]]!
 **[[EMAIL|bold@example.net]]** und _[[EMAIL|kursiv@example.net]]_
 The bounce came from [[EMAIL|bounces+max=firma.de@list.example.com]].
-Absender: "Weber, Ute" <[[EMAIL|ute.weber@stadt.example]]>; Empfänger [[EMAIL|"ute weber"@stadt.example]]
+Absender: "[[PERSON|Weber, Ute]]" <[[EMAIL|ute.weber@stadt.example]]>; Empfänger [[EMAIL|"ute weber"@stadt.example]]
 [[EMAIL|123456@qq.com]] is the login.
 Fehler bei [[EMAIL|admin@[192.168.3.4]]] heute.
 user=[[EMAIL|peter@web.de]] konnte sich nicht anmelden.
@@ -54,7 +54,7 @@ Ruf mich an: [[PHONE|0151/12345679]]
 Die Nummer der Zentrale: [[PHONE|+41 44 668 18 00]].
 Tel.: [[PHONE|0711/2048-123]] / [[PHONE|0711/2048-124]]
 Phone no. [[PHONE|020 7946 0999]] has changed.
-Kundin Frau Weber, [[PHONE|0176 98765432]], fragt nach der Lieferung.
+Kundin Frau [[PERSON|Weber]], [[PHONE|0176 98765432]], fragt nach der Lieferung.
 Bitte [[PHONE|+43 1 58858-0]] anrufen.
 Contact: [[PHONE|+33 1 42 68 53 00]] (Paris office).
 Rückfragen zu Rechnung 4711 bitte an [[PHONE|0171 1234567]].

@@ -1,0 +1,92 @@
+"""Belongs here: the words that are given names, surnames or ordinary words, from the person and lorem lists of Faker (MIT), loaded at first use.
+Does not belong here: where in a text a name may stand (privacy_names.py), the words around it (privacy_name_cues.py)."""
+
+from __future__ import annotations
+
+import importlib
+import unicodedata
+from collections.abc import Iterator
+from functools import cache
+from types import ModuleType
+from typing import NamedTuple
+
+# Locales whose lists hold names as they are used there. Others mix in words or spell names in ways that hit too much (is_IS, zu_ZA, en_NG).
+_PEOPLE = (
+    "ar_AA", "ar_SA", "bg_BG", "cs_CZ", "da_DK", "de_AT", "de_CH", "de_DE", "el_GR", "en_GB", "en_IE", "en_IN", "en_KE", "en_US", "es_AR", "es_ES",
+    "es_MX", "fi_FI", "fr_FR", "he_IL", "hi_IN", "hr_HR", "hu_HU", "it_IT", "nl_BE", "nl_NL", "no_NO", "pl_PL", "pt_BR", "pt_PT", "ro_RO", "ru_RU",
+    "sk_SK", "sv_SE", "tr_TR", "tw_GH", "uk_UA", "vi_VN",
+)  # fmt: skip
+_WORDS = ("da_DK", "de_DE", "en_US", "es_ES", "fr_FR", "it_IT", "nl_NL", "pl_PL", "ru_RU")
+_EAST_ASIAN = ("ja_JP", "ko_KR", "zh_CN", "zh_TW")
+
+# Names that are words as well, in text typed without care for capitals or at the beginning of a sentence; the lists above lack most of them.
+_ALSO_WORDS = """
+abbey ace amber angel april archer art ash august autumn bailey baker banks barber bay bell berg berry best bill bird bishop black block bloom blue bond
+booth bow bowen branch brand brandy bridge brook brown buck bud burns bush butler cash chance chase chip christian church clay clerk coffee cole constant
+cook cooper cotton court crane cross dale dawn dean der dick dollar drake drew duke ella ernst faith field finn fischer flower ford forest fox frank
+freed frost fuchs gay gene german glass gold good grace grant graves gray green grey grove guy hall hand hardy harmony harper haven hazel hill hilfe holly
+home hope horn house hunt hunter ice iris ivy jack jade jasmine jay jean jet joy july june justice kaiser kay king klein knight koch kraft krieg kurz
+lake lance lane lang lay lee lily link little long love luna luther mai main major mark mason may max mayer meier melody mercy miles mill miller mine
+misty moon moore moss neu neumann nick noble north olive page paris park parker patience pearl penny peters pfeiffer piper poole pope porter post
+potter power powers presley price prince queen rain ray read reason reed rich richter rick river rob robin rock rod roman rosa rose ross ruby rush sage
+salt sand sandy sauer schmidt schneider schulz schwarz sierra singer sky smith snow sommer south star stark starr stein sterling stone storm strong
+sue summer sun swan sydney tag tanner taylor temple terra tiger tom turner valentine van vera victor victoria violet virginia wade walker wall ward
+waters way weber weiß wells west white wild will winter wise wolf wood woods york young
+"""
+_NEVER = {"an", "am", "do", "so", "in", "la", "le", "de", "da", "mi", "no", "me", "al", "ali", "can", "van", "von", "der", "di", "el", "san", "santa"} - {"ali"}
+
+
+class NameLists(NamedTuple):
+    """Case-folded words, each also with its accents taken off. `ordinary` words may be names too. The others: surnames and given names as written there."""
+
+    given: frozenset[str]
+    surnames: frozenset[str]
+    ordinary: frozenset[str]
+    east_asian_surnames: frozenset[str]
+    east_asian_given: frozenset[str]
+
+
+@cache
+def name_lists() -> NameLists:
+    """All lists; half a second once, a few megabytes."""
+    given, surnames = set[str](), set[str]()
+    for locale in _PEOPLE:
+        given.update(_folded(_names(locale, "first_name")))
+        surnames.update(_folded(_names(locale, "last_name")))
+    ordinary = set(_ALSO_WORDS.split())
+    for locale in _WORDS:
+        words = set(_folded(_entries(_provider("lorem", locale), "word_list")))
+        ordinary |= words if locale in ("en_US", "de_DE") else words - set(_folded(_names(locale, "first_name")))
+    east = [{name for locale in _EAST_ASIAN for name in _names(locale, kind)} for kind in ("last_name", "first_name")]
+    return NameLists(frozenset(given - _NEVER), frozenset(surnames - _NEVER), frozenset(ordinary), frozenset(east[0]), frozenset(east[1]))
+
+
+def fold(word: str) -> str:
+    """The word in lower case without accents; ü and the like as u."""
+    return "".join(character for character in unicodedata.normalize("NFKD", word.casefold()) if not unicodedata.combining(character))
+
+
+def _folded(words: Iterator[str]) -> Iterator[str]:
+    for word in words:
+        lower = unicodedata.normalize("NFC", word.casefold())
+        if len(lower) > 2 or not lower.isascii():
+            yield lower
+            yield fold(lower)
+
+
+def _provider(noun: str, locale: str) -> ModuleType:
+    return importlib.import_module(f"faker.providers.{noun}.{locale}")
+
+
+def _names(locale: str, kind: str) -> Iterator[str]:
+    """Single words among the names of one kind; names of several words fall apart, as in "Maria del Mar"."""
+    for name in _entries(_provider("person", locale), kind):
+        yield from name.split()
+
+
+def _entries(module: ModuleType, prefix: str) -> Iterator[str]:
+    for attribute in dir(module.Provider):
+        values = getattr(module.Provider, attribute) if attribute.startswith(prefix) else None
+        if isinstance(values, (dict, list, tuple, set, frozenset)):
+            for value in values:  # Japanese names come as (in kanji, in kana, in Latin letters)
+                yield from ([value] if isinstance(value, str) else [str(part) for part in value])
