@@ -4,75 +4,86 @@ Does not belong here: names themselves (privacy_name_lists.py), reading a name (
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from typing import NamedTuple
 
 
 class Cue(NamedTuple):
-    """Right after a match of `pattern` stands a name, if it reads like one. `trusted`: also one that no list knows."""
+    """Between a phrase and a name stands `gap`, before the phrase `before`. What reads like a name then is one.
 
-    pattern: re.Pattern[str]
+    `trusted`: also where no list knows it. `ends`: then it must fill the rest of the line, or end before a comma. `dual`: also a word that is a name too.
+    """
+
+    gap: re.Pattern[str]
+    before: re.Pattern[str]
     trusted: bool
-    ends: bool = False  # a trusted name must fill the rest of the line, or end before a comma
-    dual: bool = False  # names that are words too count
+    ends: bool = False
+    dual: bool = False
 
 
-def _cue(pattern: str, trusted: bool, ends: bool = False, dual: bool = False) -> Cue:
-    return Cue(re.compile(pattern, re.IGNORECASE), trusted, ends, dual)
+_SPACE, _LINE, _COLON = r"[ \u00a0]{1,2}", r"[,!.]?[ \u00a0]*\n\s*|,[ \u00a0]*", r"[ \u00a0]*[:=][ \u00a0]*[\"'„“]?"
+_TITLES = """
+mr mrs ms mx dr prof sr sra sig dott hr fr dhr mevr mme mlle miss mister sir herr herrn frau fräulein doktor professor professorin monsieur madame mademoiselle
+señor señora señorita doña signor signora signore heer mevrouw pan pana pani panie panią fru senhor senhora господин господина госпожа госпожу г-н г-жа κ κύριε
+κυρία السيد السيدة الأستاذ الأستاذة
+"""
+_INTRODUCTIONS = """
+my name is|my full name is|my name|mein name ist|mein name lautet|name ist|ich heiße|ich heisse|i am called|je m'appelle|je m’appelle|mon nom est|me llamo
+mi nombre es|mi chiamo|il mio nome è|mijn naam is|ik heet|nazywam się|mam na imię|jmenuji se|jag heter|meu nome é|меня зовут|με λένε|benim adım|اسمي
+"""
+_MAYBE_INTRODUCTIONS = """
+i am|i'm|i’m|im|this is|ich bin|ich bin der|ich bin die|hier ist|hier spricht|bin|bin der|bin die|je suis|soy|sono|ik ben|jestem|eu sou|это|я
+"""
+_RELATED = """
+husband wife son daughter brother sister mother father partner colleague boss manager friend mann mannes ehemann ehefrau sohn sohnes tochter bruder schwester
+mutter vater kollege kollegen kollegin chef chefin freund freundin partnerin nachbar nachbarin kind mari femme fils fille marido esposa hijo hija marito moglie
+"""
+_ROLES = """
+kollege kollegen kollegin mitarbeiter mitarbeiterin kunde kunden kundin patient patientin mandant mandantin mieter mieterin customer employee tenant
+"""
+_SALUTATIONS = """
+hi|hello|hey|dear|good morning|good afternoon|good evening|hallo|liebe|lieber|liebes|moin|servus|grüezi|guten tag|guten morgen|guten abend|bonjour|salut
+cher|chère|chere|hola|buenos días|querido|querida|estimado|estimada|ciao|buongiorno|caro|cara|gentile|beste|geachte|olá|hej|cześć|dzień dobry|привет
+здравствуйте|уважаемый|уважаемая|дорогой|дорогая|γεια σου|merhaba
+"""
+_SIGN_OFFS = """
+regards|wishes|sincerely|sincerely yours|faithfully|yours truly|cheers|thanks|thank you|freundlichen grüßen|freundlichen grüssen|besten grüßen|herzlichen grüßen
+mfg|grüße|grüsse|gruß|gruss|danke|lg|vg|cordialement|bien à vous|merci|saludos|saludos cordiales|atentamente|un saludo|cordiali saluti|distinti saluti|groet
+groetjes|pozdrawiam|vänlig hälsning|atenciosamente|с уважением
+"""
+_LABELS = """
+name customer client employee patient tenant contact person holder cardholder signed by signature sender recipient attn from to cc kunde kundin ansprechpartner
+ansprechpartnerin kontakt kontaktperson sachbearbeiter sachbearbeiterin mitarbeiter mitarbeiterin mandant mandantin mieter mieterin patientin kontoinhaber
+kontoinhaberin karteninhaber karteninhaberin unterschrift gez absender absenderin empfänger empfängerin von an vorname nachname surname nom prénom nombre
+apellido apellidos nome cognome naam imię nazwisko фио имя
+"""
+_OWN = r"\b(?:my|our|his|her|their|meine?[rmns]?|unsere?[rmns]?|seine?[rmns]?|ihre?[rmns]?|mon|ma|mi|su|mio|mia)[ \u00a0]+\Z"
+_BEGINS = r"(?:^|[\n.!?:,\"„“>(])\s*"
 
 
-_SPACE = r"[ \u00a0]+"
-TITLE = (
-    r"(?:mr|mrs|ms|mx|dr|prof|sra?|sig|dott|hr|fr|dhr|mevr|mme|mlle)\b\.?|miss\b|mister\b|sir\b|herrn?\b|frau\b|fräulein\b|doktor\b|professor(?:in)?\b"
-    r"|monsieur\b|madame\b|mademoiselle\b|señora?\b|señorita\b|doña\b|signora?\b|signore\b|heer\b|mevrouw\b|pan[ai]?\b|panie\b|panią\b|fru\b|senhora?\b"
-    r"|господин\w*|госпож\w*|г-н|г-жа|κ\.|κύριε|κυρία|السيدة?|الأستاذة?"
-)
-CUES: tuple[Cue, ...] = (
-    # Titles, also several: "Frau Prof. Dr.".
-    _cue(rf"(?<![\w.])(?:(?:{TITLE}){_SPACE}){{1,4}}", True),
-    # Introductions that ask for a name, and those that may go on with anything.
-    _cue(
-        r"\b(?:my (?:full )?name(?:'s| is)|mein name (?:ist|lautet)|name ist|ich hei(?:ß|ss)e|i am called|je m['’]appelle|mon nom est|me llamo|mi nombre es"
-        rf"|mi chiamo|il mio nome è|mijn naam is|ik heet|nazywam się|mam na imię|jmenuji se|jag heter|meu nome é|меня зовут|με λένε|adım|اسمي){_SPACE}",
-        True,
-    ),
-    _cue(
-        rf"\b(?:i am|i['’]m|this is|it's|ich bin|hier ist|hier spricht|bin (?:der|die)|bin|je suis|soy|sono|ik ben|jestem|eu sou|я){_SPACE}"
-        rf"(?:(?:der|die|the){_SPACE})?",
-        False,
-    ),
-    _cue(
-        r"\b(?:my|our|his|her|mein(?:e[rmn]?)?|unser(?:e[rmn]?)?|sein(?:e[rmn]?)?|ihr(?:e[rmn]?)?)"
-        r"[ \u00a0]+(?:husband|wife|son|daughter|brother|sister|mother|father|partner|colleague|boss|manager|friend|mann(?:es)?|ehemann|ehefrau|sohn(?:es)?"
-        rf"|tochter|bruder|schwester|mutter|vater|kollegen?|kollegin|chefin?|freund(?:in)?|partnerin|nachbar(?:in)?|kind){_SPACE}",
-        False,
-        dual=True,
-    ),
-    _cue(rf"\b(?:kolleg(?:en?|in)|mitarbeiter(?:in)?|kund(?:en?|in)|patient(?:in)?|mandant(?:in)?|mieter(?:in)?){_SPACE}", False),
-    # Salutations and sign-offs.
-    _cue(
-        r"(?:^|[\n.!?:,\"„“>]\s*)(?:hi|hello|hey|dear|good (?:morning|afternoon|evening)|hallo|hey|liebe[rs]?|moin|servus|grüezi|guten (?:tag|morgen|abend)"
-        r"|bonjour|salut|ch[eè]re?|hola|buenos días|querid[oa]|estimad[oa]|ciao|buongiorno|car[oa]|gentile|beste|geachte|olá|hej|cześć|dzień dobry|привет"
-        rf"|здравствуйте|уважаем\w+|дорог\w+|γεια σου|merhaba){_SPACE}(?=\S)",
-        True,
-        True,
-    ),
-    _cue(
-        r"(?:(?:best|kind|warm)(?:est)? (?:regards|wishes)|regards|sincerely(?: yours)?|yours (?:sincerely|faithfully|truly)|cheers|many thanks|thanks"
-        r"|thank you|mit (?:freundlichen|besten|herzlichen) gr[üu](?:ß|ss)en|mfg|(?:viele|liebe|beste|schöne|herzliche|freundliche) gr[üu](?:ß|ss)e"
-        r"|gru(?:ß|ss)|danke|lg|vg|cordialement|bien à vous|merci|saludos(?: cordiales)?|atentamente|un saludo|cordiali saluti|distinti saluti"
-        r"|met vriendelijke groet|groetjes|pozdrawiam|med vänlig hälsning|atenciosamente|с уважением)(?:[,!.]?[ \u00a0]*\n\s*|,[ \u00a0]*)",
-        True,
-        True,
-    ),
-    # Labels of forms and mail headers.
-    _cue(
-        r"\b(?:name|full name|customer(?: name)?|client|employee|patient|tenant|contact(?: person)?|account holder|cardholder|signed(?: by)?|signature"
-        r"|sender|recipient|attn|from|to|cc|kund(?:e|in)|ansprechpartner(?:in)?|kontakt(?:person)?|sachbearbeiter(?:in)?|mitarbeiter(?:in)?|mandant(?:in)?|mieter(?:in)?|patient(?:in)?"
-        r"|kontoinhaber(?:in)?|karteninhaber(?:in)?|unterschrift|gez|absender(?:in)?|empfänger(?:in)?|von|an|vorname|nachname|first name|last name"
-        r"|surname|given name|nom|prénom|nombre|apellidos?|nome|cognome|naam|imię|nazwisko|фио|имя)[ \u00a0]*[:=][ \u00a0]*[\"'„“]?",
-        False,
-    ),
-)
+def _cues() -> dict[str, list[Cue]]:
+    """The last word of each phrase, case-folded → what else must be there."""
+    found: defaultdict[str, list[Cue]] = defaultdict(list)
+
+    def add(phrases: str, gap: str, start: str, trusted: bool, *, ends: bool = False, dual: bool = False) -> None:
+        single = phrases.split() if "|" not in phrases else phrases.strip().replace("\n", "|").split("|")
+        for phrase in single:
+            *words, last = phrase.split()
+            before = start.removesuffix(r"\Z") + "".join(rf"{re.escape(word)}[ \u00a0]+" for word in words) + r"\Z"
+            found[last.casefold()].append(Cue(re.compile(gap), re.compile(before, re.IGNORECASE), trusted, ends, dual))
+
+    add(_TITLES, rf"\.?{_SPACE}", "", True)
+    add(_INTRODUCTIONS, rf"(?:['’]s)?{_SPACE}", r"(?<!\w)", True)
+    add(_MAYBE_INTRODUCTIONS, _SPACE, r"(?<!\w)", False)
+    add(_RELATED, _SPACE, _OWN, False, dual=True)
+    add(_ROLES, _SPACE, r"(?<!\w)", False)
+    add(_SALUTATIONS, _SPACE, _BEGINS, True, ends=True)
+    add(_SIGN_OFFS, _LINE, r"(?<!\w)", True, ends=True)
+    add(_LABELS, _COLON, r"(?<!\w)", False)
+    return dict(found)
+
+
+CUES: dict[str, list[Cue]] = _cues()
 
 # After a cue, these are no names; nor do they go on with one.
 _STOP = """

@@ -186,21 +186,18 @@ def _initials(text: str, run: Sequence[Word]) -> int:
 
 def _announced(text: str, words: Sequence[Word]) -> Iterator[tuple[int, int]]:
     """Names right after a title, a salutation, an introduction or a label."""
-    places = {word.start: place for place, word in enumerate(words)}
-    for cue in CUES:
-        for match in cue.pattern.finditer(text):
-            place = places.get(match.end())
-            if place is None:
+    for place in range(1, len(words)):
+        before, word = words[place - 1], words[place]
+        for cue in CUES.get(before.key, ()):
+            if not cue.gap.fullmatch(text, before.end, word.start) or not cue.before.search(text, max(0, before.start - 40), before.start):
                 continue
             run = _run(text, words, place)
             length = _called(run, cue)
-            if not length:
-                continue
             end = run[length - 1].end
-            if cue.ends and not _END.match(text, end) and not (run[0].given and not run[0].ordinary):
+            if not length or (cue.ends and not _END.match(text, end) and not (word.given and not word.ordinary)):
                 continue
             if not THING_AFTER.match(text, end):
-                yield run[0].start, end
+                yield word.start, end
 
 
 def _called(run: Sequence[Word], cue: Cue) -> int:
