@@ -14,9 +14,10 @@ from learning_pipelines.examples.datasets import DatasetVersion, refresh_dataset
 from learning_pipelines.examples.refresh import refresh_examples
 from learning_pipelines.examples.similarity import rule_of
 from learning_pipelines.feedback import statistics
+from learning_pipelines.feedback.privacy import RULES_VERSION
 from learning_pipelines.feedback.trust_refresh import refresh_weights
 from learning_pipelines.settings import Settings
-from learning_pipelines.storage import outbox, tenants
+from learning_pipelines.storage import outbox, rescrub, tenants
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.store import Store
 from learning_pipelines.storage.tenants import AgentRef
@@ -83,7 +84,9 @@ def bring_up_to_date(context: dg.OpExecutionContext | dg.AssetExecutionContext, 
     organization = context.run.tags.get(ORGANIZATION_TAG)
     with store.pipeline() as connection:
         begun = time.monotonic()
-        behind = outbox.agents_behind(connection, outbox.EXAMPLES_READER, organization)
+        behind = list(dict.fromkeys([
+            *outbox.agents_behind(connection, outbox.EXAMPLES_READER, organization), *rescrub.agents_with_older(connection, RULES_VERSION, organization),
+        ]))  # fmt: skip
         wanted = None if agents is None else {agent.partition for agent in agents}
         for agent in behind:
             if wanted is None or agent.partition in wanted:
@@ -100,7 +103,8 @@ def bring_up_to_date(context: dg.OpExecutionContext | dg.AssetExecutionContext, 
 def _materialize_agent(context: dg.OpExecutionContext | dg.AssetExecutionContext, connection: Connection, store: Store, agent: AgentRef) -> None:
     context.instance.add_dynamic_partitions("agents", [agent.partition])
     done = refresh_examples(connection, agent)
-    context.log_event(dg.AssetMaterialization("learning_examples", partition=agent.partition, metadata={"entries": done.entries, "created": done.created}))
+    counts = {"entries": done.entries, "created": done.created, "scrubbed_again": done.again.examples}
+    context.log_event(dg.AssetMaterialization("learning_examples", partition=agent.partition, metadata=counts))
     built = dataset_up_to_date(connection, store, agent)
     context.log_event(
         dg.AssetMaterialization("training_datasets", partition=agent.partition, metadata={"dagster/row_count": built.examples, "version": built.version or 0})

@@ -9,8 +9,9 @@ from learning_pipelines.defs.common import OWNERS, agent_behind, check, dataset_
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.examples.datasets import DatasetVersion
 from learning_pipelines.examples.refresh import refresh_examples
-from learning_pipelines.feedback.privacy import EMAIL_PATTERN
-from learning_pipelines.storage import checks, examples
+from learning_pipelines.examples.rescrub import raw_account_numbers
+from learning_pipelines.feedback.privacy import EMAIL_PATTERN, RULES_VERSION
+from learning_pipelines.storage import checks, examples, rescrub
 from learning_pipelines.storage.store import Store
 
 
@@ -26,6 +27,8 @@ from learning_pipelines.storage.store import Store
         dg.AssetCheckSpec("references_hold", asset="learning_examples", description="Every derived example is supported by feedback that exists."),
         dg.AssetCheckSpec("no_duplicate_example", asset="learning_examples", description="No two active examples of an agent have the same content."),
         dg.AssetCheckSpec("no_raw_email", asset="learning_examples", blocking=True, description="No example holds a raw e-mail address."),
+        dg.AssetCheckSpec("no_raw_account_number", asset="learning_examples", blocking=True, description="No example holds a raw IBAN or card number."),
+        dg.AssetCheckSpec("scrubbed_by_current_rules", asset="learning_examples", blocking=True, description="No active example is of older rules."),
     ],
 )
 def learning_examples(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) -> dg.MaterializeResult:
@@ -41,7 +44,8 @@ def learning_examples(context: dg.AssetExecutionContext, store: dg.ResourceParam
                 "dagster/table_name": "learning.learning_examples",
                 "dagster/column_schema": table_columns(connection, "learning_examples"),
                 "entries_read": done.entries, "created": done.created, "supported": done.supported, "withdrawn": done.withdrawn,
-                "personal_data_replaced": sum(done.scrubbed.values()),
+                "personal_data_replaced": sum(done.scrubbed.values()) + done.again.replaced.total(),
+                "scrubbed_again": done.again.examples, "changed_by_it": done.again.changed, "merged_by_it": done.again.merged,
                 **{f"type_{kind}": count for kind, count in counts.items()},
             },
             check_results=[
@@ -49,6 +53,8 @@ def learning_examples(context: dg.AssetExecutionContext, store: dg.ResourceParam
                 # A warning: derived examples cannot repeat, but whoever imports two under different ids may mean it.
                 check("no_duplicate_example", found.duplicates, "active examples that repeat another one's content", dg.AssetCheckSeverity.WARN),
                 check("no_raw_email", found.raw_emails, "examples with a raw e-mail address"),
+                check("no_raw_account_number", raw_account_numbers(connection, agent), "raw numbers of bank accounts and cards"),
+                check("scrubbed_by_current_rules", rescrub.count_older(connection, agent, RULES_VERSION), "active examples that older rules scrubbed"),
             ],
         )  # fmt: skip
 

@@ -9,15 +9,14 @@ import datetime as dt
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import IntFlag
 from typing import Any
 from uuid import UUID
 
-import orjson
-
+from learning_pipelines.examples.scrubbing import Content, content_hash, scrubbed
 from learning_pipelines.feedback.kinds import ExampleRecord
-from learning_pipelines.feedback.privacy import JSON, RULES_VERSION, Scrubber, scrub_json
+from learning_pipelines.feedback.privacy import RULES_VERSION
 
 CLEARLY_POSITIVE, CLEARLY_NEGATIVE = 4.0, 2.0
 """Stars from which a rating counts as clearly positive, and down from which as negative; 3 says neither."""
@@ -80,17 +79,20 @@ class Example:
     expected_output: str | None = None
     output_a: str | None = None
     output_b: str | None = None
+    domain: str | None = None
     task_type: str | None = None
     tags: tuple[str, ...] = ()
+    jurisdictions: tuple[str, ...] = ()
     scrubbed_entities: dict[str, int] = field(default_factory=dict)
     scrub_rules: str = RULES_VERSION
 
     @property
     def content_hash(self) -> bytes:
-        # What the agent said matters where that is the lesson; for a correction or a good answer only what it should say.
-        lesson = self.original_output if self.example_type in ("negative", "failure") else None
-        parts = [self.example_type, self.input_text, lesson, self.expected_output, self.output_a, self.output_b]
-        return hashlib.sha256(orjson.dumps(parts)).digest()
+        return content_hash(self.example_type, self.content)
+
+    @property
+    def content(self) -> Content:
+        return Content(*(getattr(self, one.name) for one in fields(Content) if one.name != "review_notes"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,18 +123,19 @@ def imported_example(record: ExampleRecord) -> Example:
     """An example that comes in whole, scrubbed. Without a type it is a correction if it replaces another output, else positive."""
     changed = record.original_output is not None and record.original_output != record.expected_output
     context = {**(record.model_extra or {}), **(record.input_context or {})}
-    return _scrubbed(
-        record.example_type or ("correction" if changed else "positive"),
-        record.input_text, record.original_output, record.expected_output, context,
-        output_a=record.output_a, output_b=record.output_b,
+    content = Content(
+        record.input_text, record.original_output, record.expected_output, record.output_a, record.output_b, context, tuple(record.tags or ()),
+        record.domain, record.task_type, tuple(record.jurisdictions or ()),
     )  # fmt: skip
+    return _scrubbed(record.example_type or ("correction" if changed else "positive"), content)
 
 
 def demonstrated_example(shown: Demonstrated) -> Example:
     """The example an expert's demonstration makes: the task as input, the result as expected output, the steps as context."""
     context = {"input_state": shown.input_state, "actions": shown.actions, "reasoning": shown.reasoning}
     kept = {key: value for key, value in context.items() if value is not None}
-    return _scrubbed("demonstration", shown.task_description, None, shown.final_output, kept, task_type=shown.task_type)
+    content = Content(shown.task_description, expected_output=shown.final_output, input_context=kept, task_type=shown.task_type)
+    return _scrubbed("demonstration", content)
 
 
 def _candidate(said: list[Opinion]) -> Candidate | None:
@@ -145,7 +148,8 @@ def _candidate(said: list[Opinion]) -> Candidate | None:
     issues = sorted({category for opinion in said if opinion.facets & Facet.ISSUES for category in opinion.issue_categories})
     context = {} if source.task_context is None else {"task_context": source.task_context}
     tags = tuple(dict.fromkeys([*source.tags, *issues]))
-    return Candidate(_scrubbed(kind, source.input, source.output, expected, context, tags=tags), source)
+    content = Content(source.input, source.output, expected, input_context=context, tags=tags)
+    return Candidate(_scrubbed(kind, content), source)
 
 
 def _decide(said: list[Opinion]) -> tuple[str, Opinion] | None:
@@ -183,18 +187,7 @@ def _sign(opinion: Opinion) -> int:
     return signs.pop() if len(signs) == 1 else 0
 
 
-def _scrubbed(
-    example_type: str, input_text: str, original: str | None, expected: str | None, context: dict[str, Any], *,
-    output_a: str | None = None, output_b: str | None = None, task_type: str | None = None, tags: tuple[str, ...] = (),
-) -> Example:  # fmt: skip
-    # One list, so that a value gets the same placeholder wherever the example repeats it.
-    parts: list[JSON] = [input_text, original, expected, output_a, output_b, context, list(tags)]
-    scrubber = Scrubber(*parts)
-    clean = scrub_json(parts, scrubber)
-    assert isinstance(clean, list)
-    texts, kept, labels = [None if text is None else str(text) for text in clean[:5]], clean[5], clean[6]
-    assert texts[0] is not None and isinstance(kept, dict) and isinstance(labels, list)
-    return Example(
-        example_type=example_type, input_text=texts[0], original_output=texts[1], expected_output=texts[2], output_a=texts[3], output_b=texts[4],
-        input_context=dict(kept), task_type=task_type, tags=tuple(str(label) for label in labels), scrubbed_entities=dict(scrubber.counts),
-    )  # fmt: skip
+def _scrubbed(example_type: str, content: Content) -> Example:
+    clean, counts = scrubbed(content)
+    values = {one.name: getattr(clean, one.name) for one in fields(Content) if one.name != "review_notes"}
+    return Example(example_type=example_type, **values, scrubbed_entities=counts)

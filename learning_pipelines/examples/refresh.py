@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from learning_pipelines.examples.candidates import Candidate, Demonstrated, Facet, Opinion, curate, demonstrated_example, example_id
+from learning_pipelines.examples.rescrub import Rescrubbed, rescrub_examples
 from learning_pipelines.storage import examples as storage
 from learning_pipelines.storage import outbox
 from learning_pipelines.storage.database import Connection, database_errors
@@ -30,12 +31,17 @@ class Refreshed:
     supported: int = 0
     withdrawn: int = 0
     scrubbed: dict[str, int] = field(default_factory=dict)
+    again: Rescrubbed = field(default_factory=Rescrubbed)
 
 
 def refresh_examples(connection: Connection, agent: AgentRef, *, portion: int = PORTION) -> Refreshed:
-    """Takes up every safely committed outbox entry of the agent. Running it again, or twice at once, changes nothing more."""
+    """Scrubs again what older rules scrubbed, then takes up every safely committed outbox entry of the agent.
+
+    Running it again, or twice at once, changes nothing more.
+    """
     done = Refreshed()
     with database_errors(f"deriving examples of {agent.partition}"):
+        done.again = rescrub_examples(connection, agent)
         outbox.adopt_foreign_entries(connection)  # before the first transaction: what is adopted within one is safe to read after it
         while _take_up(connection, agent, portion, done):
             pass

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from learning_pipelines.feedback.privacy_contacts import EMAIL_PATTERN
 from learning_pipelines.feedback.privacy_patterns import find
 from learning_pipelines.feedback.privacy_people import People, repeats
+from learning_pipelines.feedback.privacy_placeholders import JSON, PLACEHOLDER, strings
 from learning_pipelines.feedback.privacy_spans import blank
 
 # Decisions. Public URLs stay, since answers cite their sources; a URL with a login, a token or a personal parameter goes as a whole. Addresses that
@@ -24,9 +23,6 @@ __all__ = ["EMAIL_PATTERN", "JSON", "RULES_VERSION", "Scrubbed", "Scrubber", "sc
 RULES_VERSION: str = "2"
 """Bumped when the rules change; stored beside each example, so that older ones can be scrubbed again."""
 
-JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
-
-_PLACEHOLDER = re.compile(r"<([A-Z][A-Z_]{1,30})_(\d{1,6})>")
 _BARE = re.compile(r"(?<=[\[:,\s])(<[A-Z][A-Z_]{1,30}_\d{1,6}>)(?=\s*[,\]}])")
 _WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z])|[_-]+")
 _REPEATABLE = 6  # The shortest value that is looked for elsewhere in the example; shorter ones would hit other numbers.
@@ -58,8 +54,12 @@ class Scrubber:
         self._repeatable: dict[str, list[tuple[str, int, str]]] = {}  # first word → raw text, where the word stands in it, placeholder
         self.counts: dict[str, int] = {}
         """Entity type → number of distinct values replaced so far."""
-        for text in _strings(existing):
-            for match in _PLACEHOLDER.finditer(text):
+        self.reserve(*existing)
+
+    def reserve(self, *existing: JSON) -> None:
+        """Placeholders in these keep their numbers: new ones take others."""
+        for text in strings(existing):
+            for match in PLACEHOLDER.finditer(text):
                 self._taken.setdefault(match[1], set()).add(int(match[2]))
 
     @property
@@ -104,7 +104,7 @@ class Scrubber:
             return self.text(item, label)
         if isinstance(item, int) and not isinstance(item, bool) and item >= _SMALLEST_NUMBER and item.bit_length() < 128:
             scrubbed = self.text(str(item), label)
-            return scrubbed if _PLACEHOLDER.fullmatch(scrubbed) else item
+            return scrubbed if PLACEHOLDER.fullmatch(scrubbed) else item
         return item
 
     def _keys(self, item: dict[str, JSON]) -> tuple[dict[str, JSON], dict[str, str]]:
@@ -117,13 +117,13 @@ class Scrubber:
                 count += 1
                 name = f"{base} ({count})"
             renamed[name] = value
-            labels[name] = _WORD_START.sub(" ", key) if not _PLACEHOLDER.search(name) else ""
+            labels[name] = _WORD_START.sub(" ", key) if not PLACEHOLDER.search(name) else ""
         return renamed, labels
 
     def _pass(self, text: str, label: str) -> str:
         lead = f"{label}: " if label else ""
         offset = len(lead)
-        hidden = blank(lead + text, [(m.start() + offset, m.end() + offset) for m in _PLACEHOLDER.finditer(text)])
+        hidden = blank(lead + text, [(m.start() + offset, m.end() + offset) for m in PLACEHOLDER.finditer(text)])
         spans: list[tuple[int, int, str]] = []
         for finding in find(hidden):
             if finding.start >= offset:
@@ -196,19 +196,6 @@ def scrub_json(value: JSON, scrubber: Scrubber | None = None) -> JSON:
         value = scrubber.json(value)
         if scrubber.known_values == known:
             return value
-
-
-def _strings(value: Iterable[JSON]) -> Iterator[str]:
-    todo: list[JSON] = list(value)
-    while todo:
-        item = todo.pop()
-        if isinstance(item, str):
-            yield item
-        elif isinstance(item, list):
-            todo.extend(item)
-        elif isinstance(item, dict):
-            todo.extend(item)
-            todo.extend(item.values())
 
 
 def _replace(text: str, spans: list[tuple[int, int, str]]) -> str:

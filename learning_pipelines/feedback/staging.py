@@ -109,8 +109,8 @@ def _example_values(record: ExampleRecord) -> Row:
     example = imported_example(record)
     return (
         example.example_type, _json(example.input_context), example.input_text, example.original_output, example.expected_output,
-        example.output_a, example.output_b, record.preferred_output, record.preference_strength, record.domain, record.task_type,
-        record.complexity, record.jurisdictions or [], record.tags or [], record.quality_score, record.review_status or "pending",
+        example.output_a, example.output_b, record.preferred_output, record.preference_strength, example.domain, example.task_type,
+        record.complexity, list(example.jurisdictions), list(example.tags), record.quality_score, record.review_status or "pending",
         example.content_hash, example.scrub_rules, _json(example.scrubbed_entities),
     )  # fmt: skip
 

@@ -92,7 +92,8 @@ def examples(connection: Connection, agent: AgentRef, email_pattern: str) -> Exa
     raw_emails = _count(
         connection,
         f"""SELECT count(*) FROM learning_examples e WHERE {mine} AND concat_ws(E'\\n', e.input_text, e.original_output, e.expected_output,
-            e.output_a, e.output_b, e.input_context::text, array_to_string(e.tags, ' ')) ~* %(pattern)s""",
+            e.output_a, e.output_b, e.input_context::text, array_to_string(e.tags || e.jurisdictions, ' '), e.domain, e.task_type,
+            e.review_notes) ~* %(pattern)s""",
         values,
     )
     return ExampleChecks(dangling, duplicates, raw_emails)

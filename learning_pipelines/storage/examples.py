@@ -81,6 +81,7 @@ def store_derived(connection: Connection, agent: AgentRef, executions: Sequence[
         with cursor.copy(f"COPY staged_derived ({', '.join(name for name, _ in DERIVED_COLUMNS)}) FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
+        cursor.execute(_SAME_CONTENT, values)
         created = cursor.execute(_CREATE, values).rowcount
         dropped = [row[0] for row in cursor.execute(_DROP_SUPPORT, values).fetchall()]
         supported = cursor.execute(_SUPPORT, values).rowcount
@@ -90,6 +91,12 @@ def store_derived(connection: Connection, agent: AgentRef, executions: Sequence[
         withdrawn = cursor.execute(_WITHDRAW, {**values, "examples": dropped}).rowcount if dropped else 0
     return Stored(created, supported, withdrawn)
 
+
+# An example that was scrubbed again keeps its id, which was made of its former content: who derives its content anew means that one.
+_SAME_CONTENT = """
+UPDATE staged_derived s SET id = e.id FROM learning_examples e
+WHERE e.organization_id = %(organization)s AND e.agent_id = %(agent)s AND e.source_type = 'user_feedback' AND s.source_type = 'user_feedback'
+    AND e.content_hash = s.content_hash AND e.id <> s.id"""
 
 _CREATE = """
 INSERT INTO learning_examples (organization_id, agent_id, id, example_type, source_type, source_id, user_id, input_context, input_text,
