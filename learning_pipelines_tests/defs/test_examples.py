@@ -11,6 +11,8 @@ import dagster as dg
 import pytest
 
 from learning_pipelines.defs.examples import learning_examples
+from learning_pipelines.examples import refresh
+from learning_pipelines.examples.rescrub import Rescrubbed
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.store import Store
 from learning_pipelines_tests.conftest import Load
@@ -18,6 +20,7 @@ from learning_pipelines_tests.defs.conftest import Materialize, asked, checks_of
 from learning_pipelines_tests.feedback.rows import AGENT, said, table
 
 DESK = "default/desk"
+SOUND = dict.fromkeys(("references_hold", "no_duplicate_example", "no_raw_email", "no_raw_account_number", "scrubbed_by_current_rules"), True)
 
 
 def materialize(store: Store, instance: dg.DagsterInstance, partition: str = DESK, *, raise_on_error: bool = True) -> dg.ExecuteInProcessResult:
@@ -94,7 +97,7 @@ def test_a_partition_without_an_agent_fails_at_once_and_says_so(store: Store, in
 
 
 def test_checks_pass_on_sound_rows(rated: None, store: Store, instance: dg.DagsterInstance) -> None:
-    assert checks_of(materialize(store, instance)) == {"references_hold": True, "no_duplicate_example": True, "no_raw_email": True}
+    assert checks_of(materialize(store, instance)) == SOUND
 
 
 @pytest.mark.parametrize("planted", ["DELETE FROM ingest_keys WHERE external_id = 'f1'", "DELETE FROM example_sources WHERE feedback_id = 'f2'"])
@@ -112,7 +115,7 @@ def test_a_repeated_example_fails_the_check(rated: None, store: Store, instance:
         """INSERT INTO learning_examples (organization_id, id, agent_id, example_type, source_type, input_text, content_hash, scrub_rules)
         SELECT organization_id, 'again', agent_id, example_type, 'imported', input_text, content_hash, scrub_rules FROM learning_examples LIMIT 1"""
     )
-    assert checks_of(materialize(store, instance)) == {"references_hold": True, "no_duplicate_example": False, "no_raw_email": True}
+    assert checks_of(materialize(store, instance)) == SOUND | {"no_duplicate_example": False}
 
 
 @pytest.mark.parametrize(
@@ -130,6 +133,38 @@ def test_a_raw_address_anywhere_in_an_example_fails_the_check(
     materialize(store, instance)
     pipeline.execute(f"UPDATE learning_examples SET {planted} WHERE source_id = 'f2'")  # type: ignore[arg-type]
     assert checks_of(materialize(store, instance, raise_on_error=False))["no_raw_email"] is False
+
+
+@pytest.mark.parametrize("planted", ["IBAN DE89 3704 0044 0532 0130 00", "Visa 4111-1111-1111-1111"])
+def test_a_raw_account_number_fails_the_check(planted: str, rated: None, store: Store, instance: dg.DagsterInstance, pipeline: Connection) -> None:
+    materialize(store, instance)
+    pipeline.execute("UPDATE learning_examples SET expected_output = %s WHERE source_id = 'f2'", [planted])
+    found = checks_of(materialize(store, instance, raise_on_error=False))
+    assert (found["no_raw_account_number"], found["no_raw_email"]) == (False, True)
+
+
+def test_an_example_of_older_rules_that_stays_fails_the_check(
+    rated: None, store: Store, instance: dg.DagsterInstance, pipeline: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    materialize(store, instance)
+    pipeline.execute("UPDATE learning_examples SET scrub_rules = '1' WHERE source_id = 'f2'")
+    monkeypatch.setattr(refresh, "rescrub_examples", lambda connection, agent: Rescrubbed())
+    assert checks_of(materialize(store, instance, raise_on_error=False))["scrubbed_by_current_rules"] is False
+
+
+def test_a_job_scrubs_again_also_where_no_feedback_is_new(rated: None, run_job: Materialize, pipeline: Connection) -> None:
+    run_job("examples_refresh", DESK)
+    pipeline.execute("UPDATE learning_examples SET scrub_rules = '1', expected_output = 'Dear Mr Miller, no.' WHERE source_id = 'f2'")
+    run_job("cleanup")
+    assert [row["expected_output"] for row in table(pipeline, "learning_examples", "source_id = 'f2'")] == ["Dear Mr <PERSON_1>, no."]
+
+
+def test_metadata_of_scrubbing_again_are_counts(rated: None, store: Store, instance: dg.DagsterInstance, pipeline: Connection) -> None:
+    materialize(store, instance)
+    pipeline.execute("UPDATE learning_examples SET scrub_rules = '1', expected_output = 'Dear Mr Miller, no.' WHERE source_id = 'f2'")
+    metadata = metadata_of(materialize(store, instance), "learning_examples")
+    assert (metadata["scrubbed_again"], metadata["changed_by_it"], metadata["merged_by_it"], metadata["personal_data_replaced"]) == (1, 1, 0, 1)
+    assert "Miller" not in str(metadata)
 
 
 def test_a_raw_address_stops_the_dataset_of_the_same_run(rated: None, run_job: Materialize, pipeline: Connection) -> None:

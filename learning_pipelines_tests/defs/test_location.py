@@ -89,6 +89,8 @@ def test_checks_are_statements_about_their_assets(location: dg.Definitions) -> N
         "learning_examples: references_hold",
         "learning_examples: no_duplicate_example",
         "learning_examples: no_raw_email",
+        "learning_examples: no_raw_account_number",
+        "learning_examples: scrubbed_by_current_rules",
         "training_datasets: splits_disjoint",
         "training_datasets: only_approved",
         "learning_report: latest_closed_week_exists",
