@@ -16,6 +16,7 @@ from learning_pipelines.examples.datasets import refresh_dataset
 from learning_pipelines.examples.refresh import refresh_examples
 from learning_pipelines.examples.rescrub import raw_account_numbers, rescrub_examples, settle
 from learning_pipelines.examples.scrubbing import Content, rescrub_example_text, scrubbed
+from learning_pipelines.examples.similarity import DuplicateRule
 from learning_pipelines.feedback import privacy_patterns
 from learning_pipelines.feedback.privacy import RULES_VERSION
 from learning_pipelines.storage import rescrub as storage
@@ -185,7 +186,7 @@ def test_a_batch_that_dies_is_done_by_the_next_run(by_older_rules: Older, pipeli
 
 
 def dataset(connection: Connection) -> Any:
-    return refresh_dataset(connection, agent_ref(connection), jaccard=0.8, shares=(0.5, 0.2, 0.3))
+    return refresh_dataset(connection, agent_ref(connection), rule=DuplicateRule(cosine=None), shares=(0.5, 0.2, 0.3))
 
 
 def test_a_changed_example_makes_a_new_version_and_the_old_one_stands(by_older_rules: Older, pipeline: Connection) -> None:
