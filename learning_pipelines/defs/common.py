@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from learning_pipelines.encoder import EncoderClient, open_encoder
+from learning_pipelines.examples.curation import refresh_curation
 from learning_pipelines.examples.datasets import DatasetVersion, refresh_dataset
 from learning_pipelines.examples.refresh import refresh_examples
 from learning_pipelines.examples.similarity import rule_of
@@ -66,7 +67,7 @@ def encoder_at_need(settings: Settings) -> Iterator[Callable[[], EncoderClient]]
 
 
 def dataset_up_to_date(connection: Connection, store: Store, agent: AgentRef) -> DatasetVersion:
-    """Near-duplicates, splits and dataset of an agent by the settings of the installation."""
+    """Splits and dataset of an agent by the settings of the installation."""
     with encoder_at_need(store.settings) as opener:
         return refresh_dataset(connection, agent, rule=rule_of(store.settings), shares=store.settings.split_shares, open_encoder=opener)
 
@@ -105,6 +106,11 @@ def _materialize_agent(context: dg.OpExecutionContext | dg.AssetExecutionContext
     done = refresh_examples(connection, agent)
     counts = {"entries": done.entries, "created": done.created, "scrubbed_again": done.again.examples}
     context.log_event(dg.AssetMaterialization("learning_examples", partition=agent.partition, metadata=counts))
+    with encoder_at_need(store.settings) as opener:
+        curated = refresh_curation(connection, agent, rule_of(store.settings), opener)
+    context.log_event(
+        dg.AssetMaterialization("duplicate_clusters", partition=agent.partition, metadata={"new_inputs": curated.clustered.inputs, "rare_inputs": curated.rare})
+    )
     built = dataset_up_to_date(connection, store, agent)
     context.log_event(
         dg.AssetMaterialization("training_datasets", partition=agent.partition, metadata={"dagster/row_count": built.examples, "version": built.version or 0})

@@ -29,6 +29,12 @@ class ExampleChecks:
 
 
 @dataclass(frozen=True, slots=True)
+class ClusterChecks:
+    unsearched: int
+    torn: int
+
+
+@dataclass(frozen=True, slots=True)
 class DatasetChecks:
     straddling: int
     unapproved: int
@@ -122,6 +128,27 @@ def datasets(connection: Connection, agent: AgentRef) -> DatasetChecks:
     )
     unapproved = _count(connection, newest + "SELECT count(*) FROM newest WHERE review_status <> 'approved'", values)
     return DatasetChecks(straddling, unapproved)
+
+
+def clusters(connection: Connection, agent: AgentRef) -> ClusterChecks:
+    """Checks the near-duplicates of one agent."""
+    values: dict[str, object] = {"organization": agent.organization_id, "agent": agent.agent_id}
+    unsearched = _count(
+        connection,
+        """SELECT count(*) FROM learning_examples e WHERE e.organization_id = %(organization)s AND e.agent_id = %(agent)s AND e.is_active
+            AND e.review_status <> 'rejected' AND NOT EXISTS (
+                SELECT FROM example_sketches s WHERE s.organization_id = e.organization_id AND s.example_id = e.id)""",
+        values,
+    )
+    torn = _count(
+        connection,
+        """SELECT count(*) FROM duplicate_links l
+        LEFT JOIN example_sketches a ON a.organization_id = l.organization_id AND a.example_id = l.first_id
+        LEFT JOIN example_sketches b ON b.organization_id = l.organization_id AND b.example_id = l.second_id
+        WHERE l.organization_id = %(organization)s AND l.agent_id = %(agent)s AND a.cluster IS DISTINCT FROM b.cluster""",
+        values,
+    )
+    return ClusterChecks(unsearched, torn)
 
 
 def feedback_in_force(connection: Connection, organization: str, first: dt.date, last: dt.date, zone: str) -> int:

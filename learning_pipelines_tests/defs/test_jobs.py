@@ -20,6 +20,7 @@ DERIVED = {
     "learning_examples", "example_sources", "outbox_positions", "rater_weights", "feedback_metrics", "training_datasets",
     "dataset_examples", "example_splits",
     "stale_quality", "example_quality", "quality_calibrations", "expert_reliability", "annotation_agreement", "adjudications", "curation_state",
+    "example_sketches", "example_embeddings", "duplicate_links", "example_conflicts",
 }  # fmt: skip
 
 
@@ -116,4 +117,6 @@ def test_cleanup_deletes_old_runs_and_keeps_young_ones(
 
 def test_examples_and_dataset_of_an_agent_are_one_run(rated: None, run_job: Materialize) -> None:
     result = run_job("dataset_refresh", "default/desk")
-    assert [event.asset_key.to_user_string() for event in result.get_asset_materialization_events()] == ["learning_examples", "training_datasets"]
+    assert [event.asset_key.to_user_string() for event in result.get_asset_materialization_events()] == [
+        "learning_examples", "duplicate_clusters", "training_datasets",
+    ]  # fmt: skip

@@ -43,6 +43,7 @@ def test_every_asset_is_where_it_belongs(nodes: dict[str, dg.AssetSpec]) -> None
         "feedback_metrics": "feedback",
         "expert_annotations": "examples",
         "learning_examples": "examples",
+        "duplicate_clusters": "examples",
         "training_datasets": "examples",
         "demonstrations": "behavior",
         "documents": "retrieval",
@@ -64,7 +65,8 @@ def test_lineage_leads_from_what_people_write_to_the_report(nodes: dict) -> None
         "rater_weights": {"agent_feedback", "learning_examples", "expert_annotations"},
         "feedback_metrics": {"agent_executions", "agent_feedback", "rater_weights"},
         "learning_examples": {"agent_executions", "agent_feedback", "demonstrations"},
-        "training_datasets": {"learning_examples", "expert_annotations"},
+        "duplicate_clusters": {"learning_examples"},
+        "training_datasets": {"learning_examples", "duplicate_clusters", "expert_annotations"},
         "learning_report": {"feedback_metrics", "learning_examples", "training_datasets"},
     }
 
@@ -74,6 +76,7 @@ def test_metrics_are_cut_by_day_work_by_agent_and_reports_by_week(nodes: dict) -
     assert cuts == {
         "feedback_metrics": dg.DailyPartitionsDefinition,
         "learning_examples": dg.DynamicPartitionsDefinition,
+        "duplicate_clusters": dg.DynamicPartitionsDefinition,
         "training_datasets": dg.DynamicPartitionsDefinition,
         "learning_report": dg.WeeklyPartitionsDefinition,
     }
@@ -91,6 +94,9 @@ def test_checks_are_statements_about_their_assets(location: dg.Definitions) -> N
         "learning_examples: no_raw_email",
         "learning_examples: no_raw_account_number",
         "learning_examples: scrubbed_by_current_rules",
+        "duplicate_clusters: every_input_searched",
+        "duplicate_clusters: links_within_clusters",
+        "duplicate_clusters: no_approved_contradiction",
         "training_datasets: splits_disjoint",
         "training_datasets: only_approved",
         "learning_report: latest_closed_week_exists",
