@@ -6,9 +6,10 @@ Belongs here: names, types, defaults and the folders derived from them. Not here
 from __future__ import annotations
 
 import datetime as dt
+import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, ValidationError, field_validator
@@ -76,6 +77,9 @@ class Settings(BaseSettings):
     split_shares: Annotated[tuple[float, float, float], NoDecode] = Field(
         default=(0.5, 0.2, 0.3), description="Shares of train, validation and test (comma-separated, sum 1)."
     )
+    peer_scales: Annotated[dict[str, Literal["1-5", "thumb"]], NoDecode] = Field(
+        default={}, description="Scales of peers' score names that do not say theirs, for example rating=1-5,user_feedback=thumb."
+    )
     outbox_retention_days: int = Field(default=30, ge=1, description="Days for which consumed outbox entries are kept.")
 
     @field_validator("home")
@@ -124,6 +128,14 @@ class Settings(BaseSettings):
         if not isinstance(shares, tuple) or len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-9:
             raise ValueError("needs three positive shares that sum to 1, for example 0.5,0.2,0.3")
         return shares
+
+    @field_validator("peer_scales", mode="before")
+    @classmethod
+    def _scales(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+        return {re.sub(r"[\s./-]+", "_", name.strip().lower()): scale.strip() for name, _, scale in pairs}
 
     @property
     def zone(self) -> ZoneInfo:

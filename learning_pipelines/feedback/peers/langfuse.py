@@ -1,0 +1,117 @@
+"""Langfuse: scores as their client posts them, as their API and exports give them, and back.
+
+Belongs here: field names of Langfuse. Not here: what a value means (said.py), routes, SQL.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from learning_pipelines.feedback.peers.said import Said, moment
+from learning_pipelines.feedback.peers.shape import Malformed, number, optional, optional_text, required
+
+TYPES = ("NUMERIC", "BOOLEAN", "CATEGORICAL", "TEXT", "CORRECTION")
+
+
+def score(payload: Mapping[str, Any]) -> Said:
+    """One score: a body of POST /api/public/scores, an entry of GET /api/public/v3/scores, or a row of the scores export.
+
+    A score of source EVAL is Langfuse's own judge; ANNOTATION is a person in its queue; API is whoever calls: a person's, unless its
+    metadata says otherwise (`annotator_kind` LLM or CODE). Raises Malformed naming the field.
+    """
+    name = required(payload, "name")
+    kind = optional(payload, "dataType", TYPES) or _inferred(payload)
+    value = _value(payload, kind)
+    metadata = payload.get("metadata") if isinstance(payload.get("metadata"), Mapping) else {}
+    assert isinstance(metadata, Mapping)
+    subject = _subject(payload)
+    comment = optional_text(payload, "comment")
+    source = optional(payload, "source", ("API", "ANNOTATION", "EVAL")) or "API"
+    said_text = value if kind == "TEXT" and isinstance(value, str) else None
+    return Said(
+        peer="langfuse",
+        id=optional_text(payload, "id") or str(uuid.uuid4()),
+        name=name,
+        value=value,
+        payload=payload,
+        execution_id=subject.get("trace"),
+        span_id=subject.get("observation"),
+        machine=source == "EVAL" or str(metadata.get("annotator_kind", "")).upper() in ("LLM", "CODE"),
+        label=value if kind == "CATEGORICAL" and isinstance(value, str) else None,
+        text=said_text or comment,
+        correction=value if kind == "CORRECTION" and isinstance(value, str) else None,
+        user=_user(payload, metadata),
+        agent=_named(metadata, "agent"),
+        created_at=moment(payload.get("timestamp")),
+        scale=_named(metadata, "scale"),
+        countable="trace" in subject or "observation" in subject,
+    )
+
+
+def _inferred(payload: Mapping[str, Any]) -> str:
+    return "CATEGORICAL" if isinstance(payload.get("value", payload.get("stringValue")), str) else "NUMERIC"
+
+
+def _value(payload: Mapping[str, Any], kind: str) -> bool | float | str:
+    """Exports put words beside the number in `stringValue`."""
+    if kind in ("CATEGORICAL", "TEXT", "CORRECTION"):
+        word = payload.get("stringValue") or payload.get("value")
+        if not isinstance(word, str):
+            raise Malformed("value", f"must be text for dataType {kind}")
+        return word
+    given = number(payload, "value")
+    if kind == "BOOLEAN":
+        if given not in (0, 1):
+            raise Malformed("value", "must be 0 or 1 for dataType BOOLEAN")
+        return bool(given)
+    return given
+
+
+def _subject(payload: Mapping[str, Any]) -> dict[str, str]:
+    """What the score is about, by kind: trace, observation, session, experiment."""
+    found = {
+        kind: text
+        for kind, key in (("trace", "traceId"), ("observation", "observationId"), ("session", "sessionId"), ("experiment", "datasetRunId"))
+        if (text := optional_text(payload, key)) is not None
+    }
+    subject = payload.get("subject")
+    if isinstance(subject, Mapping) and isinstance(subject.get("id"), str):
+        found[str(subject.get("kind"))] = subject["id"]
+        if isinstance(subject.get("traceId"), str):
+            found["trace"] = subject["traceId"]
+    if not found:
+        raise Malformed("traceId", "is required (or sessionId, or datasetRunId)")
+    return found
+
+
+def _user(payload: Mapping[str, Any], metadata: Mapping[str, Any]) -> str | None:
+    return optional_text(payload, "authorUserId") or next((user for key in ("user_id", "userId", "user") if (user := _named(metadata, key))), None)
+
+
+def _named(metadata: Mapping[str, Any], key: str) -> str | None:
+    value = metadata.get(key)
+    return value if isinstance(value, str) and value else None
+
+
+def as_v3(said_payload: Mapping[str, Any], identity: str, project: str, stored_at: str, changed_at: str) -> dict[str, Any]:
+    """A stored score as GET /api/public/v3/scores gives it, with every field of groups details, subject and annotation."""
+    said = score({**said_payload, "id": identity})
+    kind = said_payload.get("dataType") or _inferred(said_payload)
+    # A correction has no value of the score's own scale; Langfuse gives its text as the value.
+    known = {"traceId", "sessionId", "observationId", "datasetRunId", "stringValue"}
+    return {
+        "environment": "default", "source": "API", "createdAt": stored_at, "updatedAt": changed_at, "projectId": project,
+        **{key: value for key, value in said_payload.items() if key not in known},
+        "timestamp": said.created_at or stored_at,
+        "id": identity, "dataType": kind, "value": said.value, "subject": said_payload.get("subject") or _as_subject(said_payload),
+    }  # fmt: skip
+
+
+def _as_subject(payload: Mapping[str, Any]) -> dict[str, Any]:
+    subject = _subject(payload)
+    if "observation" in subject:
+        return {"kind": "observation", "id": subject["observation"], "traceId": subject.get("trace")}
+    kind = next(kind for kind in ("trace", "session", "experiment") if kind in subject)
+    return {"kind": kind, "id": subject[kind]}
