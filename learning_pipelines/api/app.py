@@ -18,6 +18,7 @@ from learning_pipelines import __version__
 from learning_pipelines.api import executions, feedback, health, knowledge, openapi, problems, prompts, review, runs, sessions, summaries
 from learning_pipelines.api.direct import Direct
 from learning_pipelines.api.middleware import Metrics, Shell
+from learning_pipelines.api.peers_routes import PEERS
 from learning_pipelines.api.service import Service
 from learning_pipelines.settings import Settings, load_settings
 from learning_pipelines.storage.database import Database
@@ -43,6 +44,8 @@ def create_app(settings: Settings | None = None, database_of: Callable[[], Datab
     app.state.service = service
     for module in ROUTERS:
         app.include_router(module.router, prefix=openapi.BASE)
+    for peer in PEERS:
+        app.include_router(peer.router)
     app.include_router(health.router)
     problems.install(app)
     openapi.install(app)

@@ -15,7 +15,7 @@ import psycopg
 VALUES: dict[str, Any] = {
     "slug": "ours", "role": "user", "kind": "feedback", "feedback_type": "thumbs_up", "example_type": "positive", "source_type": "imported",
     "training_type": "dpo", "origin": "imported", "label": "positive", "messages": "[]", "actions": "[]", "week": dt.date(2026, 3, 2),
-    "similarity": 0.5, "embedding": "[1]", "split": "train", "first_id": "a", "second_id": "b", "leg": "text",
+    "similarity": 0.5, "embedding": "[1]", "split": "train", "first_id": "a", "second_id": "b", "leg": "text", "peer": "langfuse",
     "source": "choice", "format": "trl-dpo", "sha256": "0" * 64, "content_hash": sha256(b"{}").digest(), "rejected_hash": b"y" * 32,
 }  # fmt: skip
 OF_TYPE: dict[str, Any] = {
