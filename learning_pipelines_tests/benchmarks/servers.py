@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from learning_pipelines.api.authentication import new_key
+from learning_pipelines.api.keys import new_key
 from learning_pipelines.feedback.identity import agent_id, organization_id, user_id
 from learning_pipelines.storage import api_keys, embedded, tenants
 from learning_pipelines.storage.database import Database, of_server
