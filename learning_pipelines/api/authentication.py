@@ -5,6 +5,7 @@ Belongs here: API keys, bearer tokens, execution tokens, session cookies, and ho
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 import threading
@@ -35,7 +36,10 @@ _SAFE = {"GET", "HEAD", "OPTIONS"}
 
 @dataclass
 class _Remembered:
+    """What was found: believed `until` then; from `aging` on it is worth looking again."""
+
     until: float
+    aging: float
     principal: Principal | None
 
 
@@ -47,6 +51,7 @@ class Authenticator:
         self._tokens = tokens
         self._remembered: dict[str, _Remembered] = {}
         self._touched: dict[UUID, float] = {}
+        self._looking: dict[str, asyncio.Task[Principal]] = {}
         self._lock = threading.Lock()
 
     async def __call__(self, request: HTTPConnection) -> Principal:
@@ -64,22 +69,38 @@ class Authenticator:
 
     async def of_credential(self, credential: str) -> Principal:
         """The principal of an API key or token, wherever it was sent (peers' clients send keys in other headers)."""
-        remembered = self._remembered.get(credential)
-        if remembered is not None and remembered.until > time.monotonic():
-            if remembered.principal is None:
-                raise unauthorized()
-            return remembered.principal
-        find = self._of_key if credential.startswith("lp_") else self._of_token
-        return await run_in_threadpool(self._remember, credential, find)
+        remembered, now = self._remembered.get(credential), time.monotonic()
+        if remembered is None or remembered.until <= now:
+            return await asyncio.shield(self._look_up(credential))
+        if remembered.principal is None:
+            raise unauthorized()
+        if remembered.aging <= now:
+            self._look_up(credential)  # meanwhile it is believed: nobody waits for the look-up of a key that is in use
+        return remembered.principal
+
+    def _look_up(self, credential: str) -> asyncio.Task[Principal]:
+        """One look-up per credential at a time, however many requests ask for it."""
+        task = self._looking.get(credential)
+        if task is None:
+            find = self._of_key if credential.startswith("lp_") else self._of_token
+            task = self._looking[credential] = asyncio.get_running_loop().create_task(run_in_threadpool(self._remember, credential, find))
+            task.add_done_callback(lambda done: self._looked_up(credential, done))
+        return task
+
+    def _looked_up(self, credential: str, task: asyncio.Task[Principal]) -> None:
+        del self._looking[credential]
+        if not task.cancelled():
+            task.exception()  # whoever waits gets it; a look-up ahead of time that fails is simply tried again
 
     def _remember(self, credential: str, find: Callable[[str], tuple[Principal, float]]) -> Principal:
         now = time.monotonic()
         try:
             principal, lasts = find(credential)
         except Problem:
-            self._keep(credential, _Remembered(now + BELIEVED_SECONDS, None))
+            self._keep(credential, _Remembered(now + BELIEVED_SECONDS, now + BELIEVED_SECONDS, None))
             raise
-        self._keep(credential, _Remembered(now + min(lasts, BELIEVED_SECONDS), principal))
+        lasts = min(lasts, BELIEVED_SECONDS)
+        self._keep(credential, _Remembered(now + lasts, now + lasts / 2, principal))
         return principal
 
     def _keep(self, credential: str, entry: _Remembered) -> None:
