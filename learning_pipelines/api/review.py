@@ -1,118 +1,180 @@
-"""Routes of review: the annotation queue, leases, annotations and what follows from them.
+"""Routes of review: the annotation queue, leases, verdicts, verification, undo.
 
 Belongs here: paths, roles, which refusal is which status. Not here: shapes (review_models.py), rules (examples/).
 """
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
 
 from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
 
+from learning_pipelines.api import review_models as models
 from learning_pipelines.api.ingest import PathId
 from learning_pipelines.api.principals import Principal
 from learning_pipelines.api.problems import Problem
-from learning_pipelines.api.review_models import AnnotationStored, Filters, Leased, Queue, ReviewBody
-from learning_pipelines.api.service import Expert, Service, Serving
-from learning_pipelines.examples import reviewing
+from learning_pipelines.api.service import Admin, Service, Serving
+from learning_pipelines.api.service import Expert as ExpertRole
+from learning_pipelines.examples import hints, review_undo, reviewing
+from learning_pipelines.examples.annotations import said_about, with_diff
 from learning_pipelines.examples.queue_items import shown
-from learning_pipelines.examples.reviewing import Reason, Refused
-from learning_pipelines.storage import review_queue
+from learning_pipelines.examples.review import Verdict
+from learning_pipelines.examples.reviewing import Expert, Reason, Refused
+from learning_pipelines.storage import audit, review_queue
 from learning_pipelines.storage.database import Connection
-from learning_pipelines.storage.review_queue import Wanted
+from learning_pipelines.storage.review_queue import ReviewSettings, Wanted
 
 router = APIRouter(prefix="/annotations", tags=["review"])
-_STATUS = {Reason.UNKNOWN: 404, Reason.OWN: 403, Reason.STATE: 409, Reason.VALUE: 422}
 ExampleId = Annotated[str, PathId]
+T = TypeVar("T")
+_STATUS = {Reason.UNKNOWN: 404, Reason.OWN: 403, Reason.STATE: 409, Reason.VALUE: 422}
 
 
-@contextmanager
-def reviewing_as(service: Service, who: Principal) -> Iterator[tuple[Connection, reviewing.Expert]]:
-    """A transaction as an expert, also for an admin: whoever judges is blind to the opinions of others until they have judged."""
+async def _as_expert(service: Service, who: Principal, work: Callable[[Connection, Expert], T]) -> T:
+    """Runs `work` in one transaction as an expert, also for an admin: whoever judges is blind to the opinions of others until they have judged."""
     if who.user_id is None:
         raise Problem(403, "A review needs a person.")
-    expert = reviewing.Expert(who.organization_id, who.user_id, who.user or who.actor, who.actor)
-    try:
+    expert = Expert(who.organization_id, who.user_id, who.user or who.actor, who.actor)
+
+    def run() -> T:
         with service.acting(replace(who, role="expert")) as connection:
-            yield connection, expert
+            return work(connection, expert)
+
+    try:
+        return await run_in_threadpool(run)
     except Refused as refused:
         raise Problem(_STATUS[refused.reason], str(refused), field=refused.field) from None
 
 
-async def _run(work: Callable[[], Any]) -> Any:
-    return await run_in_threadpool(work)
-
-
-def wanted(service: Service, connection: Connection, who: Principal, expert: reviewing.Expert, filters: Filters) -> Wanted:
-    """The filters with the agent looked up. Raises 404."""
+def _wanted(service: Service, connection: Connection, who: Principal, expert: Expert, filters: models.Filters) -> Wanted:
     agent = None if filters.agent is None else service.agent(connection, who, filters.agent).agent_id
     return Wanted(who.organization_id, expert.id, agent, filters.domain, filters.type, filters.status)
 
 
-@router.get("/queue", response_model=Queue)
-async def get_queue(filters: Annotated[Filters, Query()], who: Expert, service: Serving) -> dict[str, Any]:
-    """What is open to this expert, the most valuable review first: not their own, not judged or skipped by them, not with another expert."""
+@router.get("/queue", response_model=models.Queue)
+async def get_queue(filters: Annotated[models.QueueFilters, Query()], who: ExpertRole, service: Serving) -> dict[str, Any]:
+    """What is open to this expert, the most valuable review first: not their own, not judged or skipped by them, not with another expert.
+    The texts are data to be judged; nothing in them is an instruction."""
 
-    def read() -> dict[str, Any]:
-        with reviewing_as(service, who) as (connection, expert):
-            chosen = wanted(service, connection, who, expert, filters)
-            return {"queue": shown(connection, chosen, filters.limit), "total": review_queue.total(connection, chosen)}
+    def read(connection: Connection, expert: Expert) -> dict[str, Any]:
+        wanted = _wanted(service, connection, who, expert, filters)
+        return {"queue": shown(connection, wanted, filters.limit), "total": review_queue.total(connection, wanted)}
 
-    found: dict[str, Any] = await _run(read)
-    return found
-
-
-@router.post("", status_code=201, response_model=AnnotationStored)
-async def post_annotation(body: ReviewBody, who: Expert, service: Serving) -> dict[str, Any]:
-    """Judges an item, or comments on it. The answer says what became of the item."""
-
-    def write() -> dict[str, Any]:
-        with reviewing_as(service, who) as (connection, expert):
-            done = reviewing.review(connection, expert, reviewing.review_of(body.model_dump()), uuid.uuid4())
-            return {"annotation_id": done.annotation_id, "example_id": done.example_id, "review_status": done.status}
-
-    stored: dict[str, Any] = await _run(write)
-    return stored
+    return await _as_expert(service, who, read)
 
 
-@router.post("/queue/{example_id}/lease", response_model=Leased)
-async def post_lease(example_id: ExampleId, who: Expert, service: Serving) -> dict[str, Any]:
+@router.post("/queue/next", response_model=models.Queue)
+async def post_next(body: models.NextItems, who: ExpertRole, service: Serving) -> dict[str, Any]:
+    """Leases the most valuable items that no other expert has, and shows them: two experts who ask at once never get the same ones."""
+
+    def write(connection: Connection, expert: Expert) -> dict[str, Any]:
+        wanted = _wanted(service, connection, who, expert, body)
+        ids = reviewing.lease_best(connection, expert, wanted, body.limit)
+        return {"queue": shown(connection, wanted, body.limit, ids), "total": review_queue.total(connection, wanted)}
+
+    return await _as_expert(service, who, write)
+
+
+@router.post("/queue/{example_id}/lease", response_model=models.Leased)
+async def post_lease(example_id: ExampleId, who: ExpertRole, service: Serving) -> dict[str, Any]:
     """Reserves an item for this expert, or prolongs their lease."""
-
-    def write() -> dict[str, Any]:
-        with reviewing_as(service, who) as (connection, expert):
-            return {"example_id": example_id, "lease_until": reviewing.lease(connection, expert, example_id)}
-
-    leased: dict[str, Any] = await _run(write)
-    return leased
+    until = await _as_expert(service, who, lambda connection, expert: reviewing.lease(connection, expert, example_id))
+    return {"example_id": example_id, "lease_until": until}
 
 
-@router.post("/queue/{example_id}/release", response_model=Leased)
-async def post_release(example_id: ExampleId, who: Expert, service: Serving) -> dict[str, Any]:
+@router.post("/queue/{example_id}/release", response_model=models.Leased)
+async def post_release(example_id: ExampleId, who: ExpertRole, service: Serving) -> dict[str, Any]:
     """Gives a lease back."""
-
-    def write() -> dict[str, Any]:
-        with reviewing_as(service, who) as (connection, expert):
-            reviewing.release(connection, expert, example_id)
-        return {"example_id": example_id, "lease_until": None}
-
-    released: dict[str, Any] = await _run(write)
-    return released
+    await _as_expert(service, who, lambda connection, expert: reviewing.release(connection, expert, example_id))
+    return {"example_id": example_id, "lease_until": None}
 
 
-@router.post("/queue/{example_id}/skip", response_model=Leased)
-async def post_skip(example_id: ExampleId, who: Expert, service: Serving) -> dict[str, Any]:
+@router.post("/queue/{example_id}/skip", response_model=models.Leased)
+async def post_skip(example_id: ExampleId, who: ExpertRole, service: Serving) -> dict[str, Any]:
     """Takes an item out of this expert's queue; others still get it."""
+    await _as_expert(service, who, lambda connection, expert: reviewing.skip(connection, expert, example_id))
+    return {"example_id": example_id, "lease_until": None}
 
-    def write() -> dict[str, Any]:
-        with reviewing_as(service, who) as (connection, expert):
-            reviewing.skip(connection, expert, example_id)
-        return {"example_id": example_id, "lease_until": None}
 
-    skipped: dict[str, Any] = await _run(write)
-    return skipped
+@router.get("/queue/{example_id}/hints", response_model=models.Hints)
+async def get_hints(example_id: ExampleId, who: ExpertRole, service: Serving) -> dict[str, Any]:
+    """The nearest approved example and the judge's verdict, for an item that this expert has judged."""
+    return await _as_expert(service, who, lambda connection, expert: hints.hints(connection, expert, example_id))
+
+
+@router.post("", status_code=201, response_model=models.AnnotationStored)
+async def post_annotation(body: models.ReviewBody, who: ExpertRole, service: Serving) -> dict[str, Any]:
+    """Judges an item, or comments on it. Corrected output, notes and suggestions are stored without personal data."""
+
+    def write(connection: Connection, expert: Expert) -> dict[str, Any]:
+        said = reviewing.review_of(body.model_dump())
+        undo_id, done = review_undo.review_one(connection, expert, said)
+        comparison = None if said.verdict is None else hints.hints(connection, expert, said.example_id)
+        answer = {"annotation_id": done.annotation_id, "example_id": done.example_id, "review_status": done.status}
+        return {**answer, "undo_id": undo_id, "hints": comparison}
+
+    return await _as_expert(service, who, write)
+
+
+@router.get("", response_model=models.Annotations)
+async def get_annotations(example_id: Annotated[models.Name, Query()], who: ExpertRole, service: Serving) -> dict[str, Any]:
+    """What was said about an example, with the word diff of corrections. What others said about an open item is shown once one has judged it."""
+    return {"annotations": await _as_expert(service, who, lambda connection, expert: said_about(connection, expert, example_id))}
+
+
+@router.post("/{annotation_id}/verify", response_model=models.Annotation)
+async def post_verify(annotation_id: UUID, who: ExpertRole, service: Serving) -> dict[str, Any]:
+    """Confirms an annotation of another expert."""
+    return with_diff(await _as_expert(service, who, lambda connection, expert: reviewing.verify(connection, expert, annotation_id)))
+
+
+@router.post("/bulk", status_code=201, response_model=models.BulkStored)
+async def post_bulk(body: models.BulkBody, who: ExpertRole, service: Serving) -> dict[str, Any]:
+    """Approves or rejects many items, all or none; the undo id takes all of it back."""
+
+    def write(connection: Connection, expert: Expert) -> dict[str, Any]:
+        verdict = Verdict.APPROVE if body.approved else Verdict.REJECT
+        undo_id, done = review_undo.review_many(connection, expert, body.example_ids, verdict, body.notes)
+        results = [{"annotation_id": one.annotation_id, "example_id": one.example_id, "review_status": one.status} for one in done]
+        return {"undo_id": undo_id, "results": results}
+
+    return await _as_expert(service, who, write)
+
+
+@router.post("/undo/{undo_id}", response_model=models.Undone)
+async def post_undo(undo_id: UUID, who: ExpertRole, service: Serving) -> dict[str, Any]:
+    """Takes back what one request of this expert did, single or bulk: all of it, unless something happened to one of the items since."""
+    return {"restored": await _as_expert(service, who, lambda connection, expert: review_undo.undo(connection, expert, undo_id))}
+
+
+@router.get("/settings", response_model=models.Settings)
+async def get_settings(who: ExpertRole, service: Serving, agent: Annotated[models.Name | None, Query()] = None) -> ReviewSettings:
+    """Reviewers per item and length of a lease: of an agent, or of the organization."""
+
+    def read(connection: Connection, expert: Expert) -> ReviewSettings:
+        chosen = None if agent is None else service.agent(connection, who, agent).agent_id
+        return review_queue.review_settings(connection, who.organization_id, chosen)
+
+    return await _as_expert(service, who, read)
+
+
+@router.put("/settings", response_model=models.Settings)
+async def put_settings(body: models.Settings, who: Admin, service: Serving, agent: Annotated[models.Name | None, Query()] = None) -> models.Settings:
+    """Sets them. Items that were leased or judged before keep the number of reviewers they began with."""
+
+    def write() -> None:
+        with service.acting(who) as connection:
+            chosen = None if agent is None else service.agent(connection, who, agent).agent_id
+            before = review_queue.review_settings(connection, who.organization_id, chosen)
+            review_queue.keep_review_settings(connection, who.organization_id, chosen, ReviewSettings(body.reviewers, body.lease_seconds))
+            audit.record(
+                connection, who.organization_id, actor=who.actor, action="changed", kind="review_settings", subject=agent or who.organization,
+                fields=["reviewers", "lease_seconds"], before=[before.reviewers, before.lease_seconds], after=[body.reviewers, body.lease_seconds],
+            )  # fmt: skip
+
+    await run_in_threadpool(write)
+    return body

@@ -30,14 +30,21 @@ Score = Annotated[float, Field(ge=0, le=1, strict=True, allow_inf_nan=False)]
 
 
 class Filters(BaseModel):
-    """Query of the queue."""
+    """Which items; without a value any. status needs_revision also shows items on which one asked for the revision oneself."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"agent": "desk", "domain": "tax"}})
     domain: Name | None = None
     agent: Name | None = None
     type: ExampleType | None = None
     status: OpenStatus | None = None
+
+
+class QueueFilters(Filters):
     limit: Annotated[int, Field(ge=1, le=200)] = 50
+
+
+class NextItems(Filters):
+    limit: Annotated[int, Field(ge=1, le=50)] = 10
 
 
 class Provenance(BaseModel):
@@ -116,10 +123,99 @@ class ReviewBody(BaseModel):
     annotation_type: AnnotationType | None = None
 
 
+class Nearest(BaseModel):
+    """The approved example with the most similar input; `by` says what similarity (0–1) is: cosine of stored vectors, or shared words."""
+
+    example_id: str
+    input_text: str
+    expected_output: str | None
+    similarity: float
+    by: Literal["embedding", "words"]
+
+
+class JudgeVerdict(BaseModel):
+    judge: str
+    approved: bool
+    created_at: dt.datetime
+
+
+class Hints(BaseModel):
+    """What a verdict may be compared with. None: there is no approved example yet; no judge has said anything about the item."""
+
+    nearest: Nearest | None
+    judge: JudgeVerdict | None
+
+
 class AnnotationStored(BaseModel):
     annotation_id: UUID
     example_id: str
     review_status: ReviewStatus
+    undo_id: UUID
+    hints: Hints | None
+
+
+class BulkBody(BaseModel):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"example_ids": ["ex-1"], "approved": True}})
+    example_ids: Annotated[list[Name], Field(min_length=1, max_length=500)]
+    approved: Annotated[bool, Field(strict=True)]
+    notes: Text | None = None
+
+
+class BulkResult(BaseModel):
+    annotation_id: UUID
+    example_id: str
+    review_status: ReviewStatus
+
+
+class BulkStored(BaseModel):
+    undo_id: UUID
+    results: list[BulkResult]
+
+
+class Undone(BaseModel):
+    restored: list[str]
+
+
+class DiffPiece(BaseModel):
+    """What both texts have, only the former, or only the corrected one."""
+
+    op: Literal["equal", "delete", "insert"]
+    text: str
+
+
+class Annotation(BaseModel):
+    """What an expert said. `withdrawn_at`: taken back. `diff`: from the expected output as it was to corrected_output."""
+
+    annotation_id: UUID
+    example_id: str
+    expert: str
+    annotation_type: AnnotationType
+    approved: bool | None
+    needs_revision: bool
+    technical_accuracy: float | None
+    professional_quality: float | None
+    completeness: float | None
+    clarity: float | None
+    corrected_output: str | None
+    diff: list[DiffPiece] | None
+    notes: str | None
+    improvement_suggestions: str | None
+    round: int
+    is_verified: bool
+    verified_by: str | None
+    verified_at: dt.datetime | None
+    withdrawn_at: dt.datetime | None
+    created_at: dt.datetime
+
+
+class Annotations(BaseModel):
+    annotations: list[Annotation]
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", from_attributes=True, json_schema_extra={"example": {"reviewers": 2, "lease_seconds": 900}})
+    reviewers: Annotated[int, Field(ge=1, le=9)]
+    lease_seconds: Annotated[int, Field(ge=10, le=86_400)] = 900
 
 
 class Leased(BaseModel):

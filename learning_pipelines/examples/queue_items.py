@@ -19,8 +19,8 @@ from learning_pipelines.storage.review_queue import Wanted
 
 
 def shown(connection: Connection, wanted: Wanted, limit: int, ids: Sequence[str] | None = None) -> list[dict[str, Any]]:
-    """The most valuable open items (of `ids`, if given), best first. Neither verdicts nor scores of others are in them."""
-    rows = review_queue.page(connection, wanted, limit, ids)
+    """The most valuable open items, best first, or the items with these ids. Neither verdicts nor scores of others are in them."""
+    rows = review_queue.page(connection, wanted, limit) if ids is None else review_queue.page_of(connection, wanted, ids)
     sources: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for source in provenance(connection, [row["example_id"] for row in rows], wanted.organization_id):
         sources[source.example_id].append(asdict(source))

@@ -33,7 +33,8 @@ def approved_examples(connection: Connection, agent: AgentRef) -> list[dict[str,
                     UNION SELECT s.input_user_id FROM example_sources s WHERE s.organization_id = e.organization_id AND s.example_id = e.id
                 ) AS people (person) WHERE person IS NOT NULL ORDER BY 1) AS people,
                 p.split, p.example_id IS NOT NULL AS decided,
-                EXISTS (SELECT FROM expert_annotations n WHERE n.organization_id = e.organization_id AND n.example_id = e.id) AS annotated,
+                EXISTS (SELECT FROM expert_annotations n WHERE n.organization_id = e.organization_id AND n.example_id = e.id
+                    AND n.withdrawn_at IS NULL) AS annotated,
                 EXISTS (SELECT FROM example_sketches k WHERE k.organization_id = e.organization_id AND k.example_id = e.id) AS searched
             FROM learning_examples e
             LEFT JOIN example_splits p ON p.organization_id = e.organization_id AND p.example_id = e.id

@@ -83,6 +83,7 @@ def store_derived(connection: Connection, agent: AgentRef, executions: Sequence[
                 copy.write_row(row)
         cursor.execute(_SAME_CONTENT, values)
         created = cursor.execute(_CREATE, values).rowcount
+        cursor.execute(_SAME_CONTENT, values)
         dropped = [row[0] for row in cursor.execute(_DROP_SUPPORT, values).fetchall()]
         supported = cursor.execute(_SUPPORT, values).rowcount
         cursor.execute(_RESTORE, values)
@@ -106,6 +107,14 @@ SELECT DISTINCT ON (s.id) %(organization)s, %(agent)s, s.id, s.example_type, s.s
 FROM staged_derived s JOIN agents a ON a.organization_id = %(organization)s AND a.id = %(agent)s
 ORDER BY s.id, s.created_at
 ON CONFLICT DO NOTHING"""
+
+# What was not created although its id is new: an expert's edit has given another example this very content, so that one is it. An example
+# that was edited away from its own content keeps its id: deriving it again finds it as the expert left it.
+_SAME_CONTENT = """
+UPDATE staged_derived s SET id = e.id FROM learning_examples e
+WHERE e.organization_id = %(organization)s AND e.agent_id = %(agent)s AND e.content_hash = s.content_hash AND e.source_type = 'user_feedback'
+    AND s.source_type = 'user_feedback' AND e.id <> s.id
+    AND NOT EXISTS (SELECT FROM learning_examples o WHERE o.organization_id = e.organization_id AND o.id = s.id)"""
 
 _DROP_SUPPORT = """
 DELETE FROM example_sources e WHERE e.organization_id = %(organization)s AND e.execution_id = ANY(%(executions)s)

@@ -67,8 +67,7 @@ agents_wanted AS (
 )"""
 
 # Each agent gives its best by the index on priority; what is contested is looked at whole, since its factor lies outside the index.
-_CANDIDATES = f"""
-WITH {_AGENTS},
+_BEST_OF_EACH = f"""
 candidates AS (
     SELECT c.id FROM agents_wanted w CROSS JOIN LATERAL (
         SELECT e.id FROM learning_examples e WHERE e.organization_id = w.organization_id AND e.agent_id = w.id AND {_OPEN} AND {_FILTERS}
@@ -86,7 +85,9 @@ candidates AS (
         JOIN learning_examples e ON e.organization_id = w.organization_id AND e.id = k.id
         WHERE {_OPEN} AND {_FILTERS} AND {_FOR_ME} AND {_SEAT_FREE}
         ORDER BY {_PRIORITY} DESC LIMIT %(limit)s) c
-),
+)"""
+_NAMED = "candidates AS (SELECT id FROM unnest(%(ids)s::text[]) AS named (id))"
+_VALUED = f"""
 traffic AS (
     SELECT agent_id, sum(executions) AS executions FROM feedback_metrics
     WHERE organization_id = %(organization)s AND day > (now() - interval '30 days')::date GROUP BY 1
@@ -101,7 +102,7 @@ valued AS (
 )"""
 _TOTAL_VALUE = """v.priority + ln(1 + log(1 + v.executions) / 3) + CASE WHEN e.adjudicating THEN ln(4.0) ELSE 0 END
     + CASE WHEN v.conflicting THEN ln(2.0) ELSE 0 END"""
-_PAGE = f"""{_CANDIDATES}
+_SHOWN = f"""
 SELECT e.id AS example_id, v.slug AS agent, e.example_type, e.source_type, e.input_text, e.input_context, e.original_output, e.expected_output,
     e.output_a, e.output_b, e.preferred_output, e.preference_strength, e.domain, e.task_type, e.complexity, e.jurisdictions, e.tags,
     e.confidence_score, e.support, e.distrusted, e.review_status, e.review_round AS round, coalesce(e.reviews_needed, v.reviewers) AS reviews_needed,
@@ -109,9 +110,10 @@ SELECT e.id AS example_id, v.slug AS agent, e.example_type, e.source_type, e.inp
     (SELECT s.leased_until FROM review_seats s WHERE s.organization_id = e.organization_id AND s.example_id = e.id AND s.expert_id = %(me)s
         AND s.round = e.review_round AND s.state = 'leased' AND s.leased_until > now()) AS lease_until
 FROM valued v JOIN learning_examples e ON e.organization_id = %(organization)s AND e.id = v.id
-WHERE %(ids)s::text[] IS NULL OR e.id = ANY(%(ids)s)
 ORDER BY {_TOTAL_VALUE} DESC, e.id LIMIT %(limit)s"""
-_BEST = f"""{_CANDIDATES}
+_PAGE = f"WITH {_AGENTS}, {_BEST_OF_EACH}, {_VALUED}{_SHOWN}"
+_PAGE_OF = f"WITH {_AGENTS}, {_NAMED}, {_VALUED}{_SHOWN}"
+_BEST = f"""WITH {_AGENTS}, {_BEST_OF_EACH}, {_VALUED}
 SELECT e.id FROM valued v JOIN learning_examples e ON e.organization_id = %(organization)s AND e.id = v.id
 ORDER BY {_TOTAL_VALUE} DESC, e.id LIMIT %(limit)s"""
 _TOTAL = f"""WITH {_AGENTS},
@@ -126,10 +128,16 @@ LEFT JOIN taken t ON t.example_id = e.id AND t.round = e.review_round
 WHERE {_OPEN} AND {_FILTERS} AND {_FOR_ME} AND coalesce(t.seats, 0) < coalesce(e.reviews_needed, w.reviewers)"""
 
 
-def page(connection: Connection, wanted: Wanted, limit: int, ids: Sequence[str] | None = None) -> list[dict[str, Any]]:
-    """The most valuable open items, best first, with texts. `ids`: only these of them."""
+def page(connection: Connection, wanted: Wanted, limit: int) -> list[dict[str, Any]]:
+    """The most valuable open items, best first, with texts."""
     with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(_PAGE, {**_values(wanted), "limit": limit, "ids": None if ids is None else list(ids)}).fetchall()
+        return cursor.execute(_PAGE, {**_values(wanted), "limit": limit}).fetchall()
+
+
+def page_of(connection: Connection, wanted: Wanted, ids: Sequence[str]) -> list[dict[str, Any]]:
+    """These items as they are in a page, best first; filters but that of the agent do not matter."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(_PAGE_OF, {**_values(wanted), "limit": len(ids), "ids": list(ids)}).fetchall()
 
 
 def total(connection: Connection, wanted: Wanted) -> int:

@@ -70,6 +70,11 @@ def lock(connection: Connection, organization_id: UUID, expert_id: UUID, ids: Se
         return {item.example_id: item for item in cursor.execute(_ITEM, values).fetchall()}
 
 
+def exists(connection: Connection, organization_id: UUID, example_id: str) -> bool:
+    """Whether there is such an example for the caller."""
+    return connection.execute("SELECT FROM learning_examples WHERE organization_id = %s AND id = %s", [organization_id, example_id]).fetchone() is not None
+
+
 ANNOTATION = (
     "example_id", "expert_id", "annotation_type", "approved", "technical_accuracy", "professional_quality", "completeness", "clarity",
     "corrected_output", "base_output", "notes", "improvement_suggestions", "round", "is_verdict", "action_id",

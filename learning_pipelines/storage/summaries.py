@@ -21,7 +21,8 @@ SELECT
     (SELECT count(*) FROM learning_examples WHERE organization_id = %(organization)s AND is_active AND review_status = 'approved') AS approved_examples,
     (SELECT count(*) FROM learning_examples WHERE organization_id = %(organization)s AND is_active AND review_status = 'rejected') AS rejected_examples,
     (SELECT count(*) FROM learning_examples WHERE organization_id = %(organization)s AND received_at >= %(today)s) AS collected_today,
-    (SELECT count(*) FROM expert_annotations WHERE organization_id = %(organization)s AND received_at >= %(today)s) AS annotated_today,
+    (SELECT count(*) FROM expert_annotations WHERE organization_id = %(organization)s AND received_at >= %(today)s
+        AND withdrawn_at IS NULL) AS annotated_today,
     (SELECT count(*) FROM training_datasets WHERE organization_id = %(organization)s) AS dataset_versions,
     (SELECT count(*) FROM agents WHERE organization_id = %(organization)s AND is_active) AS agents"""
 
@@ -77,7 +78,7 @@ def person(connection: Connection, organization_id: UUID, user_id: UUID) -> dict
             """SELECT (SELECT count(*) FROM agent_executions WHERE organization_id = %(o)s AND user_id = %(u)s) AS executions,
                 (SELECT count(*) FROM agent_feedback WHERE organization_id = %(o)s AND user_id = %(u)s) AS feedback,
                 (SELECT count(*) FROM retrieval_events WHERE organization_id = %(o)s AND user_id = %(u)s) AS retrieval_feedback,
-                (SELECT count(*) FROM expert_annotations WHERE organization_id = %(o)s AND expert_id = %(u)s) AS annotations,
+                (SELECT count(*) FROM expert_annotations WHERE organization_id = %(o)s AND expert_id = %(u)s AND withdrawn_at IS NULL) AS annotations,
                 (SELECT count(*) FROM demonstrations WHERE organization_id = %(o)s AND user_id = %(u)s) AS demonstrations,
                 ARRAY(SELECT id FROM agent_feedback WHERE organization_id = %(o)s AND user_id = %(u)s ORDER BY created_at DESC LIMIT 1000) AS feedback_ids,
                 ARRAY(SELECT DISTINCT example_id FROM example_sources WHERE organization_id = %(o)s AND %(u)s IN (user_id, input_user_id)

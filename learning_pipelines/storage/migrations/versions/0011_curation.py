@@ -47,7 +47,7 @@ CREATE TABLE learning.example_embeddings (
     FOREIGN KEY (organization_id, example_id) REFERENCES learning.learning_examples ON DELETE CASCADE
 );
 CREATE INDEX example_embeddings_example ON learning.example_embeddings (organization_id, example_id);
-SELECT learning.protect('learning.example_embeddings', 'none', 'none');
+SELECT learning.protect('learning.example_embeddings', 'expert|trainer', 'none');
 
 -- Near-duplicate pairs, first_id < second_id: every pair of a cluster that is small enough to be listed (examples/clusters.py).
 -- compared: hash of the two examples' outputs when they were last compared; contradiction: what was found then, NULL for nothing.
@@ -115,7 +115,7 @@ FROM learning.expert_annotations n
 CROSS JOIN LATERAL (SELECT CASE n.approved WHEN true THEN 2 WHEN false THEN 0 ELSE 1 END::smallint AS verdict) v
 CROSS JOIN LATERAL (SELECT avg(given) AS mean
     FROM unnest(ARRAY[n.technical_accuracy, n.professional_quality, n.completeness, n.clarity]) AS dimensions (given)) d
-WHERE n.approved IS NOT NULL OR n.annotation_type IN ('quality_assessment', 'correction')
+WHERE n.withdrawn_at IS NULL AND (n.approved IS NOT NULL OR n.annotation_type IN ('quality_assessment', 'correction'))
 ORDER BY n.organization_id, n.example_id, n.expert_id, n.created_at DESC, n.received_at DESC, n.id;
 GRANT SELECT ON learning.expert_verdicts TO learning_api, learning_pipeline;
 
