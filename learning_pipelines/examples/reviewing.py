@@ -26,6 +26,8 @@ from learning_pipelines.storage.review_queue import ReviewSettings, Seat, Wanted
 from learning_pipelines.storage.reviews import Item
 
 VERDICT_TYPES = frozenset({"quality_assessment", "correction"})
+LOOKS, MARGIN = 3, 100
+"""How often, and how much further than asked, whoever wants the next items looks: other experts lock the best ones at the same moment."""
 DIMENSIONS = ("technical_accuracy", "professional_quality", "completeness", "clarity")
 
 
@@ -109,19 +111,16 @@ def lease_best(connection: Connection, expert: Expert, wanted: Wanted, limit: in
     """Leases the most valuable items that no one else has, best first; fewer than `limit` if there are no more. Never waits for other experts."""
     storage.ensure_expert(connection, expert.organization_id, expert.id, expert.name)
     leased: list[str] = []
-    # What others lock at this moment is passed over, so a second look may be needed to fill the page.
-    for _ in range(3):
-        ids = [one for one in queue.best(connection, wanted, limit + 2 * limit) if one not in leased]
-        free = set(queue.lock_free(connection, expert.organization_id, ids))
-        items = storage.lock(connection, expert.organization_id, expert.id, sorted(free))
-        held = queue.seats(connection, expert.organization_id, sorted(free))
+    for _ in range(LOOKS):  # what others took between the look and the lock is made up for
+        best = [one for one in queue.best(connection, wanted, limit + MARGIN) if one not in leased]
+        ids = queue.lock_free(connection, expert.organization_id, best, limit - len(leased))
+        items, held = storage.lock(connection, expert.organization_id, expert.id, ids), queue.seats(connection, expert.organization_id, ids)
         for identity in ids:
-            if identity in items and len(leased) < limit:
-                try:
-                    _lease(connection, expert, items[identity], held[identity])
-                except Refused:
-                    continue  # taken between the look and the lock
-                leased.append(identity)
+            try:
+                _lease(connection, expert, items[identity], held[identity])
+            except Refused:
+                continue
+            leased.append(identity)
         if len(leased) == limit or not ids:
             break
     return leased

@@ -152,10 +152,12 @@ def best(connection: Connection, wanted: Wanted, limit: int) -> list[str]:
     return [str(row[0]) for row in connection.execute(_BEST, {**_values(wanted), "limit": limit}).fetchall()]
 
 
-def lock_free(connection: Connection, organization_id: UUID, ids: Sequence[str]) -> list[str]:
-    """Locks those of the items that no other transaction is working on, and says which."""
+def lock_free(connection: Connection, organization_id: UUID, ids: Sequence[str], limit: int) -> list[str]:
+    """Locks the first `limit` of the items that no other transaction is working on, and says which, in the given order."""
     rows = connection.execute(
-        "SELECT id FROM learning_examples WHERE organization_id = %s AND id = ANY(%s) ORDER BY id FOR UPDATE SKIP LOCKED", [organization_id, list(ids)]
+        """SELECT e.id FROM unnest(%s::text[]) WITH ORDINALITY AS wanted (id, place)
+        JOIN learning_examples e ON e.organization_id = %s AND e.id = wanted.id ORDER BY wanted.place LIMIT %s FOR UPDATE OF e SKIP LOCKED""",
+        [list(ids), organization_id, limit],
     ).fetchall()
     return [str(row[0]) for row in rows]
 

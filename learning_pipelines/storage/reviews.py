@@ -128,7 +128,8 @@ def set_state(connection: Connection, organization_id: UUID, example_id: str, va
 
 
 def with_content(connection: Connection, organization_id: UUID, agent_id: UUID, content_hash: bytes, not_id: str) -> str | None:
-    """Another active example of the agent with this content."""
+    """Another active example of the agent with this content. Whoever asks for the same content waits until this transaction has ended."""
+    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 1))", [f"{organization_id}/{agent_id}/{content_hash.hex()}"])
     row = connection.execute(
         "SELECT id FROM learning_examples WHERE organization_id = %s AND agent_id = %s AND content_hash = %s AND id <> %s AND is_active ORDER BY id LIMIT 1",
         [organization_id, agent_id, content_hash, not_id],
