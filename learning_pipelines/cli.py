@@ -84,13 +84,21 @@ def verify_command(output: Output) -> int:
 @main.command("import")
 @click.argument("kind")
 @click.argument("file", type=click.Path(path_type=Path))
+@click.option("--from", "peer", type=click.Choice(["langfuse", "phoenix", "mlflow", "otlp"]), help="FILE (.jsonl, .json, .csv) is an export of this tool.")
+@click.option("--agent", metavar="SLUG", help="With --from: the agent of everything that names none of its own.")
 @organization_option
 @verb
-def import_command(kind: str, file: Path, organization: str | None, output: Output) -> int:
+def import_command(kind: str, file: Path, peer: str | None, agent: str | None, organization: str | None, output: Output) -> int:
     """Import FILE (.jsonl or .jsonl.gz) of KIND: agents, executions, feedback, examples, demonstrations, documents, retrieval_feedback."""
     from learning_pipelines.feedback.importing import import_with_progress
+    from learning_pipelines.feedback.peers.importing import import_export_configured
 
-    result = import_with_progress(load_settings(), organization or "default", kind, file)
+    if peer is None and agent is not None:
+        raise BadInput("--agent is for exports of other tools.", "Name the agent in every record, or say --from.")
+    if peer is None:
+        result = import_with_progress(load_settings(), organization or "default", kind, file)
+    else:
+        result = import_export_configured(load_settings(), organization or "default", kind, file, peer, agent)
     listed = [f"line {error['line']}{', ' + error['field'] if error['field'] else ''}: {error['reason']}" for error in result.errors[:20]]
     more = [f"… {result.rejected - 20} more; --json lists the first 1,000."] if result.rejected > 20 else []
     output.answer(

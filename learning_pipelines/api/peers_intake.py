@@ -5,9 +5,8 @@ Belongs here: identity and versions, what is held until its trace comes. Not her
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from fastapi.concurrency import run_in_threadpool
 
@@ -15,11 +14,9 @@ from learning_pipelines.api.capture import Prepared, refusal
 from learning_pipelines.api.principals import Principal
 from learning_pipelines.api.problems import Problem
 from learning_pipelines.api.service import Service
-from learning_pipelines.feedback.identity import user_id
-from learning_pipelines.feedback.peers import executions, langfuse, mlflow, phoenix
+from learning_pipelines.feedback.peers import executions, stored
 from learning_pipelines.feedback.peers.said import Said, feedback_record
 from learning_pipelines.storage import audit, peers, tenants
-from learning_pipelines.storage.audit import content_hash
 from learning_pipelines.storage.grouped import Write
 from learning_pipelines.storage.peers import Entry, Known, Statement
 
@@ -69,10 +66,10 @@ async def _round(service: Service, who: Principal, said: Sequence[Said], given_a
     entries: list[Entry] = []
     prepared: list[tuple[int, Prepared, Entry]] = []
     for place, one in enumerate(said):
-        entry = _entry(who, one, view)
+        entry = stored.entry(who.organization_id, one, view.known, view.traces)
         if entry.state != "feedback":
-            stored = view.known.get(one.id)
-            same = stored is not None and stored.version == entry.version and stored.state == entry.state
+            before = view.known.get(one.id)
+            same = before is not None and before.version == entry.version and before.state == entry.state
             outcomes[place] = Outcome(one.id, "unchanged" if same else entry.state)
             entries += [] if same else [entry]
             continue
@@ -109,21 +106,6 @@ def _look(service: Service, who: Principal, said: Sequence[Said], given_agent: s
     return _View(known, traces, executions.choose_agent([given_agent] if given_agent else [], agents))
 
 
-def _entry(who: Principal, said: Said, view: _View) -> Entry:
-    execution = said.execution_id or view.traces.get(said.span_id or "")
-    state = "beside" if said.machine or not said.countable else "feedback" if execution is not None else "held"
-    hashed = content_hash(said.payload)
-    assert hashed is not None
-    stored = view.known.get(said.id)
-    version = 1 if stored is None else stored.version + (stored.content_hash != hashed)
-    session = said.payload.get("sessionId") or said.payload.get("session_id")
-    person = said.user if not said.machine else None
-    return Entry(
-        said.peer, said.id, state, version, hashed, said.name, None if state == "feedback" else said.payload, execution, said.span_id,
-        session if isinstance(session, str) else None, None, person, user_id(who.organization_id, person) if person else None,
-    )  # fmt: skip
-
-
 def _note(service: Service, who: Principal, entries: Sequence[Entry]) -> None:
     with service.acting(who) as connection:
         peers.note(connection, who.organization_id, entries)
@@ -142,18 +124,5 @@ async def release(service: Service, who: Principal, traces: Sequence[str], spans
 
     found = await run_in_threadpool(held)
     for peer in sorted({one.peer for one in found}):
-        said = [replace(read_back(one), user=one.person) for one in reversed(found) if one.peer == peer]
+        said = [stored.read_back(one) for one in reversed(found) if one.peer == peer]
         await take(service, replace(who, user=None), said)
-
-
-def read_back(statement: Statement) -> Said:
-    """A stored statement, read again."""
-    payload: dict[str, Any] = statement.payload
-    read: Callable[[Mapping[str, Any]], Said]
-    if statement.peer == "langfuse":
-        read = langfuse.score
-    elif statement.peer == "mlflow":
-        read = mlflow.assessment
-    else:
-        read = phoenix.note if "note" in payload else phoenix.annotation
-    return replace(read(payload), id=statement.id)

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Request
@@ -90,7 +91,7 @@ async def _named_agent(service: Service, who: Principal, headers: Mapping[str, s
     return await run_in_threadpool(find)
 
 
-def _person(who: Principal, span: Span) -> Any:
+def _person(who: Principal, span: Span) -> UUID | None:
     user = Reading(span).user
     return user_id(who.organization_id, user) if user else None
 
@@ -121,7 +122,7 @@ def _agent_of(spans: Sequence[Span], top: Span, named: str | None, agents: Mappi
     return agent
 
 
-async def hold(service: Service, who: Principal, entries: Sequence[tuple[str, str, str | None, Any, Mapping[str, Any]]]) -> None:
+async def hold(service: Service, who: Principal, entries: Sequence[peers.HeldSpan]) -> None:
     """Stores entries of traces durably, makes executions of the traces that are whole, and looks again later at the others."""
     traces = list(dict.fromkeys(entry[0] for entry in entries))
 

@@ -16,6 +16,9 @@ from psycopg.rows import class_row, dict_row
 
 from learning_pipelines.storage.database import Connection
 
+HeldSpan = tuple[str, str, str | None, UUID | None, Mapping[str, Any]]
+"""Trace, span, agent that the request named, user, content."""
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -128,18 +131,8 @@ def _list(items: Sequence[str] | None) -> list[str] | None:
     return None if items is None else list(items)
 
 
-def note_imported(connection: Connection, organization_id: UUID, entries: Sequence[Entry]) -> None:
-    """Notes statements of an import whose feedback is stored by now (those that were refused left no row), without their payload."""
-    there = connection.execute(
-        "SELECT external_id FROM ingest_keys WHERE organization_id = %s AND kind = 'feedback' AND external_id = ANY(%s)",
-        [organization_id, [entry.feedback_id for entry in entries]],
-    ).fetchall()
-    stored = {str(row[0]) for row in there}
-    note(connection, organization_id, [entry for entry in entries if entry.feedback_id in stored])
-
-
-def hold_spans(connection: Connection, organization_id: UUID, spans: Iterable[tuple[str, str, str | None, UUID | None, Mapping[str, Any]]]) -> None:
-    """Stores spans (trace, span, agent named by the request, user, content) of traces that are not whole; known ones stay as they are,
+def hold_spans(connection: Connection, organization_id: UUID, spans: Iterable[HeldSpan]) -> None:
+    """Stores spans of traces that are not whole; known ones stay as they are,
     unless they are still held. A span of a trace that is an execution already is `late`."""
     ordered = sorted(spans, key=lambda span: span[:2])
     with connection.cursor() as cursor:

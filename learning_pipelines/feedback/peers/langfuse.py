@@ -11,6 +11,7 @@ from typing import Any
 
 from learning_pipelines.feedback.peers.said import Said, moment
 from learning_pipelines.feedback.peers.shape import Malformed, number, optional, optional_text, required
+from learning_pipelines.feedback.peers.spans import text
 
 TYPES = ("NUMERIC", "BOOLEAN", "CATEGORICAL", "TEXT", "CORRECTION")
 
@@ -115,3 +116,36 @@ def _as_subject(payload: Mapping[str, Any]) -> dict[str, Any]:
         return {"kind": "observation", "id": subject["observation"], "traceId": subject.get("trace")}
     kind = next(kind for kind in ("trace", "session", "experiment") if kind in subject)
     return {"kind": kind, "id": subject[kind]}
+
+
+def trace_names(payload: Mapping[str, Any]) -> list[str]:
+    """Names of an exported trace that may mean our agent, the most explicit first: metadata `agent`, the service, the trace's name."""
+    metadata = payload.get("metadata") if isinstance(payload.get("metadata"), Mapping) else {}
+    assert isinstance(metadata, Mapping)
+    resource = metadata.get("resourceAttributes") if isinstance(metadata.get("resourceAttributes"), Mapping) else {}
+    assert isinstance(resource, Mapping)
+    return [str(name) for name in (metadata.get("agent"), resource.get("service.name"), payload.get("name")) if name]
+
+
+def trace(payload: Mapping[str, Any], agent: str) -> dict[str, Any]:
+    """The record (kind executions) of a trace as Langfuse's API and exports give it; the whole of it is kept in context (`langfuse`).
+
+    Its latency is in seconds. Tokens are summed over the observations, where the export has them.
+    """
+    observations = [one for one in payload.get("observations") or [] if isinstance(one, Mapping)]
+    latency = payload.get("latency")
+    cost = payload.get("totalCost")
+    record: dict[str, Any] = {
+        "execution_id": required(payload, "id"), "agent": agent, "input": text(payload.get("input")), "output": text(payload.get("output")),
+        "user": optional_text(payload, "userId"), "session_id": optional_text(payload, "sessionId"), "environment": optional_text(payload, "environment"),
+        "tags": payload.get("tags") or None, "created_at": moment(payload.get("timestamp")),
+        "latency_ms": float(latency) * 1000 if isinstance(latency, int | float) else None, "cost_usd": cost if isinstance(cost, int | float) else None,
+        "input_tokens": _tokens(observations, "input"), "output_tokens": _tokens(observations, "output"), "context": {"langfuse": dict(payload)},
+    }  # fmt: skip
+    return {key: value for key, value in record.items() if value is not None}
+
+
+def _tokens(observations: list[Mapping[str, Any]], side: str) -> int | None:
+    counted = [usage.get(side) for one in observations if isinstance(usage := one.get("usageDetails") or one.get("usage"), Mapping)]
+    found = [int(item) for item in counted if isinstance(item, int | float)]
+    return sum(found) if found else None
