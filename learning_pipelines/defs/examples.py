@@ -61,7 +61,7 @@ def learning_examples(context: dg.AssetExecutionContext, store: dg.ResourceParam
 
 @dg.asset(
     partitions_def=agents,
-    deps=[learning_examples, "duplicate_clusters", "expert_annotations"],
+    deps=[learning_examples, "duplicate_clusters", "example_quality", "expert_annotations"],
     group_name="examples",
     kinds={"postgres"},
     owners=OWNERS,

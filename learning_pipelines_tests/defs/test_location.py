@@ -45,6 +45,8 @@ def test_every_asset_is_where_it_belongs(nodes: dict[str, dg.AssetSpec]) -> None
         "learning_examples": "examples",
         "duplicate_clusters": "examples",
         "training_datasets": "examples",
+        "annotation_agreement": "examples",
+        "example_quality": "examples",
         "demonstrations": "behavior",
         "documents": "retrieval",
         "learning_report": "reports",
@@ -66,7 +68,9 @@ def test_lineage_leads_from_what_people_write_to_the_report(nodes: dict) -> None
         "feedback_metrics": {"agent_executions", "agent_feedback", "rater_weights"},
         "learning_examples": {"agent_executions", "agent_feedback", "demonstrations"},
         "duplicate_clusters": {"learning_examples"},
-        "training_datasets": {"learning_examples", "duplicate_clusters", "expert_annotations"},
+        "annotation_agreement": {"learning_examples", "expert_annotations", "agent_feedback", "rater_weights"},
+        "example_quality": {"learning_examples", "annotation_agreement", "expert_annotations", "agent_feedback", "rater_weights"},
+        "training_datasets": {"learning_examples", "duplicate_clusters", "example_quality", "expert_annotations"},
         "learning_report": {"feedback_metrics", "learning_examples", "training_datasets"},
     }
 
@@ -78,6 +82,8 @@ def test_metrics_are_cut_by_day_work_by_agent_and_reports_by_week(nodes: dict) -
         "learning_examples": dg.DynamicPartitionsDefinition,
         "duplicate_clusters": dg.DynamicPartitionsDefinition,
         "training_datasets": dg.DynamicPartitionsDefinition,
+        "annotation_agreement": dg.DynamicPartitionsDefinition,
+        "example_quality": dg.DynamicPartitionsDefinition,
         "learning_report": dg.WeeklyPartitionsDefinition,
     }
 
@@ -97,6 +103,10 @@ def test_checks_are_statements_about_their_assets(location: dg.Definitions) -> N
         "duplicate_clusters: every_input_searched",
         "duplicate_clusters: links_within_clusters",
         "duplicate_clusters: no_approved_contradiction",
+        "annotation_agreement: experts_agree",
+        "example_quality: scores_stand",
+        "example_quality: more_evidence_never_lowers",
+        "example_quality: calibration_helps",
         "training_datasets: splits_disjoint",
         "training_datasets: only_approved",
         "learning_report: latest_closed_week_exists",
