@@ -92,13 +92,13 @@ def leaks(connection: Connection) -> list[tuple[str, str, str]]:
 def run(database: Database, load: Load, tmp_path: Path) -> dg.DagsterInstance:
     """The instance in which everything was imported, refreshed and made into a dataset."""
     rows_of_everything(load)
-    store = Store(Settings(home=tmp_path / "home", timezone="UTC"), database)
+    store = Store(Settings(home=tmp_path / "home", timezone="UTC", duplicate_cosine=None), database)
     instance = dg.DagsterInstance.ephemeral()
     instance.add_dynamic_partitions("agents", [DESK])
-    for _ in range(2):  # approved in between: what is learnt from goes into the dataset
-        for job in ("examples_refresh", "dataset_refresh"):
-            defs().resolve_job_def(job).execute_in_process(instance=instance, partition_key=DESK, resources={"store": store})
-        with database.connect("pipeline") as connection:
+    location = defs()
+    for job in ("examples_refresh", "dataset_refresh"):
+        location.resolve_job_def(job).execute_in_process(instance=instance, partition_key=DESK, resources={"store": store})
+        with database.connect("pipeline") as connection:  # what is learnt from goes into the dataset
             connection.execute("UPDATE learning_examples SET review_status = 'approved', reviewed_at = now()")
     return instance
 
