@@ -9,7 +9,7 @@ PEERS := .venv-peers/.installed
 PEER_SERVERS := .venv-peer-servers/.installed
 PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: install demo up down test lint types peers peer-servers benchmark benchmark-privacy benchmark-model benchmark-service attacks clean
+.PHONY: install demo up down test lint types fuzz outage peers peer-servers benchmark benchmark-model benchmark-service attacks clean
 
 install: $(STAMP)
 
@@ -44,6 +44,12 @@ peer-servers: $(PEER_SERVERS)
 test: install peers lint types
 	@$(BIN)/python -m pytest $(ARGS)
 
+fuzz: install
+	@FUZZ_CASES=10000 $(BIN)/python -m pytest --tb=line learning_pipelines_tests/api/test_fuzz.py $(ARGS)
+
+outage: install
+	@OUTAGE_SECONDS=60 $(BIN)/python -m pytest learning_pipelines_tests/client/test_against_the_service.py $(ARGS)
+
 lint: install
 	@$(BIN)/ruff check .
 
@@ -52,9 +58,6 @@ types: install
 
 benchmark: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.loop $(ARGS)
-
-benchmark-privacy: install
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.privacy $(ARGS)
 
 benchmark-model: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.embedded_model $(ARGS)

@@ -20,6 +20,9 @@ from learning_pipelines.api.service import Service
 from learning_pipelines.storage.grouped import Settled, Write
 
 MOST_ITEMS = 10_000
+ROUNDS = 3
+"""Writes of one batch: a record with the id of an earlier one that was refused is tried after it, but ten thousand of them are not."""
+_HASH = 2
 PathId = Path(min_length=1, max_length=255, pattern=r"^[^\x00]*$")
 
 
@@ -59,23 +62,29 @@ async def store_many(service: Service, who: Principal, kind: str, body: object) 
     if not isinstance(items, list) or len(items) > MOST_ITEMS:
         raise Problem(422, f"The body must be {{items: […]}} with at most {MOST_ITEMS:,} records.", field="items")
     results, prepared, places = await run_in_threadpool(_prepared, service, who, kind, items)
-    again: list[tuple[int, Prepared]] = []
-    first: dict[str, int] = {}
-    rows: list[Prepared] = []
-    for place, one in zip(places, prepared, strict=True):
-        if one.id in first:
-            again.append((place, one))
-        else:
-            first[one.id] = place
-            rows.append(one)
-    settled = await _write(service, who, kind, rows)
-    for one, outcome in zip(rows, settled, strict=True):
-        results[first[one.id]] = _result(kind, first[one.id], one.id, outcome)
-    for place, one in again:  # the same id twice in one batch: judged by what the first one left
-        (outcome,) = await _write(service, who, kind, [one])
-        results[place] = _result(kind, place, one.id, outcome)
+    waiting = list(zip(places, prepared, strict=True))
+    for _ in range(ROUNDS):
+        first = dict(reversed([(one.id, (place, one)) for place, one in waiting]))
+        settled = dict(zip(first, await _write(service, who, kind, [one for _, one in first.values()]), strict=True))
+        left = []
+        for place, one in waiting:
+            outcome = _repeated(settled[one.id], one.row[_HASH] == first[one.id][1].row[_HASH]) if first[one.id][0] != place else settled[one.id]
+            if outcome is None:
+                left.append((place, one))
+            else:
+                results[place] = _result(kind, place, one.id, outcome)
+        waiting = left
+    for place, one in waiting:
+        results[place] = {"index": place, "id": one.id, "status": "rejected", "error": f"{one.id!r} stands here several times with other content: send one."}
     service.metrics.stored.labels(kind).inc(sum(result["status"] == "stored" for result in results if result is not None))
     return Response(orjson.dumps({"results": results}), media_type="application/json")
+
+
+def _repeated(before: Settled, same: bool) -> Settled | None:
+    """What becomes of a record whose id stood earlier in the batch, given what became of that one; None if only another write can tell."""
+    if before.status in ("stored", "unchanged"):
+        return Settled("unchanged", before.pending) if same else Settled("conflict")
+    return before if same else None
 
 
 def _prepared(service: Service, who: Principal, kind: str, items: list[Any]) -> tuple[list[dict[str, Any] | None], list[Prepared], list[int]]:

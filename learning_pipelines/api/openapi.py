@@ -12,6 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from learning_pipelines import __version__
+from learning_pipelines.api.samples import sample
 from learning_pipelines.feedback.kinds import KINDS
 
 BASE = "/api/learning"
@@ -79,7 +80,18 @@ def _built(app: FastAPI) -> dict[str, Any]:
     for path, methods in made["paths"].items():
         for operation in methods.values():
             _described(path, operation)
+            _exemplified(operation, schemas)
     return made
+
+
+def _exemplified(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """Puts an example beside every body that has none."""
+    contents = [answer.get("content", {}) for answer in operation["responses"].values()]
+    contents.append(operation.get("requestBody", {}).get("content", {}))
+    for content in contents:
+        for kind, described in content.items():
+            if "json" in kind and "schema" in described and "example" not in described and "examples" not in described:
+                described["example"] = sample(described["schema"], schemas)
 
 
 def _described(path: str, operation: dict[str, Any]) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from learning_pipelines.settings import Settings
-from learning_pipelines_tests.api.serving import Api, serving
+from learning_pipelines_tests.api.serving import Api, make_agents, serving
+from learning_pipelines_tests.api.tenants import two_tenants
 from learning_pipelines_tests.conftest import MakeDatabase
 
 JWT_SECRET, TOKEN_SECRET, AUDIENCE = "jwt secret of the tests, at least forty-eight bytes long", "token secret of the tests, 32 bytes long", "learning"
@@ -36,15 +37,12 @@ def api(make_database: MakeDatabase, make_settings: MakeSettings) -> Iterator[Ap
     """A running service over a database of this module's own, with the agents desk and helper of the organization default."""
     with make_database() as database, serving(database, make_settings()) as running:
         running.key()
-        agents(running, "default", "desk", "helper")
+        make_agents(running, "default", "desk", "helper")
         yield running
 
 
-def agents(api: Api, organization: str, *slugs: str) -> None:
-    """Makes agents that have a prompt."""
-    from learning_pipelines.feedback.importing import import_file, window_now
-
-    path = api.settings.home / "agents.jsonl"
-    path.write_text("".join(f'{{"agent": "{slug}", "system_prompt": "You are {slug}."}}\n' for slug in slugs))
-    with api.database.connect("pipeline") as connection:
-        assert import_file(connection, organization, "agents", path, window=window_now(api.settings.start_date, api.settings.zone)).rejected == 0
+@pytest.fixture(scope="module")
+def both(make_database: MakeDatabase, make_settings: MakeSettings) -> Iterator[Api]:
+    """A running service with the tenants ours and theirs."""
+    with two_tenants(make_database, make_settings()) as running:
+        yield running

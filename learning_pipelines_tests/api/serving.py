@@ -22,6 +22,7 @@ from learning_pipelines.api.app import create_app
 from learning_pipelines.api.keys import new_key
 from learning_pipelines.api.service import Service
 from learning_pipelines.feedback.identity import organization_id, user_id
+from learning_pipelines.feedback.importing import import_file, window_now
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import api_keys, tenants
 from learning_pipelines.storage.database import Database
@@ -56,6 +57,14 @@ class Api:
 
     def post(self, path: str, body: Any, credential: str | None = None, **options: Any) -> httpx.Response:
         return self.ask("POST", path, credential, json=body, **options)
+
+
+def make_agents(api: Api, organization: str, *slugs: str) -> None:
+    """Makes agents that have a prompt."""
+    path = api.settings.home / "agents.jsonl"
+    path.write_text("".join(f'{{"agent": "{slug}", "system_prompt": "You are {slug}."}}\n' for slug in slugs))
+    with api.database.connect("pipeline") as connection:
+        assert import_file(connection, organization, "agents", path, window=window_now(api.settings.start_date, api.settings.zone)).rejected == 0
 
 
 @contextlib.contextmanager

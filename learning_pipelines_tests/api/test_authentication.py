@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import hmac
 import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from learning_pipelines_tests.api.conftest import AUDIENCE, JWT_SECRET, TOKEN_SECRET
-from learning_pipelines_tests.api.serving import Api
+from learning_pipelines_tests.api.conftest import AUDIENCE, JWT_SECRET, TOKEN_SECRET, MakeSettings
+from learning_pipelines_tests.api.serving import Api, serving
 
 THUMB = {"execution_id": "run", "agent": "desk", "feedback_type": "thumbs_up"}
 
@@ -107,7 +112,8 @@ ROUTES = [
     ("GET", "/stats", "user"), ("GET", "/feedback/stats/desk", "user"), ("GET", "/feedback/issues/desk", "user"), ("GET", "/executions", "user"),
     ("GET", "/prompts/desk", "user"), ("POST", "/feedback", "user"), ("POST", "/demonstrations", "expert"), ("GET", "/datasets/desk", "trainer"),
     ("POST", "/optimize-prompt", "trainer"), ("GET", "/runs", "trainer"), ("GET", "/runs/x", "trainer"), ("POST", "/prompts/desk", "admin"),
-    ("PUT", "/prompts/desk/labels/production", "admin"), ("GET", "/lineage/user/ada", "admin"),
+    ("PUT", "/prompts/desk/labels/production", "admin"), ("GET", "/lineage/user/ada", "admin"), ("GET", "/annotations/queue", "expert"),
+    ("POST", "/annotations", "expert"), ("POST", "/annotations/bulk", "expert"),
 ]  # fmt: skip
 KEYS_ONLY = ["/feedback/batch", "/executions", "/executions/batch", "/retrieval-feedback", "/documents", "/tokens"]
 
@@ -230,3 +236,52 @@ def test_a_key_gets_no_session(api: Api) -> None:
 def test_no_other_token_is_taken_for_a_session(api: Api) -> None:
     for value in (bearer(), token(api, user="ada"), "x"):
         assert api.get("/stats", headers={"Cookie": f"learning_session={value}"}).status_code == 401
+
+
+# Keys of an identity provider.
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[tuple[str, rsa.RSAPrivateKey]]:
+    """An identity provider's JWKS on a real socket, and the private key behind it."""
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(private.public_key()))
+    document = json.dumps({"keys": [{**public, "kid": "k1", "use": "sig", "alg": "RS256"}]}).encode()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(document)))
+            self.end_headers()
+            self.wfile.write(document)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/jwks.json", private
+    server.shutdown()
+    server.server_close()
+
+
+def test_tokens_of_an_identity_provider_are_checked_with_its_published_key(
+    api: Api, make_settings: MakeSettings, provider: tuple[str, rsa.RSAPrivateKey]
+) -> None:
+    url, private = provider
+    claims = {"user_name": "ada", "tenant": "default", "groups": "trainer", "aud": AUDIENCE, "exp": 4_000_000_000}
+    settings = make_settings(jwt_secret=None, jwks_url=url, jwt_claims="user_name,tenant,groups")
+    with serving(api.database, settings) as running:
+        good = jwt.encode(claims, private, "RS256", {"kid": "k1"})
+        assert running.get("/datasets/desk", good).status_code == 200
+        public = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        confused = hmac_signed({**claims, "groups": "admin"}, public, {"alg": "HS256", "typ": "JWT", "kid": "k1"})
+        stranger = jwt.encode(claims, rsa.generate_private_key(public_exponent=65537, key_size=2048), "RS256", {"kid": "k1"})
+        for credential in (confused, stranger, jwt.encode(claims, private, "RS256", {"kid": "k2"}), bearer(), unsigned()):
+            assert refused(running, credential)
+
+
+def hmac_signed(claims: dict[str, Any], key: bytes, header: dict[str, str]) -> str:
+    """Signed with the public key as if it were a secret: the old confusion of algorithms, which libraries refuse to make."""
+    text = ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in (header, claims))
+    return f"{text}.{base64.urlsafe_b64encode(hmac.digest(key, text.encode(), 'sha256')).rstrip(b'=').decode()}"

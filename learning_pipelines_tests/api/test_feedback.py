@@ -179,3 +179,17 @@ def test_a_batch_that_is_none_is_refused(api: Api, key: str, body: Any) -> None:
 
 def test_an_empty_batch_stores_nothing(api: Api, key: str) -> None:
     assert api.post("/feedback/batch", {"items": []}, key).json() == {"results": []}
+
+
+def test_ten_thousand_items_with_one_id_are_judged_at_once(api: Api, key: str) -> None:
+    run = execution(api, key)
+    same = api.post("/feedback/batch", {"items": [thumb(run, feedback_id=f"many-{run}")] * 10_000}, key).json()["results"]
+    assert [result["status"] for result in same] == ["stored"] + ["unchanged"] * 9_999
+    refused = [thumb("unknown", feedback_id=f"none-{run}", rating=1 + index % 5) for index in range(1_000)]
+    assert {result["status"] for result in api.post("/feedback/batch", {"items": refused}, key).json()["results"]} == {"rejected"}
+
+
+def test_a_record_whose_id_was_refused_earlier_in_the_batch_is_tried_for_itself(api: Api, key: str) -> None:
+    name = f"twice-{uuid.uuid4()}"
+    items = [thumb(name, feedback_id=name), thumb(name, feedback_id=name, agent="desk"), thumb(name, feedback_id=name)]
+    assert [result["status"] for result in api.post("/feedback/batch", {"items": items}, key).json()["results"]] == ["rejected", "stored", "rejected"]

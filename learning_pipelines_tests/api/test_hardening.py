@@ -21,8 +21,8 @@ from learning_pipelines.errors import BadInput
 from learning_pipelines.feedback.identity import organization_id
 from learning_pipelines.outbound import permitted_url
 from learning_pipelines.storage import sessions
-from learning_pipelines_tests.api.conftest import MakeSettings, agents
-from learning_pipelines_tests.api.serving import BASE, Api, listening, serving
+from learning_pipelines_tests.api.conftest import MakeSettings
+from learning_pipelines_tests.api.serving import BASE, Api, listening, make_agents, serving
 from learning_pipelines_tests.conftest import MakeDatabase
 
 THUMB = {"execution_id": "run", "agent": "desk", "feedback_type": "thumbs_up"}
@@ -181,7 +181,7 @@ def test_keys_of_a_link_local_identity_provider_are_not_fetched(make_settings: M
 def test_a_database_that_is_away_is_answered_503_and_comes_back(make_database: MakeDatabase, make_settings: MakeSettings) -> None:
     with make_database() as database, serving(database, make_settings()) as running:
         key = running.key()
-        agents(running, "default", "desk")
+        make_agents(running, "default", "desk")
         assert running.post("/feedback", THUMB, key).status_code == 201
         name = psycopg.conninfo.conninfo_to_dict(database.admin_url)["dbname"]
         elsewhere = psycopg.conninfo.make_conninfo(database.admin_url, dbname="postgres")

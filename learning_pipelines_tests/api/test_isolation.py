@@ -6,7 +6,6 @@ Belongs here: the walk over the OpenAPI document. Not here: tables and policies 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,56 +13,10 @@ import pytest
 from learning_pipelines.api.app import create_app
 from learning_pipelines.api.keys import ROLES
 from learning_pipelines.feedback.identity import organization_id
-from learning_pipelines_tests.api.conftest import MakeSettings, agents
-from learning_pipelines_tests.api.serving import Api, serving
-from learning_pipelines_tests.conftest import MakeDatabase
-from learning_pipelines_tests.storage.one_row import tables
+from learning_pipelines_tests.api.serving import Api
+from learning_pipelines_tests.api.tenants import MARK, SAME, theirs
 
-MARK = "THEIRS-ALONE"
-SAME = "run-of-both"
-"""An id that both tenants use: it must always lead to one's own."""
 METHODS = ("get", "post", "put", "delete", "patch")
-
-
-@pytest.fixture(scope="module")
-def both(make_database: MakeDatabase, make_settings: MakeSettings) -> Iterator[Api]:
-    """Two tenants with the same slugs and ids. Everything that theirs wrote holds MARK."""
-    with make_database() as database, serving(database, make_settings()) as running:
-        for organization, mark in (("ours", "ours"), ("theirs", MARK)):
-            key, admin = running.key("user", organization), running.key("admin", organization)
-            agents(running, organization, "desk", *([f"{MARK}-agent"] if mark == MARK else []))
-            for name in (SAME, f"run-{mark}"):
-                body = {"execution_id": name, "agent": "desk", "input": f"question {mark}", "output": f"answer {mark}", "session_id": mark}
-                assert running.post("/executions", {**body, "user": f"ada-{mark}"}, key).status_code == 201
-                said = {"feedback_id": f"said-{name}", "execution_id": name, "feedback_type": "correction", "correction_text": mark, "user": f"ada-{mark}"}
-                assert running.post("/feedback", said, key).status_code == 201
-            running.post("/documents", {"document_id": "doc", "text": mark, "title": mark}, key)
-            running.post("/prompts/desk", {"messages": [{"role": "system", "content": mark}]}, admin)
-            running.ask("PUT", "/prompts/desk/labels/production", admin, json={"version": 2})
-            shown = {"demonstration_id": "demo", "agent": "desk", "task_description": mark, "actions": [{"type": mark}], "final_output": mark}
-            assert running.post("/demonstrations", shown, admin).status_code == 201
-        with database.connect("pipeline") as connection:
-            columns = "organization_id, id, agent_id, example_type, source_type, input_text, expected_output, content_hash, scrub_rules"
-            for organization, mark in (("ours", "ours"), ("theirs", MARK)):
-                for name in ("example", f"example-{mark}"):
-                    connection.execute(
-                        f"INSERT INTO learning_examples ({columns})"
-                        " SELECT organization_id, %s, id, 'correction', 'imported', %s, %s, decode(md5(%s), 'hex'), '1' FROM agents"
-                        " WHERE organization_id = %s AND slug = 'desk'",
-                        [name, mark, mark, name, organization_id(organization)],
-                    )
-        yield running
-
-
-def theirs(api: Api) -> dict[str, str]:
-    """Their rows by table, as one text each."""
-    with api.database.connect("owner") as connection:
-        return {
-            table: str(connection.execute(
-                f"SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {table} t WHERE organization_id = %s", [organization_id("theirs")]  # type: ignore[arg-type]
-            ).fetchone())
-            for table in tables(connection)
-        }  # fmt: skip
 
 
 def operations(api: Api) -> list[tuple[str, str, dict[str, Any]]]:

@@ -23,6 +23,9 @@ OF_TYPE: dict[str, Any] = {
 }  # fmt: skip
 
 
+_columns: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
+
+
 def tables(connection: psycopg.Connection[Any]) -> list[str]:
     """Every table of the schema but alembic_version; partitions are reached through their parents."""
     rows = connection.execute("""SELECT relname FROM pg_class WHERE relnamespace = 'learning'::regnamespace AND relkind IN ('r', 'p')
@@ -32,11 +35,14 @@ def tables(connection: psycopg.Connection[Any]) -> list[str]:
 
 def one_row(connection: psycopg.Connection[Any], table: str, *, organization_id: UUID, id_suffix: str = "", **given: Any) -> None:
     """Inserts a row with the given values where the table has such columns, and something valid in every column that must have a value."""
-    columns = connection.execute(
-        """SELECT attname, format_type(atttypid, atttypmod), attnotnull AND NOT atthasdef FROM pg_attribute
-        WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''""",
-        [f"learning.{table}"],
-    ).fetchall()
+    place = (connection.info.dbname, table)
+    if place not in _columns:
+        _columns[place] = connection.execute(
+            """SELECT attname, format_type(atttypid, atttypmod), attnotnull AND NOT atthasdef FROM pg_attribute
+            WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''""",
+            [f"learning.{table}"],
+        ).fetchall()
+    columns = _columns[place]
     chosen = {"organization_id": organization_id}
     for name, type_, needed in columns:
         if name in given:

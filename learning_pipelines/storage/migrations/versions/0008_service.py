@@ -24,9 +24,13 @@ GRANT SELECT ON learning.outbox, learning.outbox_positions TO learning_api;
 -- Whoever authenticates a key notes that it was used, and nothing else of it.
 CREATE POLICY api_touch ON learning.api_keys FOR UPDATE TO learning_api USING ({TENANT}) WITH CHECK ({TENANT});
 GRANT UPDATE (last_used_at) ON learning.api_keys TO learning_api;
+
+-- The audit only grows: its grant to update was revoked with the first steps, the policy that went with it goes too.
+DROP POLICY api_update ON learning.audit_log;
 """
 
-DOWN = """
+DOWN = f"""
+CREATE POLICY api_update ON learning.audit_log FOR UPDATE TO learning_api USING ({TENANT} AND true) WITH CHECK ({TENANT} AND true);
 REVOKE UPDATE (last_used_at) ON learning.api_keys FROM learning_api;
 DROP POLICY api_touch ON learning.api_keys;
 REVOKE SELECT ON learning.outbox, learning.outbox_positions FROM learning_api;
