@@ -9,7 +9,7 @@ PEERS := .venv-peers/.installed
 PEER_SERVERS := .venv-peer-servers/.installed
 PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: install demo up down test lint types fuzz outage peers peer-servers benchmark benchmark-model benchmark-service attacks clean
+.PHONY: install demo up down test lint types fuzz outage peers peer-servers benchmark benchmark-privacy benchmark-model benchmark-service attacks clean
 
 install: $(STAMP)
 
@@ -58,6 +58,9 @@ types: install
 
 benchmark: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.loop $(ARGS)
+
+benchmark-privacy: install
+	@$(BIN)/python -m learning_pipelines_tests.benchmarks.privacy $(ARGS)
 
 benchmark-model: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.embedded_model $(ARGS)

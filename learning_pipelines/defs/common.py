@@ -10,15 +10,17 @@ from contextlib import contextmanager
 import dagster as dg
 
 from learning_pipelines.encoder import EncoderClient, open_encoder
+from learning_pipelines.examples.agreement_refresh import refresh_agreement
 from learning_pipelines.examples.curation import refresh_curation
 from learning_pipelines.examples.datasets import DatasetVersion, refresh_dataset
+from learning_pipelines.examples.quality_refresh import refresh_quality
 from learning_pipelines.examples.refresh import refresh_examples
 from learning_pipelines.examples.similarity import rule_of
 from learning_pipelines.feedback import statistics
 from learning_pipelines.feedback.privacy import RULES_VERSION
 from learning_pipelines.feedback.trust_refresh import refresh_weights
 from learning_pipelines.settings import Settings
-from learning_pipelines.storage import outbox, rescrub, tenants
+from learning_pipelines.storage import outbox, quality, rescrub, tenants
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.store import Store
 from learning_pipelines.storage.tenants import AgentRef
@@ -78,39 +80,52 @@ def check(name: str, failures: int, description: str, severity: dg.AssetCheckSev
 
 
 def bring_up_to_date(context: dg.OpExecutionContext | dg.AssetExecutionContext, store: Store, agents: Sequence[AgentRef] | None = None) -> None:
-    """Outbox → examples → datasets, the weights of raters, and then the metrics of changed days, recorded as materializations of those assets.
+    """Outbox → examples → weights of raters → agreement, quality → datasets, and the metrics of changed days, recorded as
+    materializations of those assets.
 
     `agents` limits examples and datasets; None is every agent of the organization the run is tagged with, or of all.
     """
     organization = context.run.tags.get(ORGANIZATION_TAG)
     with store.pipeline() as connection:
         begun = time.monotonic()
+        wanted = None if agents is None else {agent.partition for agent in agents}
         behind = list(dict.fromkeys([
             *outbox.agents_behind(connection, outbox.EXAMPLES_READER, organization), *rescrub.agents_with_older(connection, RULES_VERSION, organization),
         ]))  # fmt: skip
-        wanted = None if agents is None else {agent.partition for agent in agents}
+        behind = [agent for agent in behind if wanted is None or agent.partition in wanted]
         for agent in behind:
-            if wanted is None or agent.partition in wanted:
-                _materialize_agent(context, connection, store, agent)
+            _derive_examples(context, connection, agent)
+        # Before scores are computed: a rater's weight that moved marks every example that rests on it.
         judged = refresh_weights(connection, store.settings.timezone, organization)
         if judged.raters:
             context.log_event(dg.AssetMaterialization("rater_weights", metadata={"raters_judged": judged.raters, "weights_moved": judged.moved}))
+        for agent in dict.fromkeys([*behind, *quality.stale_agents(connection, organization)]):
+            if wanted is None or agent.partition in wanted:
+                _curate(context, connection, store, agent)
         days = statistics.catch_up(connection, store.settings.timezone, organization)
         for day in days:
             context.log_event(dg.AssetMaterialization("feedback_metrics", partition=day.isoformat()))
     context.log.info(f"Brought up to date: {len(behind)} agents behind, {len(days)} days computed, {time.monotonic() - begun:.1f} s.")
 
 
-def _materialize_agent(context: dg.OpExecutionContext | dg.AssetExecutionContext, connection: Connection, store: Store, agent: AgentRef) -> None:
+def _derive_examples(context: dg.OpExecutionContext | dg.AssetExecutionContext, connection: Connection, agent: AgentRef) -> None:
     context.instance.add_dynamic_partitions("agents", [agent.partition])
     done = refresh_examples(connection, agent)
     counts = {"entries": done.entries, "created": done.created, "scrubbed_again": done.again.examples}
     context.log_event(dg.AssetMaterialization("learning_examples", partition=agent.partition, metadata=counts))
+
+
+def _curate(context: dg.OpExecutionContext | dg.AssetExecutionContext, connection: Connection, store: Store, agent: AgentRef) -> None:
+    context.instance.add_dynamic_partitions("agents", [agent.partition])
     with encoder_at_need(store.settings) as opener:
         curated = refresh_curation(connection, agent, rule_of(store.settings), opener)
     context.log_event(
         dg.AssetMaterialization("duplicate_clusters", partition=agent.partition, metadata={"new_inputs": curated.clustered.inputs, "rare_inputs": curated.rare})
     )
+    compared = refresh_agreement(connection, agent, store.settings.timezone)
+    context.log_event(dg.AssetMaterialization("annotation_agreement", partition=agent.partition, metadata={"experts": compared.experts}))
+    scored = refresh_quality(connection, agent)
+    context.log_event(dg.AssetMaterialization("example_quality", partition=agent.partition, metadata={"scored": scored.scored, "changed": scored.changed}))
     built = dataset_up_to_date(connection, store, agent)
     context.log_event(
         dg.AssetMaterialization("training_datasets", partition=agent.partition, metadata={"dagster/row_count": built.examples, "version": built.version or 0})

@@ -3,16 +3,23 @@
 Belongs here: assets and checks of the noun examples. Not here: the rules (examples/).
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import dagster as dg
 
 from learning_pipelines.defs.common import OWNERS, agent_behind, check, dataset_up_to_date, table_columns
 from learning_pipelines.defs.partitions import agents
+from learning_pipelines.errors import LearningError
 from learning_pipelines.examples.datasets import DatasetVersion
 from learning_pipelines.examples.refresh import refresh_examples
 from learning_pipelines.examples.rescrub import raw_account_numbers
+from learning_pipelines.examples.versions import TYPES, rebuild
 from learning_pipelines.feedback.privacy import EMAIL_PATTERN, RULES_VERSION
-from learning_pipelines.storage import checks, examples, rescrub
+from learning_pipelines.storage import checks, examples, rescrub, versions
+from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.store import Store
+from learning_pipelines.storage.tenants import AgentRef
 
 
 @dg.asset(
@@ -61,7 +68,7 @@ def learning_examples(context: dg.AssetExecutionContext, store: dg.ResourceParam
 
 @dg.asset(
     partitions_def=agents,
-    deps=[learning_examples, "duplicate_clusters", "expert_annotations"],
+    deps=[learning_examples, "duplicate_clusters", "example_quality", "expert_annotations"],
     group_name="examples",
     kinds={"postgres"},
     owners=OWNERS,
@@ -70,6 +77,7 @@ def learning_examples(context: dg.AssetExecutionContext, store: dg.ResourceParam
     check_specs=[
         dg.AssetCheckSpec("splits_disjoint", asset="training_datasets", blocking=True, description="No person and no content is in two splits."),
         dg.AssetCheckSpec("only_approved", asset="training_datasets", blocking=True, description="Every example of the newest version is approved."),
+        dg.AssetCheckSpec("rebuilds", asset="training_datasets", blocking=True, description="The newest version is what its recipe says, to the byte."),
     ],
 )
 def training_datasets(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) -> dg.MaterializeResult:
@@ -84,12 +92,33 @@ def training_datasets(context: dg.AssetExecutionContext, store: dg.ResourceParam
                 "dagster/table_name": "learning.dataset_examples",
                 "dagster/column_schema": table_columns(connection, "dataset_examples"),
                 **dataset_metadata(built),
+                "growth": dg.MetadataValue.md(growth_table(versions.growth(connection, agent))),
             },
             check_results=[
                 check("splits_disjoint", found.straddling, "people or contents in two splits"),
                 check("only_approved", found.unapproved, "examples that are not approved"),
+                check("rebuilds", _not_rebuilt(connection, agent), "versions that are not what their recipe says"),
             ],
         )
+
+
+def _not_rebuilt(connection: Connection, agent: AgentRef) -> int:
+    newest = versions.newest(connection, agent)
+    if newest is None:
+        return 0
+    try:
+        rebuild(connection, agent, newest.id)
+    except LearningError:
+        return 1
+    return 0
+
+
+def growth_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Examples by type over the last versions, as a Markdown table."""
+    columns = ("version", "total_examples", *TYPES, "pairs_count", "avg_quality_score")
+    lines = [f"| {' | '.join(name.removesuffix('_count') for name in columns)} |", "|" + "---:|" * len(columns)]
+    shown = ([f"{row[name]:.3f}" if isinstance(row[name], float) else "–" if row[name] is None else str(row[name]) for name in columns] for row in rows)
+    return "\n".join([*lines, *(f"| {' | '.join(cells)} |" for cells in shown)])
 
 
 def dataset_metadata(built: DatasetVersion) -> dict[str, int | float | str | bool]:
@@ -102,6 +131,18 @@ def dataset_metadata(built: DatasetVersion) -> dict[str, int | float | str | boo
         **{f"split_{name}": count for name, count in built.splits.items()},
         **{f"type_{name}": count for name, count in built.types.items()},
         **{f"left_out: {reason}": count for reason, count in built.left_out.items()},
+        **{f"pairs_{split}": count for split, count in built.pairs.items()},
+        **_distribution(built.statistics),
         "same_content": built.same_content,
         "largest_component_share": round(built.plan.largest_component_share, 4),
     }
+
+
+def _distribution(statistics: Mapping[str, Any]) -> dict[str, int | float]:
+    """Lengths, quality and weights of a version as numbers that the UI plots over time."""
+    numbers = {f"{what}_{name}": value for what in ("input_characters", "output_characters") for name, value in statistics.get(what, {}).items()}
+    quality, weight = statistics.get("quality", {}), statistics.get("weight", {})
+    numbers |= {"quality_known": quality.get("known"), "quality_mean": quality.get("mean")}
+    numbers |= {f"quality_{tenth}0_to_{int(tenth) + 1}0_percent": count for tenth, count in sorted(quality.get("tenths", {}).items())}
+    numbers |= {f"weight_{name}": value for name, value in weight.items()}
+    return {name: value for name, value in numbers.items() if value is not None}

@@ -11,16 +11,20 @@ import dagster as dg
 from learning_pipelines.defs import reports
 from learning_pipelines.defs.common import REASON_TAG, STATUS_TAG, agent_behind, bring_up_to_date
 from learning_pipelines.defs.curation import duplicate_clusters
+from learning_pipelines.defs.datasets import dataset_exports, preference_pairs
 from learning_pipelines.defs.examples import learning_examples, training_datasets
 from learning_pipelines.defs.feedback import feedback_metrics, rater_weights
 from learning_pipelines.defs.partitions import agents
+from learning_pipelines.defs.quality import annotation_agreement, example_quality
 from learning_pipelines.storage.store import Store
 
 examples_refresh = dg.define_asset_job(
-    "examples_refresh", [learning_examples], description="Takes up what is new in the outbox: learning examples of one agent."
+    "examples_refresh", [learning_examples, example_quality], description="Takes up what is new in the outbox: learning examples of one agent, scored."
 )
 dataset_refresh = dg.define_asset_job(
-    "dataset_refresh", [learning_examples, duplicate_clusters, training_datasets], description="Brings examples and the dataset of one agent up to date."
+    "dataset_refresh",
+    [learning_examples, duplicate_clusters, annotation_agreement, example_quality, training_datasets, preference_pairs, dataset_exports],
+    description="Brings examples, duplicates, quality, dataset, preference pairs and exported files of one agent up to date.",
 )
 weights_refresh = dg.define_asset_job("weights_refresh", [rater_weights], description="Judges the raters whom new feedback or reviews concern.")
 metrics_refresh = dg.define_asset_job("metrics_refresh", [feedback_metrics], description="Computes the metrics of changed days again.")

@@ -13,12 +13,13 @@ from learning_pipelines.defs import jobs
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.errors import LearningError
 from learning_pipelines.feedback.statistics import stretches
-from learning_pipelines.storage import outbox, overview
+from learning_pipelines.storage import outbox, overview, reviewed
 from learning_pipelines.storage.outbox import News, Position
 from learning_pipelines.storage.store import Store
 
 ENTRIES_PER_TICK = 10_000
 STRETCHES_PER_TICK = 3
+AGENTS_PER_TICK = 200
 _RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
@@ -97,6 +98,34 @@ def _requests(waiting: list[str], news: News, start: dt.date) -> tuple[list[dg.R
 def _new_agents(instance: dg.DagsterInstance, news: News) -> list[str]:
     named = [f"{agent.organization}/{agent.agent}" for agent in news.agents if agent.agent is not None]
     return [key for key in named if not instance.has_dynamic_partition(agents.name, key)]
+
+
+@dg.sensor(
+    name="reviewed_examples",
+    jobs=[jobs.dataset_refresh],
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Asks for the dataset of agents whose examples were approved, withdrawn or edited after approval.",
+)
+def reviewed_examples(context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]):
+    cursor = Cursor.read(context.cursor)
+    try:
+        with store.pipeline() as connection:
+            behind = reviewed.agents_reviewed(connection, cursor.position if cursor else None, AGENTS_PER_TICK)
+    except LearningError as error:
+        return dg.SkipReason(str(error))
+    if not behind:
+        return dg.SkipReason("No review that a dataset has not taken up.")
+    last = behind[-1].position
+    requests = [
+        dg.RunRequest(run_key=f"{one.position.cluster}/{one.position.xid}/{one.position.id}/{one.partition}", partition_key=one.partition) for one in behind
+    ]
+    new = [one.partition for one in behind if not context.instance.has_dynamic_partition(agents.name, one.partition)]
+    return dg.SensorResult(
+        run_requests=requests,
+        cursor=json.dumps(asdict(Cursor(last.cluster, last.xid, last.id))),
+        dynamic_partitions_requests=[agents.build_add_request(new)] if new else [],
+    )
 
 
 @dg.sensor(

@@ -16,7 +16,7 @@ from learning_pipelines.examples.similarity import DuplicateRule, links_among
 from learning_pipelines.examples.splits import SPLITS, Item, SplitPlan, assign_splits
 from learning_pipelines.examples.versions import make_version
 from learning_pipelines.storage import datasets as storage
-from learning_pipelines.storage import duplicates
+from learning_pipelines.storage import duplicates, outbox, reviewed
 from learning_pipelines.storage.database import Connection, database_errors
 from learning_pipelines.storage.tenants import AgentRef
 
@@ -46,8 +46,11 @@ def refresh_dataset(
     Running it again changes nothing. The encoder is opened only if the rule has a cosine and there is an input that was not searched yet.
     """
     refresh_clusters(connection, agent, rule, open_encoder)
+    with database_errors(f"building the dataset of {agent.partition}"):
+        outbox.adopt_foreign_entries(connection)
     with database_errors(f"building the dataset of {agent.partition}"), connection.transaction():
         storage.lock_datasets(connection, agent)
+        reviews = reviewed.newest_review(connection, agent)  # before anything is read: what it is about is read after it
         rows = [row for row in storage.approved_examples(connection, agent) if row["searched"]]
         plan = _plan(connection, agent, rows, rule, shares)
         storage.store_splits(connection, agent, [(decision.id, decision.split, decision.reason) for decision in plan.assignments])
@@ -55,6 +58,7 @@ def refresh_dataset(
         kept, same_content = _kept(rows, decided)
         recipe = {"jaccard": rule.jaccard, "cosine": rule.cosine, "shares": list(shares), "filter": "approved, active", "stratified_by": "example_type"}
         made = make_version(connection, agent, kept, recipe)
+        reviewed.taken_up(connection, agent, reviews)
         missing = storage.left_out(connection, agent)
     return DatasetVersion(
         version=made.version, is_new=made.is_new, examples=len(kept), splits={name: sum(row["split"] == name for row in kept) for name in SPLITS},

@@ -24,6 +24,7 @@ from learning_pipelines.storage import rescrub as storage
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.rescrub import Holder
 from learning_pipelines.storage.tenants import AgentRef
+from learning_pipelines.storage.trust_weights import lock_weights
 
 BATCH = 500
 """Examples per transaction: a few seconds of work that a crash can lose."""
@@ -55,6 +56,7 @@ def _one_batch(connection: Connection, agent: AgentRef, batch: int, version: str
         return False
     with connection.transaction():
         outbox.lock_reader(connection, outbox.EXAMPLES_READER, agent)  # what is derived meanwhile must not meet a half-changed content
+        lock_weights(connection, agent.organization_id, shared=True)
         rows = storage.older(connection, agent, version, batch)
         changes = [_change(row, version) for row in rows]
         hashes = {bytes(change["content_hash"]) for change in changes if change["source_type"] == "user_feedback"}

@@ -54,8 +54,10 @@ groetjes|pozdrawiam|vänlig hälsning|atenciosamente|с уважением
 _LABELS = """
 name customer client employee patient tenant contact person holder cardholder signed by signature sender recipient attn from to cc kunde kundin ansprechpartner
 ansprechpartnerin kontakt kontaktperson sachbearbeiter sachbearbeiterin mitarbeiter mitarbeiterin mandant mandantin mieter mieterin patientin kontoinhaber
-kontoinhaberin karteninhaber karteninhaberin unterschrift gez absender absenderin empfänger empfängerin von an vorname nachname surname nom prénom nombre
-apellido apellidos nome cognome naam imię nazwisko фио имя
+kontoinhaberin karteninhaber karteninhaberin unterschrift gez absender absenderin empfänger empfängerin von an nom nombre nome naam
+"""
+_NAME_LABELS = """
+vorname|nachname|familienname|surname|first name|last name|given name|family name|full name|prénom|apellido|apellidos|cognome|imię|nazwisko|фио|имя|фамилия
 """
 _OWN = r"\b(?:my|our|his|her|their|meine?[rmns]?|unsere?[rmns]?|seine?[rmns]?|ihre?[rmns]?|mon|ma|mi|su|mio|mia)[ \u00a0]+\Z"
 _BEGINS = r"(?:^|[\n.!?:,\"„“>(])\s*"
@@ -80,6 +82,7 @@ def _cues() -> dict[str, list[Cue]]:
     add(_SALUTATIONS, _SPACE, _BEGINS, True, ends=True)
     add(_SIGN_OFFS, _LINE, r"(?<!\w)", True, ends=True)
     add(_LABELS, _COLON, r"(?<!\w)", False)
+    add(_NAME_LABELS, _COLON, r"(?<!\w)", True, ends=True)
     return dict(found)
 
 
@@ -106,7 +109,11 @@ _THINGS = (
     r"|stra(?:ß|ss)e|str|allee|platz|weg|gasse|ring|ufer|damm|brücke|flughafen|bahnhof|schule|gymnasium|universität|krankenhaus|kirche|haus|prei[sz]|award|prize"
     r"|index|method|test|model|modell|effect|effekt|law|gesetz|leasing|jeans|store|shop|pizza|islands?|valley|county|city|beach|lake|river"
 )
-THING_AFTER = re.compile(rf"[ \u00a0-](?:{_THINGS})\b|[ \u00a0]*&|[ \u00a0](?:und|and) (?:co|sons|söhne|partner)\b|-[A-ZÄÖÜ]", re.IGNORECASE)
+THING_AFTER = re.compile(
+    rf"(?-i:[ \u00a0-][A-ZÄÖÜ][\w-]+)?[ \u00a0-](?:{_THINGS})\b"
+    r"|[ \u00a0]*&|[ \u00a0](?:und|and) (?:co|sons|söhne|partner)\b|-[A-ZÄÖÜ]",
+    re.IGNORECASE,
+)
 THING_WORD = re.compile(rf"(?:{_THINGS})", re.IGNORECASE)
 THING_BEFORE = re.compile(
     r"(?:&[ \u00a0]*|\b(?:st|san|santa|sankt|saint|port|mount|mt|monte|fort|lake|place|rue|avenue|via|calle|plaza|piazza|firma|fa|company|brand|marke|hotel"

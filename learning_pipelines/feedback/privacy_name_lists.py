@@ -21,19 +21,18 @@ _EAST_ASIAN = ("ja_JP", "ko_KR", "zh_CN", "zh_TW")
 
 # Names that are words as well, in text typed without care for capitals or at the beginning of a sentence; the lists above lack most of them.
 _ALSO_WORDS = """
-abbey ace amber angel april archer art ash august autumn bailey baker banks barber bay bell berg berry best bill bird bishop black block bloom blue bond
-booth bow bowen branch brand brandy bridge brook brown buck bud burns bush butler cash chance chase chip christian church clay clerk coffee cole constant
-cook cooper cotton court crane cross dale dawn dean der dick dollar drake drew duke ella ernst faith field finn fischer flower ford forest fox frank
-freed frost fuchs gay gene german glass gold good grace grant graves gray green grey grove guy hall hand hardy harmony harper haven hazel hill hilfe holly
-home hope horn house hunt hunter ice iris ivy jack jade jasmine jay jean jet joy july june justice kaiser kay king klein knight koch kraft krieg kurz
-lake lance lane lang lay lee lily link little long love luna luther mai main major mark mason may max mayer meier melody mercy miles mill miller mine
-misty moon moore moss neu neumann nick noble north olive page paris park parker patience pearl penny peters pfeiffer piper poole pope porter post
-potter power powers presley price prince queen rain ray read reason reed rich richter rick river rob robin rock rod roman rosa rose ross ruby rush sage
-salt sand sandy sauer schmidt schneider schulz schwarz sierra singer sky smith snow sommer south star stark starr stein sterling stone storm strong
-sue summer sun swan sydney tag tanner taylor temple terra tiger tom turner valentine van vera victor victoria violet virginia wade walker wall ward
-waters way weber weiß wells west white wild will winter wise wolf wood woods york young
+abbey ace amber angel april archer art ash august autumn bailey baker banks barber bay bell berg berry best bill bird bishop black block bloom blue
+bond booth bow bowen branch brand brandy bridge brook brown buck bud burns bush butler cash chance chase chip christian church clay clerk coffee cole
+constant cook cooper cotton court crane cross dale dawn dean der dick dollar drake drew duke ernst faith field fischer flower ford forest fox frank
+freed frost fuchs gay gene german glass gold good grace grant graves gray green grey grove guy hall hand hardy harmony harper haven hazel hill hilfe
+holly home hope horn house hunt hunter ice iris ivy jade jasmine jay jet joy july june justice kaiser kay king klein knight koch kraft krieg kurz lake
+lance lane lang lay lee lily link little long love luna mai main major mark mason may max melody mercy miles mill miller mine misty moon moss neu
+noble north olive page paris park patience pearl penny pfeiffer piper poole pope porter post potter power powers price prince queen rain ray read
+reason reed rich richter river rob robin rock rod roman rosa rose ruby rush sage salt sand sandy sauer schneider schwarz sierra singer sky smith snow
+sommer south star stark starr stein sterling stone storm strong sue summer sun swan sydney tag tanner temple terra tiger valentine van victoria violet
+virginia wade walker wall ward waters way weber weiß west white wild will winter wise wolf wood woods york young
 """
-_NEVER = {"an", "am", "do", "so", "in", "la", "le", "de", "da", "mi", "no", "me", "al", "ali", "can", "van", "von", "der", "di", "el", "san", "santa"} - {"ali"}
+_NEVER = {"an", "am", "do", "so", "in", "la", "le", "de", "da", "mi", "no", "me", "al", "can", "van", "von", "der", "di", "el", "san", "santa"}
 
 
 class NameLists(NamedTuple):

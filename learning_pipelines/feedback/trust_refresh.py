@@ -16,7 +16,6 @@ from learning_pipelines.feedback.trust import FULL_WEIGHT, RULES, Known, Trust, 
 from learning_pipelines.storage import outbox, trust_weights
 from learning_pipelines.storage import trust as storage
 from learning_pipelines.storage.database import Connection, database_errors
-from learning_pipelines.storage.tenants import AgentRef
 from learning_pipelines.storage.trust_weights import Written
 
 
@@ -39,9 +38,8 @@ def refresh_weights(connection: Connection, zone: str, organization: str | None 
         outbox.adopt_foreign_entries(connection)
         for organization_id, slug in storage.organizations_behind(connection, organization):
             _reviews(connection, organization_id, zone, done)
-            for agent in storage.behind(connection, slug):
-                while _portion(connection, agent, zone, done):
-                    pass
+            while _portion(connection, organization_id, slug, zone, done):
+                pass
     return done
 
 
@@ -53,16 +51,17 @@ def _reviews(connection: Connection, organization: UUID, zone: str, done: Reweig
             _judge(connection, organization, zone, taken, done)
 
 
-def _portion(connection: Connection, agent: AgentRef, zone: str, done: Reweighed) -> bool:
-    """One portion: weights, what follows from them and the position change together or not at all. True if there is more."""
+def _portion(connection: Connection, organization: UUID, slug: str, zone: str, done: Reweighed) -> bool:
+    """New entries of all agents: weights, what follows from them and the positions change together or not at all. True if there are more."""
     with connection.transaction():
-        trust_weights.lock_weights(connection, agent.organization_id)
+        trust_weights.lock_weights(connection, organization)
         storage.begin(connection)
-        taken = storage.take(connection, agent)
-        if taken.executions:
-            _judge(connection, agent.organization_id, zone, taken.executions, done)
-        outbox.advance(connection, storage.READER, agent, taken.position)
-    return taken.more
+        taken = [(agent, storage.take(connection, agent)) for agent in storage.behind(connection, slug)]
+        if executions := sum(one.executions for _, one in taken):
+            _judge(connection, organization, zone, executions, done)
+        for agent, one in taken:
+            outbox.advance(connection, storage.READER, agent, one.position)
+    return any(one.more for _, one in taken)
 
 
 def _judge(connection: Connection, organization: UUID, zone: str, executions: int, done: Reweighed) -> None:

@@ -89,6 +89,7 @@ def store_derived(connection: Connection, agent: AgentRef, executions: Sequence[
         cursor.execute(_RESTORE, values)
         ids = [row[0] for row in cursor.execute("SELECT DISTINCT id FROM staged_derived WHERE execution_id IS NOT NULL").fetchall()]
         update_confidence(connection, agent.organization_id, [*ids, *dropped])
+        cursor.execute(_STALE, {**values, "examples": dropped})
         withdrawn = cursor.execute(_WITHDRAW, {**values, "examples": dropped}).rowcount if dropped else 0
     return Stored(created, supported, withdrawn)
 
@@ -127,6 +128,12 @@ INSERT INTO example_sources (organization_id, example_id, feedback_id, execution
 SELECT %(organization)s, s.id, s.source_id, s.execution_id, s.source_user_id, s.input_user_id
 FROM staged_derived s WHERE s.execution_id IS NOT NULL
 ON CONFLICT DO NOTHING"""
+
+# Whatever was said about these executions, for or against: the scores of their examples rest on it.
+_STALE = """
+INSERT INTO stale_quality (organization_id, agent_id, example_id)
+SELECT %(organization)s, %(agent)s, example_id FROM example_sources WHERE organization_id = %(organization)s AND execution_id = ANY(%(executions)s)
+UNION SELECT %(organization)s, %(agent)s, unnest(%(examples)s::text[])"""
 
 _RESTORE = """
 UPDATE learning_examples e SET is_active = true, updated_at = now() FROM staged_derived s

@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.tenants import AgentRef
+from learning_pipelines.storage.trust_weights import update_confidence
 
 CONTENT = (
     "input_text", "original_output", "expected_output", "output_a", "output_b", "input_context", "tags", "domain", "task_type", "jurisdictions",
@@ -135,12 +136,15 @@ def store(connection: Connection, agent: AgentRef, changes: Sequence[Mapping[str
 
 
 def move_support(connection: Connection, agent: AgentRef, moves: Sequence[tuple[str, str]]) -> None:
-    """Feedback that supported a loser supports who stays."""
+    """Feedback that supported a loser supports who stays; the confidence of both follows. Call under lock_weights."""
+    if not moves:
+        return
     with connection.cursor() as cursor:
         cursor.executemany(
             "UPDATE example_sources SET example_id = %s WHERE organization_id = %s AND example_id = %s",
             [(keeper, agent.organization_id, loser) for loser, keeper in moves],
         )
+    update_confidence(connection, agent.organization_id, [example for move in moves for example in move])
 
 
 def revive(connection: Connection, agent: AgentRef, ids: Sequence[str]) -> None:

@@ -23,6 +23,8 @@ from learning_pipelines.storage.tenants import AgentRef
 READER = outbox.WEIGHTS_READER
 VOTES_PER_RATER = 200
 ENTRIES_PER_PORTION = 500_000
+MOST_SENDERS = 50
+"""A text that more people send is a ready-made phrase, not a copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +112,12 @@ def take_reviewed(connection: Connection, organization: UUID) -> int:
 
 def evidence(connection: Connection, organization: UUID) -> Evidence:
     """Everything that the raters of the touched executions are judged by."""
-    values = {"organization": organization, "most": VOTES_PER_RATER}
-    for statement in (_TEXTS, _RATERS, "ANALYZE trust_raters", _ITEMS, "ANALYZE trust_items", _VOTES, "ANALYZE trust_votes", _CONTEXT):
+    values = {"organization": organization, "most": VOTES_PER_RATER, "senders": MOST_SENDERS}
+    connection.execute(_TEXTS, values)
+    for table, statement in (("raters", _RATERS), ("copies", _COPIES), ("items", _ITEMS), ("votes", _VOTES)):
         connection.execute(statement, values)
+        connection.execute(f"ANALYZE trust_{table}")
+    connection.execute(_CONTEXT, values)
     raters = [Rater(*row) for row in connection.execute(_RATER_ROWS, values).fetchall()]
     votes = connection.execute(_VOTE_ROWS, values).fetchall()
     gold = [(int(item), float(value)) for item, value in connection.execute(_GOLD, values).fetchall()]
@@ -122,14 +127,31 @@ def evidence(connection: Connection, organization: UUID) -> Evidence:
     return Evidence(raters, votes, gold, texts, int(row[0]))
 
 
-# Hashes of texts that were not seen before.
+# Who sent which text, about up to three executions.
 _TEXTS = """
-INSERT INTO feedback_texts (organization_id, text_hash, feedback_id, execution_id, user_id, is_correction)
-SELECT f.organization_id, hash, f.id, f.execution_id, f.user_id, is_correction
-FROM (SELECT DISTINCT execution_id FROM trust_touched) t
-JOIN agent_feedback f ON f.organization_id = %(organization)s AND f.execution_id = t.execution_id AND f.user_id IS NOT NULL AND NOT f.pending_execution,
-LATERAL (VALUES (learning.text_hash(f.feedback_text), false), (learning.text_hash(f.correction_text), true)) AS said (hash, is_correction)
-WHERE hash IS NOT NULL ON CONFLICT DO NOTHING"""
+INSERT INTO feedback_texts AS known (organization_id, text_hash, user_id, executions, is_correction)
+SELECT %(organization)s, hash, user_id, (array_agg(DISTINCT execution_id))[1:3], bool_or(is_correction)
+FROM (
+    SELECT f.user_id, f.execution_id, hash, is_correction FROM (SELECT DISTINCT execution_id FROM trust_touched) t
+    JOIN agent_feedback f ON f.organization_id = %(organization)s AND f.execution_id = t.execution_id AND f.user_id IS NOT NULL AND NOT f.pending_execution,
+    LATERAL (VALUES (learning.text_hash(f.feedback_text), false), (learning.text_hash(f.correction_text), true)) AS said (hash, is_correction)
+    WHERE hash IS NOT NULL
+) AS said GROUP BY hash, user_id ORDER BY hash, user_id
+ON CONFLICT (organization_id, text_hash, user_id) DO UPDATE
+    SET executions = ARRAY(SELECT DISTINCT unnest(known.executions || excluded.executions) LIMIT 3),
+        is_correction = known.is_correction OR excluded.is_correction
+    WHERE cardinality(known.executions) < 3 OR excluded.is_correction AND NOT known.is_correction"""
+
+# Texts of the judged raters that are copies: sent by 3 to MOST_SENDERS people, or by one about 3 executions. What more people send is a
+# ready-made phrase of some form. Counting stops at MOST_SENDERS.
+_COPIES = """
+CREATE TEMP TABLE trust_copies ON COMMIT DROP AS
+SELECT r.number, t.text_hash, senders.people >= 3 AS shared,
+    senders.people <= %(senders)s AND (senders.people >= 3 OR cardinality(t.executions) >= 3) AS copied
+FROM trust_raters r JOIN feedback_texts t ON t.organization_id = %(organization)s AND t.user_id = r.user_id
+JOIN LATERAL (SELECT count(*) AS people FROM (SELECT FROM feedback_texts o WHERE o.organization_id = t.organization_id AND o.text_hash = t.text_hash
+    LIMIT %(senders)s + 1) AS counted) senders ON true
+WHERE r.judged"""
 
 # Who is judged: everybody who said something about a touched execution.
 _RATERS = """
@@ -187,12 +209,7 @@ LEFT JOIN LATERAL (
     FROM example_sources s JOIN learning_examples e ON e.organization_id = s.organization_id AND e.id = s.example_id
     WHERE r.judged AND s.organization_id = %(organization)s AND s.user_id = r.user_id AND e.reviewed_by IS DISTINCT FROM r.user_id
 ) reviewed ON true
-LEFT JOIN LATERAL (
-    SELECT avg((EXISTS (SELECT FROM feedback_texts o WHERE o.organization_id = t.organization_id AND o.text_hash = t.text_hash
-            GROUP BY o.text_hash HAVING count(DISTINCT o.user_id) >= 3
-                OR count(DISTINCT o.execution_id) FILTER (WHERE o.user_id = r.user_id) >= 3))::integer)::float8 AS copied
-    FROM feedback_texts t WHERE r.judged AND t.organization_id = %(organization)s AND t.user_id = r.user_id
-) texts ON true
+LEFT JOIN (SELECT number, avg(copied::integer)::float8 AS copied FROM trust_copies GROUP BY 1) texts ON texts.number = r.number
 ORDER BY r.number"""
 
 # A vote on one's own words: a good verdict on an answer that repeats a correction of the rater's.
@@ -218,12 +235,7 @@ WHERE e.review_status = 'approved' AND e.example_type IN ('positive', 'negative'
 GROUP BY i.number, e.organization_id HAVING bool_or(e.reviewed_by IS DISTINCT FROM s.user_id)"""
 
 _TEXT_ROWS = """
-SELECT r.number, dense_rank() OVER (ORDER BY t.text_hash) - 1
-FROM feedback_texts t JOIN trust_raters r ON r.user_id = t.user_id
-WHERE t.organization_id = %(organization)s AND r.judged AND t.text_hash IN (
-    SELECT o.text_hash FROM feedback_texts mine JOIN trust_raters p ON p.user_id = mine.user_id AND p.judged
-    JOIN feedback_texts o ON o.organization_id = mine.organization_id AND o.text_hash = mine.text_hash
-    WHERE mine.organization_id = %(organization)s GROUP BY o.text_hash HAVING count(DISTINCT o.user_id) >= 3)"""
+SELECT number, dense_rank() OVER (ORDER BY text_hash) - 1 FROM trust_copies WHERE copied AND shared"""
 
 
 def behind(connection: Connection, organization: str) -> Sequence[AgentRef]:

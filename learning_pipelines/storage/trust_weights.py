@@ -16,10 +16,11 @@ NEWCOMER = 0.2878
 """Weight of a rater without a row, and of feedback whose author is unknown."""
 DISTRUSTED = 0.1
 """Below this weight a rater's support alone leaves an example marked, and reports count the rater as down-weighted."""
-TOLERANCE = 0.05
-"""A weight in use moves when the computed one is farther away than this: otherwise every vote would make old days stale."""
-REACH_DAYS = 400
-"""How far back the days of a rater whose weight moved are computed again."""
+TOLERANCE = 0.1
+"""A weight in use moves when the computed one is farther away than this, or on the other side of DISTRUSTED: otherwise every vote would
+make old days stale."""
+REACH_DAYS = 35
+"""How far back the days of a rater whose weight moved are computed again: what statistics and the weekly report show. Older ones stay."""
 WEIGHT_COLUMNS = (("user_id", "uuid"), ("weight", "double precision"), ("flags", "text[]"), ("signals", "jsonb"), ("ratings", "bigint"))
 _VALUES = {"newcomer": NEWCOMER, "distrusted": DISTRUSTED}
 
@@ -74,8 +75,9 @@ def store_weights(connection: Connection, organization: UUID, rows: Sequence[tup
 # One statement: the weights, and beside them who moved.
 _STORE = """
 WITH judged AS MATERIALIZED (
-    SELECT s.*, abs(s.weight - coalesce(w.weight, %(newcomer)s)) > %(tolerance)s AS moved, coalesce(w.weight, %(newcomer)s) AS in_use
-    FROM staged_weights s LEFT JOIN rater_weights w ON w.organization_id = %(organization)s AND w.user_id = s.user_id
+    SELECT s.*, in_use, abs(s.weight - in_use) > %(tolerance)s OR (s.weight < %(distrusted)s) <> (in_use < %(distrusted)s) AS moved
+    FROM staged_weights s LEFT JOIN rater_weights w ON w.organization_id = %(organization)s AND w.user_id = s.user_id,
+    LATERAL (SELECT coalesce(w.weight, %(newcomer)s)) AS known (in_use)
 ),
 noted AS (INSERT INTO moved_raters SELECT user_id FROM judged WHERE moved)
 INSERT INTO rater_weights (organization_id, user_id, weight, flags, signals, ratings, rules)

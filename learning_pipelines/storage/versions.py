@@ -157,6 +157,19 @@ def list_versions(connection: Connection, agent: AgentRef) -> list[dict[str, Any
         ).fetchall()
 
 
+def growth(connection: Connection, agent: AgentRef, last: int = 20) -> list[dict[str, Any]]:
+    """The newest `last` versions, oldest first: number, examples by type, preference pairs, mean quality."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(
+            """SELECT version, total_examples, positive_count AS positive, negative_count AS negative, correction_count AS correction,
+                demonstration_count AS demonstration, edge_case_count AS edge_case, failure_count AS failure, preference_count AS preference,
+                pairs_count, avg_quality_score
+            FROM training_datasets WHERE organization_id = %s AND name = %s ORDER BY version DESC LIMIT %s""",
+            [agent.organization_id, agent.agent, last],
+        ).fetchall()
+    return rows[::-1]
+
+
 def members(connection: Connection, agent: AgentRef, dataset_id: UUID) -> Generator[tuple[Member, str | None], None, None]:
     """The examples of a version in the order of their ids, and for each the hash that its content really has (None: the content is gone)."""
     query = """SELECT d.example_id, d.content_hash, d.split, d.weight, d.quality_score, d.confidence_score,

@@ -22,7 +22,8 @@ import httpx
 import psutil
 
 from learning_pipelines.storage.database import Database
-from learning_pipelines_tests.benchmarks import load, servers, targets
+from learning_pipelines.storage.embedded import EmbeddedServer
+from learning_pipelines_tests.benchmarks import load, peers, servers, targets
 from learning_pipelines_tests.benchmarks.loop import machine
 
 CLIENTS = (8, 32)
@@ -46,6 +47,9 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--seconds", type=float, default=4.0, help="measured per line and round, after a warm-up of half a second")
+    arguments.add_argument(
+        "--peers", type=Path, nargs="?", const=Path(".venv-peer-servers"), help="MLflow and Phoenix too; their environment (make peer-servers)"
+    )
     arguments.add_argument("--only", help="lines whose name contains this")
     arguments.add_argument("--json", type=Path, help="where the figures of every round go")
     chosen = arguments.parse_args()
@@ -53,7 +57,7 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         one, server = stack.enter_context(servers.database(folder))
         postgres = psutil.Process(server.pid)
-        lines = [line for line in _lines(stack, folder, one) if not chosen.only or chosen.only in line.target.name]
+        lines = [line for line in _lines(stack, folder, one, server, chosen.peers) if not chosen.only or chosen.only in line.target.name]
         measure(lines, postgres, chosen.rounds, chosen.seconds)
         stored = check(one, lines)
     print(f"{machine()}; load average {os.getloadavg()[0]:.1f}; {stored:,} acknowledged records, every one there once with its outbox and audit entry")
@@ -63,7 +67,7 @@ def main() -> None:
         chosen.json.write_text(json.dumps({"machine": machine(), "acknowledged": stored, "lines": figures}, indent=1))
 
 
-def _lines(stack: contextlib.ExitStack, folder: Path, one: Database) -> list[Line]:
+def _lines(stack: contextlib.ExitStack, folder: Path, one: Database, postgres: EmbeddedServer, peer_servers: Path | None = None) -> list[Line]:
     floor = stack.enter_context(servers.uvicorn("learning_pipelines_tests.benchmarks.noop:app", folder))
     ours = stack.enter_context(servers.uvicorn("learning_pipelines.api.app:app", folder))
     headers = {"Authorization": f"Bearer {servers.api_key(one)}"}
@@ -71,7 +75,12 @@ def _lines(stack: contextlib.ExitStack, folder: Path, one: Database) -> list[Lin
     lines = [Line(targets.noop(), floor, {}, clients) for clients in CLIENTS]
     for target in (targets.feedback(), targets.feedback_with_text(), targets.executions()):
         lines += [Line(target, ours, headers, clients) for clients in CLIENTS]
-    return lines + [Line(targets.feedback_batch(records), ours, headers, BATCH_CLIENTS) for records in (100, 1_000)]
+    lines += [Line(targets.feedback_batch(records), ours, headers, BATCH_CLIENTS) for records in (100, 1_000)]
+    if peer_servers is not None:
+        for peer in (peers.mlflow, peers.phoenix):
+            target, server = stack.enter_context(peer(peer_servers, folder, postgres))
+            lines += [Line(target, server, {}, clients) for clients in CLIENTS]
+    return lines
 
 
 def seed(ours: servers.Server, headers: dict[str, str]) -> None:

@@ -45,6 +45,10 @@ def test_every_asset_is_where_it_belongs(nodes: dict[str, dg.AssetSpec]) -> None
         "learning_examples": "examples",
         "duplicate_clusters": "examples",
         "training_datasets": "examples",
+        "annotation_agreement": "examples",
+        "example_quality": "examples",
+        "preference_pairs": "examples",
+        "dataset_exports": "examples",
         "demonstrations": "behavior",
         "documents": "retrieval",
         "learning_report": "reports",
@@ -66,7 +70,11 @@ def test_lineage_leads_from_what_people_write_to_the_report(nodes: dict) -> None
         "feedback_metrics": {"agent_executions", "agent_feedback", "rater_weights"},
         "learning_examples": {"agent_executions", "agent_feedback", "demonstrations"},
         "duplicate_clusters": {"learning_examples"},
-        "training_datasets": {"learning_examples", "duplicate_clusters", "expert_annotations"},
+        "annotation_agreement": {"learning_examples", "expert_annotations", "agent_feedback", "rater_weights"},
+        "example_quality": {"learning_examples", "annotation_agreement", "expert_annotations", "agent_feedback", "rater_weights"},
+        "training_datasets": {"learning_examples", "duplicate_clusters", "example_quality", "expert_annotations"},
+        "preference_pairs": {"training_datasets"},
+        "dataset_exports": {"training_datasets", "preference_pairs"},
         "learning_report": {"feedback_metrics", "learning_examples", "training_datasets"},
     }
 
@@ -78,6 +86,10 @@ def test_metrics_are_cut_by_day_work_by_agent_and_reports_by_week(nodes: dict) -
         "learning_examples": dg.DynamicPartitionsDefinition,
         "duplicate_clusters": dg.DynamicPartitionsDefinition,
         "training_datasets": dg.DynamicPartitionsDefinition,
+        "annotation_agreement": dg.DynamicPartitionsDefinition,
+        "example_quality": dg.DynamicPartitionsDefinition,
+        "preference_pairs": dg.DynamicPartitionsDefinition,
+        "dataset_exports": dg.DynamicPartitionsDefinition,
         "learning_report": dg.WeeklyPartitionsDefinition,
     }
 
@@ -97,8 +109,19 @@ def test_checks_are_statements_about_their_assets(location: dg.Definitions) -> N
         "duplicate_clusters: every_input_searched",
         "duplicate_clusters: links_within_clusters",
         "duplicate_clusters: no_approved_contradiction",
+        "annotation_agreement: experts_agree",
+        "example_quality: scores_stand",
+        "example_quality: more_evidence_never_lowers",
+        "example_quality: calibration_helps",
         "training_datasets: splits_disjoint",
         "training_datasets: only_approved",
+        "training_datasets: rebuilds",
+        "preference_pairs: answers_differ",
+        "preference_pairs: splits_inherited",
+        "preference_pairs: no_contradiction",
+        "dataset_exports: bytes_as_recorded",
+        "dataset_exports: rows_complete",
+        "dataset_exports: no_personal_data",
         "learning_report: latest_closed_week_exists",
         "learning_report: adds_up",
     }
@@ -136,6 +159,7 @@ def test_schedules_run_their_jobs_at_the_agreed_times(repository: dg.RepositoryD
 def test_sensors_start_the_jobs_of_what_changed(repository: dg.RepositoryDefinition) -> None:
     assert {one.name: sorted(target.job_name for target in one.targets) for one in repository.sensor_defs} == {
         "new_feedback": ["examples_refresh", "metrics_refresh", "weights_refresh"],
+        "reviewed_examples": ["dataset_refresh"],
         "stored_rows": [],
     }
 

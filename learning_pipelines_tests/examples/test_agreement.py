@@ -1,6 +1,6 @@
 """Agreement of raters as a number: against the reference implementation, published examples, and simulations with a known truth.
 
-Belongs here: alpha and kappa. Not here: which ratings are compared (defs/test_curation.py), who is right (test_reliability.py).
+Belongs here: alpha and kappa. Not here: which ratings are compared (defs/test_quality.py), who is right (test_reliability.py).
 """
 
 from __future__ import annotations

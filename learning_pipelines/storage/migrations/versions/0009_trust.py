@@ -33,15 +33,15 @@ CREATE TABLE learning.rater_weights (
 );
 SELECT learning.protect('learning.rater_weights', 'own', 'none');
 
--- Hashes of normalised comments and corrections, so that copies are found without reading old texts again.
+-- Hashes of normalised comments and corrections by who sent them, so that copies are found without reading old texts again.
+-- executions: up to three that the text was sent about; more say nothing new.
 CREATE TABLE learning.feedback_texts (
     organization_id uuid NOT NULL,
     text_hash uuid NOT NULL,
-    feedback_id text NOT NULL,
-    execution_id text NOT NULL,
     user_id uuid NOT NULL,
+    executions text[] NOT NULL,
     is_correction boolean NOT NULL,
-    PRIMARY KEY (organization_id, text_hash, feedback_id, is_correction)
+    PRIMARY KEY (organization_id, text_hash, user_id)
 );
 CREATE INDEX feedback_texts_user ON learning.feedback_texts (organization_id, user_id);
 SELECT learning.protect('learning.feedback_texts', 'none', 'none');

@@ -104,18 +104,23 @@ SELECT learning.protect('learning.example_conflicts', 'expert|trainer', 'expert'
 """
 
 VERDICTS = """
--- The verdict in force of each expert on each example (their newest): 0 rejected, 1 needs revision, 2 approved; and the score 0..1 that
--- goes with it, half verdict and half the mean of the given dimensions. An explanation or a category without a decision is no verdict.
+-- The verdict in force of each expert on each example: the newest of the latest round with verdicts (earlier rounds were about another
+-- text; 0 is the first), unless withdrawn. 0 rejected, 1 needs revision, 2 approved; score 0..1: half verdict, half mean of the given
+-- dimensions. An explanation or a category without a decision is no verdict.
 CREATE VIEW learning.expert_verdicts WITH (security_invoker = true) AS
 SELECT DISTINCT ON (n.organization_id, n.example_id, n.expert_id)
     n.organization_id, n.example_id, n.expert_id, v.verdict,
     CASE WHEN d.mean IS NULL THEN v.verdict / 2.0 ELSE (v.verdict / 2.0 + d.mean) / 2 END::double precision AS score,
     CASE WHEN n.is_verified AND n.verified_by <> n.expert_id THEN n.verified_by END AS verified_by, n.created_at
-FROM learning.expert_annotations n
+FROM (
+    SELECT *, rank() OVER (PARTITION BY organization_id, example_id ORDER BY greatest(round, 1) DESC) AS age
+    FROM learning.expert_annotations
+    WHERE withdrawn_at IS NULL AND (approved IS NOT NULL OR annotation_type IN ('quality_assessment', 'correction'))
+) n
 CROSS JOIN LATERAL (SELECT CASE n.approved WHEN true THEN 2 WHEN false THEN 0 ELSE 1 END::smallint AS verdict) v
 CROSS JOIN LATERAL (SELECT avg(given) AS mean
     FROM unnest(ARRAY[n.technical_accuracy, n.professional_quality, n.completeness, n.clarity]) AS dimensions (given)) d
-WHERE n.withdrawn_at IS NULL AND (n.approved IS NOT NULL OR n.annotation_type IN ('quality_assessment', 'correction'))
+WHERE n.age = 1
 ORDER BY n.organization_id, n.example_id, n.expert_id, n.created_at DESC, n.received_at DESC, n.id;
 GRANT SELECT ON learning.expert_verdicts TO learning_api, learning_pipeline;
 
@@ -132,8 +137,8 @@ CREATE TABLE learning.expert_reliability (
 );
 SELECT learning.protect('learning.expert_reliability', 'trainer', 'none');
 
--- An example on which experts disagree waits here for another one to decide (contradictory examples: example_conflicts). A newer
--- disagreement opens it again.
+-- Examples on which experts disagree, and who decided (contradictory examples: example_conflicts). While one is open, the example's
+-- column adjudicating is true; a newer disagreement opens it again.
 CREATE TABLE learning.adjudications (
     organization_id uuid NOT NULL,
     example_id text NOT NULL,
@@ -149,7 +154,19 @@ CREATE TABLE learning.adjudications (
 CREATE INDEX adjudications_open ON learning.adjudications (organization_id, agent_id) WHERE resolved_at IS NULL;
 SELECT learning.protect('learning.adjudications', 'expert|trainer', 'expert');
 
--- How far two kinds of rater agree about an agent; period is `all` or a week (YYYY-Www).
+-- What a judging model says about an example: whether it should be learnt from. Written by whatever runs the judge; agreement reads it.
+CREATE TABLE learning.judge_verdicts (
+    organization_id uuid NOT NULL,
+    example_id text NOT NULL,
+    judge text NOT NULL,
+    approved boolean NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (organization_id, example_id, judge),
+    FOREIGN KEY (organization_id, example_id) REFERENCES learning.learning_examples ON DELETE CASCADE
+);
+SELECT learning.protect('learning.judge_verdicts', 'expert|trainer', 'none');
+
+-- How far raters agree about an agent; period is `all` or a week (YYYY-Www). counts: the distinct rows that it was computed from.
 CREATE TABLE learning.annotation_agreement (
     organization_id uuid NOT NULL,
     agent_id uuid NOT NULL,
@@ -163,6 +180,7 @@ CREATE TABLE learning.annotation_agreement (
     kappa_low double precision,
     kappa_high double precision,
     undefined text NOT NULL DEFAULT '',
+    counts jsonb NOT NULL DEFAULT '[]',
     computed_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (organization_id, agent_id, pair, period),
     FOREIGN KEY (organization_id, agent_id) REFERENCES learning.agents
@@ -203,6 +221,7 @@ CREATE TABLE learning.example_quality (
     FOREIGN KEY (organization_id, example_id) REFERENCES learning.learning_examples ON DELETE CASCADE
 );
 CREATE INDEX example_quality_agent_calibration ON learning.example_quality (organization_id, agent_id, calibration);
+CREATE INDEX example_quality_agent_scored ON learning.example_quality (organization_id, agent_id, scored_at);
 SELECT learning.protect('learning.example_quality', 'expert|trainer', 'none');
 
 -- Examples whose evidence changed since they were scored. Append-only for whoever writes; the reader deletes what it saw, so that nothing
@@ -254,19 +273,49 @@ CREATE TRIGGER annotation_changed AFTER UPDATE ON learning.expert_annotations
 CREATE TRIGGER annotation_removed AFTER DELETE ON learning.expert_annotations
     REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION learning.annotated_is_stale();
 
+-- What rests on a rater's feedback, or is contradicted by it, when the weight moved by more than a hundredth; without a row it was that
+-- of a newcomer (storage/trust_weights.py).
+CREATE FUNCTION learning.weighted_is_stale() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO learning.stale_quality (organization_id, agent_id, example_id)
+        SELECT DISTINCT t.organization_id, t.agent_id, t.example_id FROM changed c, learning.touched_by(c.organization_id, c.user_id) t
+        WHERE abs(c.weight - 0.2878) > 0.01;
+    ELSE
+        INSERT INTO learning.stale_quality (organization_id, agent_id, example_id)
+        SELECT DISTINCT t.organization_id, t.agent_id, t.example_id
+        FROM changed c JOIN former f USING (organization_id, user_id), learning.touched_by(c.organization_id, c.user_id) t
+        WHERE abs(c.weight - f.weight) > 0.01;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE FUNCTION learning.touched_by(organization uuid, rater uuid) RETURNS TABLE (organization_id uuid, agent_id uuid, example_id text)
+LANGUAGE sql STABLE AS $$
+    SELECT e.organization_id, e.agent_id, e.id FROM learning.example_sources mine
+    JOIN learning.example_sources s ON s.organization_id = mine.organization_id AND s.execution_id = mine.execution_id
+    JOIN learning.learning_examples e ON e.organization_id = s.organization_id AND e.id = s.example_id
+    WHERE mine.organization_id = organization AND mine.user_id = rater
+$$;
+CREATE TRIGGER weight_added AFTER INSERT ON learning.rater_weights
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION learning.weighted_is_stale();
+CREATE TRIGGER weight_changed AFTER UPDATE ON learning.rater_weights
+    REFERENCING OLD TABLE AS former NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION learning.weighted_is_stale();
+
 INSERT INTO learning.stale_quality (organization_id, agent_id, example_id)
 SELECT organization_id, agent_id, id FROM learning.learning_examples;
 """
 
 QUALITY_BACK = """
+DROP TRIGGER weight_changed ON learning.rater_weights;
+DROP TRIGGER weight_added ON learning.rater_weights;
 DROP TRIGGER annotation_removed ON learning.expert_annotations;
 DROP TRIGGER annotation_changed ON learning.expert_annotations;
 DROP TRIGGER annotation_added ON learning.expert_annotations;
 DROP TRIGGER example_is_stale ON learning.learning_examples;
-DROP FUNCTION learning.annotated_is_stale, learning.example_is_stale;
+DROP FUNCTION learning.weighted_is_stale, learning.touched_by, learning.annotated_is_stale, learning.example_is_stale;
 DROP INDEX learning.example_sources_user;
 DROP TABLE learning.curation_state, learning.stale_quality, learning.example_quality, learning.quality_calibrations,
-    learning.annotation_agreement, learning.adjudications, learning.expert_reliability;
+    learning.annotation_agreement, learning.judge_verdicts, learning.adjudications, learning.expert_reliability;
 DROP VIEW learning.expert_verdicts;
 """
 

@@ -217,7 +217,7 @@ ON learning.learning_examples FOR EACH ROW WHEN (
     IS DISTINCT FROM (NEW.review_status, NEW.is_active, NEW.example_type, NEW.input_context, NEW.input_text, NEW.original_output, NEW.expected_output,
         NEW.output_a, NEW.output_b, NEW.preferred_output, NEW.preference_strength, NEW.domain, NEW.task_type, NEW.complexity, NEW.jurisdictions, NEW.tags))
 EXECUTE FUNCTION learning.note_review();
-CREATE INDEX outbox_reviews ON learning.outbox (xid, id) WHERE kind IN ('examples', 'reviews');
+CREATE INDEX outbox_reviews ON learning.outbox (organization_id, agent_id, xid, id) WHERE kind IN ('examples', 'reviews');
 """
 
 
