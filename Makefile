@@ -9,7 +9,7 @@ PEERS := .venv-peers/.installed
 PEER_SERVERS := .venv-peer-servers/.installed
 PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: install demo up down test lint types fuzz outage peers peer-servers benchmark benchmark-privacy benchmark-model benchmark-service attacks clean
+.PHONY: install demo up down test lint types fuzz outage peers peer-servers benchmark benchmark-privacy benchmark-model benchmark-service attacks benchmark-duplicates clean
 
 install: $(STAMP)
 
@@ -70,6 +70,9 @@ benchmark-service: install
 
 attacks: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.attacks $(ARGS)
+
+benchmark-duplicates: install
+	@$(BIN)/python -m learning_pipelines_tests.benchmarks.duplicates $(ARGS)
 
 clean: down
 	rm -rf $(VENV) .venv-peers .venv-peer-servers .learning

@@ -136,7 +136,7 @@ def spanning_links(rows: Sketches, fresh: Bools, joined: UnionFind, compare: Com
         for one, two in zip(*_equal(keys[:, column], fresh), strict=True):
             if joined.union(one, two):
                 yield one, two, 1.0
-    alone = _representatives(keys, fresh)
+    alone = _representatives(rows)
     settled = np.zeros(0, dtype=np.int64)
     for column in range(_KEYS, _BYTES):
         following = column + 1 if column + 1 < _BYTES else _KEYS
@@ -166,13 +166,16 @@ def _equal(keys: npt.NDArray[np.uint64], fresh: Bools) -> tuple[list[int], list[
     return head[other].tolist(), order[other].tolist()
 
 
-def _representatives(keys: npt.NDArray[np.uint64], fresh: Bools) -> Ints:
-    """One text of each with both keys equal, the earliest: what is alike to it is alike to the others. Old texts that nobody new can meet stay in."""
-    order = np.lexsort((np.arange(len(keys)), keys[:, 1], keys[:, 0]))
-    ordered = keys[order]
-    begins = np.ones(len(order), dtype=np.bool_)
-    begins[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
-    return np.sort(order[begins])
+def _representatives(rows: Sketches) -> Ints:
+    """One text, the earliest, of those with equal words and equal grams: what is alike to it is alike to the others.
+
+    Equal words alone are not enough: other punctuation makes other grams of characters, and those may be what a third text is alike in.
+    """
+    grams = np.zeros(len(rows), dtype=np.uint64)
+    for column in range(_BYTES):
+        grams = (grams ^ rows[:, column]) * np.uint64(0x9E3779B97F4A7C15)
+        grams ^= grams >> np.uint64(29)
+    return np.sort(np.unique(grams, return_index=True)[1])
 
 
 def _neighbours(band: npt.NDArray[np.uint32], following: npt.NDArray[np.uint32], fresh: Bools) -> Iterator[tuple[Ints, Ints]]:

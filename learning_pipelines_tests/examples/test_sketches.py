@@ -73,6 +73,15 @@ def test_old_texts_are_joined_by_newcomers_only() -> None:
     assert len(set(labels_found(texts, new_from=2).tolist())) == 1
 
 
+def test_a_text_is_found_through_the_one_of_equal_words_whose_punctuation_it_shares() -> None:
+    marks = "Daroti, solbaca; stock: dahumfi! belmar? neip... with - we; Raba, that: in! system? raz -- return; "
+    plain = " ".join(marks.translate(str.maketrans("", "", ",;:!?.-")).split())
+    texts = [plain, marks, marks.replace("system", "sytsem")]
+    first, second = text_similarities(texts, np.array([0, 1]), np.array([2, 2]))
+    assert first < 0.8 <= second
+    assert len(set(labels_found(texts).tolist())) == 1
+
+
 def test_texts_with_equal_words_are_duplicates_whatever_their_grams_say() -> None:
     assert len(set(labels_found(["re send it", "Re-send: it!!!", "a???????????????????b", "A B"]).tolist())) == 2
 
