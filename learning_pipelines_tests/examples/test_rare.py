@@ -71,6 +71,22 @@ def test_a_refresh_without_news_and_the_outbox_read_again_leave_it_so(load: Load
     assert len(table(pipeline, "learning_examples")) == 121
 
 
+def test_scrubbing_it_again_makes_no_second_example_of_the_same_feedback(load: Load, pipeline: Connection) -> None:
+    asked(load, everyday(1) | {"odd": STRANGE + " jo@mail.example"})
+    curated(pipeline)
+    (before,) = table(pipeline, "learning_examples", "example_type = 'edge_case'")
+    raw = before["input_text"].replace("<EMAIL_1>", "jo@mail.example")
+    assert raw != before["input_text"]
+    pipeline.execute("UPDATE learning_examples SET input_text = %s, scrub_rules = '0' WHERE id = %s", [raw, before["id"]])
+    pipeline.execute("DELETE FROM outbox_positions")
+    curated(pipeline)
+    (after,) = table(pipeline, "learning_examples", "example_type = 'edge_case'")
+    assert (after["id"], after["input_text"], after["content_hash"], after["is_active"]) == (
+        before["id"], before["input_text"], before["content_hash"], True,
+    )  # fmt: skip
+    assert len(table(pipeline, "learning_examples")) == 121
+
+
 def test_it_is_taken_back_once_others_ask_alike(load: Load, pipeline: Connection) -> None:
     asked(load, everyday(1) | {"odd": STRANGE})
     curated(pipeline)
