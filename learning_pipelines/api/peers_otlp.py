@@ -10,6 +10,7 @@ SETTLE_SECONDS later, and, for what a restart left over, with any later request 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,6 +27,7 @@ from learning_pipelines.api.peers_intake import release
 from learning_pipelines.api.principals import Principal
 from learning_pipelines.api.problems import Problem
 from learning_pipelines.api.service import Service, Serving
+from learning_pipelines.errors import Unavailable
 from learning_pipelines.feedback.identity import user_id
 from learning_pipelines.feedback.peers import executions, otlp
 from learning_pipelines.feedback.peers.otlp import JSON_TYPE, PROTOBUF_TYPE, Span
@@ -35,6 +37,7 @@ from learning_pipelines.storage.grouped import Write
 
 SETTLE_SECONDS = 10.0
 MLFLOW_EXPERIMENT = "x-mlflow-experiment-id"
+log = logging.getLogger("learning_pipelines.api")
 _later: set[asyncio.Task[None]] = set()
 
 
@@ -149,8 +152,11 @@ async def _settle_later(service: Service, who: Principal, traces: Sequence[str])
         with service.acting(who) as connection:
             return peers.rested_traces(connection, who.organization_id, SETTLE_SECONDS - 0.5, limit=10_000)
 
-    still = set(traces) & set(await run_in_threadpool(rested))
-    await settle(service, who, sorted(still), rested=True)
+    try:
+        still = set(traces) & set(await run_in_threadpool(rested))
+        await settle(service, who, sorted(still), rested=True)
+    except Unavailable:  # the next request of the organization looks again
+        log.warning("traces stay held: the database is away")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,14 +171,16 @@ async def settle(service: Service, who: Principal, traces: Sequence[str], *, res
     if not traces:
         return []
     made, waiting = await run_in_threadpool(_assembled, service, who, traces, rested)
+    if rested and waiting:
+        await run_in_threadpool(_set_aside, service, who, waiting)
     for one in made:
         try:
             ready = await run_in_threadpool(service.capture.prepare, replace(who, user=None), "executions", one.record)
         except Problem:
-            if rested:  # nobody waits for this answer; the spans stay held until they are pruned
-                waiting.append(one.trace)
-                continue
-            raise
+            if not rested:
+                raise
+            await run_in_threadpool(_set_aside, service, who, [one.trace])  # nobody waits for this answer
+            continue
         (settled,) = await service.writer.write(Write("executions", who.acting, who.actor, [ready.row], [ready.fields]))
         service.metrics.stored.labels("executions").inc(settled.status == "stored")
         if settled.status in ("stored", "unchanged", "conflict"):  # conflict: made meanwhile, of other spans; these are late
@@ -208,3 +216,8 @@ def _assembled(service: Service, who: Principal, traces: Sequence[str], rested: 
 def _use(service: Service, who: Principal, trace: str, span_ids: Sequence[str]) -> None:
     with service.acting(who) as connection:
         peers.use_spans(connection, who.organization_id, trace, span_ids)
+
+
+def _set_aside(service: Service, who: Principal, traces: Sequence[str]) -> None:
+    with service.acting(who) as connection:
+        peers.set_aside(connection, who.organization_id, traces)

@@ -132,16 +132,17 @@ def _list(items: Sequence[str] | None) -> list[str] | None:
 
 
 def hold_spans(connection: Connection, organization_id: UUID, spans: Iterable[HeldSpan]) -> None:
-    """Stores spans of traces that are not whole; known ones stay as they are,
-    unless they are still held. A span of a trace that is an execution already is `late`."""
+    """Stores spans of traces that are not whole; known ones stay as they are, unless they are still held or were set aside.
+    A span of a trace that is an execution already is `late`."""
     ordered = sorted(spans, key=lambda span: span[:2])
     with connection.cursor() as cursor:
         cursor.executemany(
             """INSERT INTO peer_spans AS s (organization_id, trace_id, span_id, agent, user_id, content, state)
             SELECT %(organization)s, %(trace)s, %(span)s, %(agent)s, %(user)s, %(content)s::jsonb, CASE WHEN EXISTS (
                 SELECT FROM peer_spans o WHERE o.organization_id = %(organization)s AND o.trace_id = %(trace)s AND o.state = 'used') THEN 'late' ELSE 'held' END
-            ON CONFLICT (organization_id, trace_id, span_id) DO UPDATE SET content = excluded.content, received_at = now()
-                WHERE s.state = 'held' AND s.content IS DISTINCT FROM excluded.content""",
+            ON CONFLICT (organization_id, trace_id, span_id) DO UPDATE SET content = excluded.content, state = excluded.state, received_at = now()
+                WHERE s.state <> excluded.state AND excluded.state = 'held' AND s.state = 'late'
+                    OR s.state = 'held' AND s.content IS DISTINCT FROM excluded.content""",
             [
                 {"organization": organization_id, "trace": trace, "span": span, "agent": agent, "user": user, "content": orjson.dumps(content).decode()}
                 for trace, span, agent, user, content in ordered
@@ -150,11 +151,12 @@ def hold_spans(connection: Connection, organization_id: UUID, spans: Iterable[He
 
 
 def held_traces(connection: Connection, organization_id: UUID, traces: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-    """What is held of these traces, per trace in order of arrival: {span_id, agent, content}."""
+    """What there is of these traces, as far as they are no execution yet, per trace in order of arrival: {span_id, agent, content}."""
     with connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(
-            """SELECT trace_id, span_id, agent, content FROM peer_spans
-            WHERE organization_id = %s AND trace_id = ANY(%s) AND state = 'held' ORDER BY received_at, span_id""",
+            """SELECT trace_id, span_id, agent, content FROM peer_spans s
+            WHERE organization_id = %s AND trace_id = ANY(%s) AND NOT EXISTS (SELECT FROM peer_spans o
+                WHERE o.organization_id = s.organization_id AND o.trace_id = s.trace_id AND o.state = 'used') ORDER BY received_at, span_id""",
             [organization_id, list(traces)],
         ).fetchall()
     found: dict[str, list[dict[str, Any]]] = {}
@@ -164,10 +166,10 @@ def held_traces(connection: Connection, organization_id: UUID, traces: Sequence[
 
 
 def rested_traces(connection: Connection, organization_id: UUID, seconds: float, limit: int = 100) -> list[str]:
-    """Traces with held spans and nothing new for that long, the youngest first (old ones that cannot become an execution must not block)."""
+    """Traces with held spans and nothing new for that long, the oldest first."""
     rows = connection.execute(
         """SELECT trace_id FROM peer_spans WHERE organization_id = %s AND state = 'held'
-        GROUP BY trace_id HAVING max(received_at) < now() - make_interval(secs => %s) ORDER BY max(received_at) DESC LIMIT %s""",
+        GROUP BY trace_id HAVING max(received_at) < now() - make_interval(secs => %s) ORDER BY max(received_at) LIMIT %s""",
         [organization_id, seconds, limit],
     ).fetchall()
     return [str(row[0]) for row in rows]
@@ -176,11 +178,18 @@ def rested_traces(connection: Connection, organization_id: UUID, seconds: float,
 def use_spans(connection: Connection, organization_id: UUID, trace_id: str, span_ids: Sequence[str]) -> None:
     """Marks spans as standing in their execution, where their content lies from now on; what came meanwhile is late."""
     connection.execute(
-        "UPDATE peer_spans SET state = 'used', content = NULL WHERE organization_id = %s AND trace_id = %s AND span_id = ANY(%s) AND state = 'held'",
+        "UPDATE peer_spans SET state = 'used', content = NULL WHERE organization_id = %s AND trace_id = %s AND span_id = ANY(%s)",
         [organization_id, trace_id, list(span_ids)],
     )
     connection.execute(
         "UPDATE peer_spans SET state = 'late' WHERE organization_id = %s AND trace_id = %s AND state = 'held'", [organization_id, trace_id]
+    )
+
+
+def set_aside(connection: Connection, organization_id: UUID, traces: Sequence[str]) -> None:
+    """Rested traces that are no execution (no model, no agent of ours) are not looked at again until another span of them comes."""
+    connection.execute(
+        "UPDATE peer_spans SET state = 'late' WHERE organization_id = %s AND trace_id = ANY(%s) AND state = 'held'", [organization_id, list(traces)]
     )
 
 
@@ -205,8 +214,10 @@ def executions(
         ).fetchall()
 
 
-def prune(connection: Connection, organization_id: UUID, before: dt.datetime) -> int:
-    """Drops spans that became no execution and statements that found none since `before`; returns how many. Role pipeline."""
-    spans = connection.execute("DELETE FROM peer_spans WHERE organization_id = %s AND state = 'held' AND received_at < %s", [organization_id, before])
-    held = connection.execute("DELETE FROM peer_records WHERE organization_id = %s AND state = 'held' AND updated_at < %s", [organization_id, before])
-    return spans.rowcount + held.rowcount
+def prune(connection: Connection, older_than: dt.timedelta) -> int:
+    """Deletes spans that came before `older_than` and whose trace is no execution; returns how many. What people said stays. Role pipeline."""
+    return connection.execute(
+        """DELETE FROM peer_spans s WHERE state <> 'used' AND received_at < now() - %s AND NOT EXISTS (SELECT FROM peer_spans o
+            WHERE o.organization_id = s.organization_id AND o.trace_id = s.trace_id AND o.state = 'used')""",
+        [older_than],
+    ).rowcount

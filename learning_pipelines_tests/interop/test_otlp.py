@@ -5,6 +5,7 @@ Belongs here: what becomes of a trace. Not here: reading single attributes witho
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from learning_pipelines.api import peers_otlp
 from learning_pipelines.feedback.peers.otlp import document_of, spans_of, spans_of_protobuf
+from learning_pipelines.storage import peers
 from learning_pipelines_tests.api.conftest import agents
 from learning_pipelines_tests.interop.conftest import Office
 
@@ -121,6 +123,30 @@ def test_a_trace_whose_root_reports_elsewhere_becomes_an_execution_once_it_has_r
     while (found := execution(office, "2" * 32)) is None and time.monotonic() < deadline:
         time.sleep(0.1)
     assert found is not None and found["output"] == "At nine."
+
+
+def test_a_trace_without_a_model_is_set_aside_until_another_span_of_it_comes(office: Office, monkeypatch: Any) -> None:
+    monkeypatch.setattr(peers_otlp, "SETTLE_SECONDS", 0.6)
+    web = {**span("a" * 16, trace="5" * 32), "attributes": []}
+    send(office, web).raise_for_status()
+    state = "SELECT DISTINCT state FROM peer_spans WHERE trace_id = %s"
+    deadline = time.monotonic() + 20
+    while office.rows(state, "5" * 32) != [("late",)] and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert office.rows(state, "5" * 32) == [("late",)] and execution(office, "5" * 32) is None
+    send(office, span("c" * 16, parent="a" * 16, trace="5" * 32)).raise_for_status()
+    assert execution(office, "5" * 32) is not None
+    assert office.rows(state, "5" * 32) == [("used",)]
+
+
+def test_spans_that_became_no_execution_are_deleted_in_time_and_no_others(office: Office, story: dict[str, Any]) -> None:
+    web = {**span("d" * 16, parent="e" * 16, trace="6" * 32), "attributes": []}
+    send(office, web).raise_for_status()
+    with office.api.database.connect("pipeline") as connection:
+        before = office.one("SELECT count(*) FROM peer_spans WHERE state = 'used'")
+        assert peers.prune(connection, dt.timedelta(days=1)) == 0
+        assert peers.prune(connection, dt.timedelta(0)) >= 1
+    assert office.rows("SELECT count(*) FILTER (WHERE trace_id = %s), count(*) FILTER (WHERE state = 'used') FROM peer_spans", "6" * 32) == [(0, before)]
 
 
 def test_a_span_that_comes_after_its_execution_is_kept(office: Office) -> None:

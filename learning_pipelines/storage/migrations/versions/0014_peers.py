@@ -41,7 +41,7 @@ CREATE INDEX peer_records_span ON learning.peer_records (organization_id, span_i
 SELECT learning.protect('learning.peer_records', 'own', 'own');
 
 -- state: `held` (its trace is not whole), `used` (it stands in the execution's context; only its place is kept here, so that what is said
--- about a span finds the execution), `late` (came after the execution was made and is kept here).
+-- about a span finds the execution), `late` (came after the execution was made and is kept here, or its trace rested and is no execution).
 CREATE TABLE learning.peer_spans (
     organization_id uuid NOT NULL REFERENCES learning.organizations,
     trace_id text NOT NULL,
