@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 from learning_pipelines.errors import BadInput
 from learning_pipelines.llm_budget import FREE, Budget, parse_prices
 from learning_pipelines.llm_errors import ModelError
+from learning_pipelines.outbound import permitted_url
 from learning_pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -153,9 +154,8 @@ def _embedded(settings: Settings, role: ModelRole, cache: ResponseCache | None, 
 def _endpoint(settings: Settings) -> Endpoint:
     from learning_pipelines.llm_client import Endpoint
 
-    url, key = settings.openai_base_url or OPENAI_URL, settings.openai_api_key or "none"  # servers of one's own often want no key
-    if not url.startswith(("http://", "https://")):
-        raise BadInput(f"OPENAI_BASE_URL is not an address: {url!r}.", "It looks like http://127.0.0.1:8080/v1.")
+    url = permitted_url(settings.openai_base_url or OPENAI_URL, "OPENAI_BASE_URL")
+    key = settings.openai_api_key or "none"  # servers of one's own often want no key
     if not key.isascii() or not key.isprintable() or " " in key:
         raise BadInput("OPENAI_API_KEY holds characters that no key has.", "Copy it again, without quotes and spaces.")
     return Endpoint(url, key)

@@ -14,9 +14,12 @@ from learning_pipelines.errors import BadInput
 
 def permitted_url(url: str, setting: str) -> str:
     """The URL itself. Raises BadInput naming the setting if it is no http(s) URL or leads to a link-local address, by name or by number."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise BadInput(f"{setting} is not an address.", "Correct or unset it.") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise BadInput(f"{setting} is not an http or https address.", "Correct or unset it.")
+        raise BadInput(f"{setting} is not an http or https address.", "It looks like http://127.0.0.1:8080/v1: correct or unset it.")
     for address in _addresses(parts.hostname):
         if _link_local(address):
             raise BadInput(f"{setting} leads to the link-local address {address}.", "Name another host: only a cloud's metadata service lives there.")

@@ -49,12 +49,14 @@ class Settings(BaseSettings):
     model_prices: str = Field(default="", description="Prices of models: name=in/out[/cached] in USD per million tokens, comma-separated.")
     embedding_model: str | None = Field(default=None, description="sentence-transformers model; unset: the packaged all-MiniLM-L6-v2.")
     jwt_secret: str | None = Field(default=None, description="HS256 secret of bearer tokens.")
-    jwks_url: str | None = Field(default=None, description="JWKS of the identity provider.")
+    jwks_url: str | None = Field(default=None, description="JWKS of the identity provider; replaces the secret.")
     jwt_audience: str | None = Field(default=None, description="Audience a bearer token must name.")
     jwt_claims: str = Field(default="sub,organization,role", description="Names of the claims for user, organization and role.")
-    token_secret: str | None = Field(default=None, description="Signs the execution tokens of the widget.")
+    token_secret: str | None = Field(default=None, description="Signs the tokens of the widget and browser sessions; unset: one kept below LEARNING_HOME.")
     cors_origins: str = Field(default="", description="Comma-separated origins that may call the API from a browser.")
-    rate_limits: str = Field(default="", description="Limits per key, user and address.")
+    rate_limits: str = Field(
+        default="", description="Limits per key, user and address, as key=5000/second,user=50/second,address=200/second (these are the defaults)."
+    )
     smtp_url: str | None = Field(default=None, description="Where reports and alerts are mailed through.")
     webhook_url: str | None = Field(default=None, description="Where alerts are posted.")
     slack_webhook: str | None = Field(default=None, description="Slack incoming webhook for alerts.")

@@ -463,7 +463,11 @@ def test_an_endpoint_of_ones_own_needs_no_key(endpoint: FakeEndpoint) -> None:
     assert model.complete([Message("user", "x")], max_tokens=5).text == "fine"
 
 
-@pytest.mark.parametrize("wrong", [{"base_url": "127.0.0.1:80"}, {"base_url": "ftp://x"}, {"api_key": "sk-ä"}, {"api_key": "sk a"}, {"api_key": "sk\n"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"base_url": "127.0.0.1:80"}, {"base_url": "ftp://x"}, {"base_url": "http://169.254.169.254/v1"}, {"api_key": "sk-ä"}, {"api_key": "sk a"},
+     {"api_key": "sk\n"}],
+)  # fmt: skip
 def test_an_address_or_key_that_cannot_be_one_is_refused_at_once(wrong: dict[str, str]) -> None:
     with pytest.raises(BadInput, match=r"OPENAI_(BASE_URL|API_KEY)") as caught:
         open_model(settings(task_model="m", **wrong))

@@ -39,12 +39,13 @@ RULES: dict[str, tuple[str, str]] = {
     "api_keys": ("member", "none"), "audit_log": ("admin", "member"), "archived_partitions": ("admin", "none"), "llm_responses": ("none", "none"),
     "llm_usage": ("none", "none"), "rater_weights": ("own", "none"), "feedback_texts": ("none", "none"), "review_settings": ("expert|trainer", "admin"),
     "review_seats": ("expert|trainer", "expert"), "review_actions": ("expert|trainer", "expert"), "review_action_items": ("expert|trainer", "expert"),
-    "example_sketches": ("expert|trainer", "none"), "example_embeddings": ("none", "none"), "duplicate_links": ("expert|trainer", "none"),
+    "example_sketches": ("expert|trainer", "none"), "example_embeddings": ("expert|trainer", "none"), "duplicate_links": ("expert|trainer", "none"),
     "example_conflicts": ("expert|trainer", "expert"), "expert_reliability": ("trainer", "none"), "adjudications": ("expert|trainer", "expert"),
     "annotation_agreement": ("expert|trainer", "none"), "quality_calibrations": ("trainer", "none"), "example_quality": ("expert|trainer", "none"),
     "stale_quality": ("none", "expert"), "curation_state": ("none", "none"), "example_contents": ("trainer", "none"),
     "preference_pairs": ("trainer", "none"), "dataset_pairs": ("trainer", "none"), "dataset_uses": ("trainer", "none"),
-    "dataset_exports": ("trainer", "none"),
+    "dataset_exports": ("trainer", "none"), "judge_verdicts": ("expert|trainer", "none"),
+    "peer_records": ("own", "own"), "peer_spans": ("own", "own"),
 }  # fmt: skip
 READ_BY_APPLICATIONS = ("outbox", "outbox_positions")
 """Beside the rule: ids and times of what changed, for exact statistics."""
