@@ -11,14 +11,15 @@ from typing import NamedTuple
 class Cue(NamedTuple):
     """Between a phrase and a name stands `gap`, before the phrase `before`. What reads like a name then is one.
 
-    `trusted`: also where no list knows it. `ends`: then it must fill the rest of the line, or end before a comma. `dual`: also a word that is a name too.
+    `trusted`: also where no list knows it. `ends`: then it must fill the rest of the line, or end before a comma.
+    `role`: a name here has a capital, and may be a word of everyday language as well.
     """
 
     gap: re.Pattern[str]
     before: re.Pattern[str]
     trusted: bool
     ends: bool = False
-    dual: bool = False
+    role: bool = False
 
 
 _SPACE, _LINE, _COLON = r"[ \u00a0]{1,2}", r"[,!.]?[ \u00a0]*\n\s*|,[ \u00a0]*", r"[ \u00a0]*[:=][ \u00a0]*[\"'„“]?"
@@ -67,18 +68,18 @@ def _cues() -> dict[str, list[Cue]]:
     """The last word of each phrase, case-folded → what else must be there."""
     found: defaultdict[str, list[Cue]] = defaultdict(list)
 
-    def add(phrases: str, gap: str, start: str, trusted: bool, *, ends: bool = False, dual: bool = False) -> None:
+    def add(phrases: str, gap: str, start: str, trusted: bool, *, ends: bool = False, role: bool = False) -> None:
         single = phrases.split() if "|" not in phrases else phrases.strip().replace("\n", "|").split("|")
         for phrase in single:
             *words, last = phrase.split()
             before = start.removesuffix(r"\Z") + "".join(rf"{re.escape(word)}[ \u00a0]+" for word in words) + r"\Z"
-            found[last.casefold()].append(Cue(re.compile(gap), re.compile(before, re.IGNORECASE), trusted, ends, dual))
+            found[last.casefold()].append(Cue(re.compile(gap), re.compile(before, re.IGNORECASE), trusted, ends, role))
 
     add(_TITLES, rf"\.?{_SPACE}", "", True)
     add(_INTRODUCTIONS, rf"(?:['’]s)?{_SPACE}", r"(?<!\w)", True)
     add(_MAYBE_INTRODUCTIONS, _SPACE, r"(?<!\w)", False)
-    add(_RELATED, _SPACE, _OWN, False, dual=True)
-    add(_ROLES, _SPACE, r"(?<!\w)", False)
+    add(_RELATED, _SPACE, _OWN, False, role=True)
+    add(_ROLES, _SPACE, r"(?<!\w)", False, role=True)
     add(_SALUTATIONS, _SPACE, _BEGINS, True, ends=True)
     add(_SIGN_OFFS, _LINE, r"(?<!\w)", True, ends=True)
     add(_LABELS, _COLON, r"(?<!\w)", False)

@@ -21,16 +21,21 @@ _EAST_ASIAN = ("ja_JP", "ko_KR", "zh_CN", "zh_TW")
 
 # Names that are words as well, in text typed without care for capitals or at the beginning of a sentence; the lists above lack most of them.
 _ALSO_WORDS = """
-abbey ace amber angel april archer art ash august autumn bailey baker banks barber bay bell berg berry best bill bird bishop black block bloom blue
-bond booth bow bowen branch brand brandy bridge brook brown buck bud burns bush butler cash chance chase chip christian church clay clerk coffee cole
-constant cook cooper cotton court crane cross dale dawn dean der dick dollar drake drew duke ernst faith field fischer flower ford forest fox frank
-freed frost fuchs gay gene german glass gold good grace grant graves gray green grey grove guy hall hand hardy harmony harper haven hazel hill hilfe
-holly home hope horn house hunt hunter ice iris ivy jade jasmine jay jet joy july june justice kaiser kay king klein knight koch kraft krieg kurz lake
-lance lane lang lay lee lily link little long love luna mai main major mark mason may max melody mercy miles mill miller mine misty moon moss neu
-noble north olive page paris park patience pearl penny pfeiffer piper poole pope porter post potter power powers price prince queen rain ray read
-reason reed rich richter river rob robin rock rod roman rosa rose ruby rush sage salt sand sandy sauer schneider schwarz sierra singer sky smith snow
-sommer south star stark starr stein sterling stone storm strong sue summer sun swan sydney tag tanner temple terra tiger valentine van victoria violet
-virginia wade walker wall ward waters way weber weiß west white wild will winter wise wolf wood woods york young
+abbey access ace adelaide africa alexa alpha amber america angel april archer art ash asia auckland august austin austria autumn bailey baker banks
+barber basil bay bell berg berlin berry best bill bird bishop black blessing block bloom blue bond booth bow bowen branch brand brandy bridge bronx
+brook brooklyn brown buck bud burns bush butler candy carbon carolina case cash chad chance charity chase chelsea cheshire china chip christian church
+clay clerk coffee cole cologne constant cook cookie cooper coral cotton court crane cross crystal cuba dakota dale dallas darwin data date dawn dean
+delta denver der destiny devon diamond dick dollar drake drew duke echo edit england ernst essex excel faith fee field fischer florence flower ford
+forest fox france frank freed frost fuchs garnet gay gene genesis georgia german germany gift ginger glass gold good grace grant graves gray green
+grey grove guy hall hamilton hand happy hardy harm harmony harper haven hazel hilfe hill holland holly home hong hope horn house houston hunt hunter
+ice india ireland iris israel ivy jackson jade jasmine java jay jet jordan joy july june justice kaiser kay kent kenya king klein knight koch kong
+kraft krieg kurz lake lance lane lang lay lee lily lincoln line link little london long lourdes love lucky luna lyon madison mai main major margarita
+marine mark mason max may melbourne melody mercedes mercy milan miles mill miller mine misty montana moon moss neu noble north olive opal orlando
+pacific page paris park pascal patience pearl penny pepper perth pfeiffer piper poole pope porter post potter power powers precious price prince
+princess queen rain ray read reason reed rich richter river rob robin rock rod roma roman rosa rose ruby rush saffron sage salt salvador sand sandy
+santiago sapphire sauer schneider schwarz server sherry sierra sigma singer sky smith snow sommer south star stark starr stein sterling stone storm
+stormy strong sue summer sun sunny sussex swan swift sydney tag tanner temple terra tiger trinity valentine van victoria victory vienna violet
+virginia wade walker wall ward waters way weber weiß wellington west white wild will winter wise wolf wood woods word york young
 """
 _NEVER = {"an", "am", "do", "so", "in", "la", "le", "de", "da", "mi", "no", "me", "al", "can", "van", "von", "der", "di", "el", "san", "santa"}
 

@@ -18,7 +18,6 @@ from learning_pipelines.feedback.privacy_spans import Finding
 # over by the word that follows. Whether a person is a public figure is not asked: a list of them would never be whole, and a customer may share the name.
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’\u2010-][^\W\d_]+)*")
-_INITIAL = re.compile(r"[^\W\d_](?:\.|(?=[ \u00a0]))")
 _GAP = re.compile(r"[ \u00a0]{1,2}|(?<=\.)")
 _ABBREVIATED = re.compile(r"[a-zäöüß]\.[ \u00a0]?$")
 _LONGEST = 6
@@ -90,7 +89,7 @@ def _words(text: str) -> Iterator[Word]:
         word = match[0]
         if word[-2:] in ("'s", "’s", "'S"):
             word, end = word[:-2], end - 2
-        initial = len(word) == 1 and word.isupper() and bool(_INITIAL.match(text, start))
+        initial = len(word) == 1 and word.isupper()
         if initial and text[end : end + 1] == ".":
             end += 1
         key = unicodedata.normalize("NFC", word.casefold())
@@ -156,8 +155,8 @@ def _full_name(run: Sequence[Word]) -> int:
         complete = length > 1 and not run[length - 1].initial and not first.ordinary and not run[length - 1].ordinary
         return length if complete else 0
     surname = run[last - 1]
-    if first.ordinary and (length == 1 and (surname.ordinary or not surname.surname)):
-        return 0  # "Mark Invoice", "May Sales"
+    if first.ordinary and (surname.ordinary or not surname.surname):
+        return 0  # "Mark Invoice", "May Sales", "Grant Date Fair Value"
     return last + 1 if last < len(run) and run[last].surname and run[last].capital and not run[last].ordinary else last
 
 
@@ -179,6 +178,8 @@ def _initials(text: str, run: Sequence[Word]) -> int:
     last = _surname(run, length)
     if not last or (run[last - 1].ordinary and not run[last - 1].surname):
         return 0
+    if length > 1 and run[0].end == run[1].start and not run[last - 1].surname:
+        return 0  # "U.S. Treasury"
     before = text[: run[0].start].rstrip(" \u00a0")
     in_sentence = before[-1:].isalpha() and before[-1:].islower()
     return last if (run[last - 1].surname and not run[last - 1].ordinary) or length > 1 or in_sentence else 0
@@ -213,10 +214,10 @@ def _called(run: Sequence[Word], cue: Cue) -> int:
         if first.particle and trusted and (last := _surname(run, 0)):
             return last
         sure = first.known and not first.ordinary and first.key not in STOP and len(first.key) > 2
-        return (2 if len(run) > 1 and run[1].surname and not run[1].ordinary else 1) if sure and (trusted or first.given) else 0
+        return (2 if len(run) > 1 and run[1].surname and not run[1].ordinary else 1) if sure and (trusted or first.given) and not cue.role else 0
     if first.particle and (last := _surname(run, 0)) > 1:
         return last
-    if first.unlikely or not (trusted or first.known) or (first.ordinary and not (trusted or (cue.dual and first.given))):
+    if first.unlikely or not (trusted or first.known) or (first.ordinary and not (trusted or (cue.role and first.given))):
         return 0
     following = run[1] if len(run) > 1 else None
     shouted = first.upper and first.given
