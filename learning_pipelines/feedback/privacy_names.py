@@ -6,8 +6,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 from learning_pipelines.feedback.privacy_name_cues import CUES, INNER_PARTICLES, NOUN, PARTICLES, STOP, THING_AFTER, THING_BEFORE, THING_WORD, Cue
 from learning_pipelines.feedback.privacy_name_lists import NameLists, name_lists
@@ -27,8 +28,7 @@ _LISTED = re.compile(r"[ \u00a0]*(?:,|and|or|und|oder|et|ou|y|o|e)\b|,", re.IGNO
 _END = re.compile(r"[ \u00a0]*(?:[,!.:;–—-]|\n|$|\x00|<)")
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(NamedTuple):
     """One word as a name would be read: `given`, `surname`, `ordinary` by the lists; `capital` as written; `initial` as in "J."."""
 
     start: int
@@ -81,7 +81,6 @@ def name_value(name: str) -> str:
 
 
 def _words(text: str) -> Iterator[Word]:
-    lists = name_lists()
     for match in _WORD.finditer(text):
         start, end = match.span()
         if end - start > 40:
@@ -89,12 +88,18 @@ def _words(text: str) -> Iterator[Word]:
         word = match[0]
         if word[-2:] in ("'s", "’s", "'S"):
             word, end = word[:-2], end - 2
-        initial = len(word) == 1 and word.isupper()
-        if initial and text[end : end + 1] == ".":
+        traits = _traits(word)
+        if traits[-1] and text[end : end + 1] == ".":
             end += 1
-        key = unicodedata.normalize("NFC", word.casefold())
-        capital = unicodedata.category(word[0]) in ("Lu", "Lt") or (len(word) > 2 and word[1] in "'’" and word[2].isupper())
-        yield Word(start, end, key, *_listed(key, lists), capital, len(word) > 1 and word.isupper(), initial)
+        yield Word(start, end, *traits)
+
+
+@lru_cache(maxsize=30_000)
+def _traits(word: str) -> tuple[str, bool, bool, bool, bool, bool, bool]:
+    """What Word holds after its place."""
+    key = unicodedata.normalize("NFC", word.casefold())
+    capital = unicodedata.category(word[0]) in ("Lu", "Lt") or (len(word) > 2 and word[1] in "'’" and word[2].isupper())
+    return key, *_listed(key, name_lists()), capital, len(word) > 1 and word.isupper(), len(word) == 1 and word.isupper()
 
 
 def _listed(key: str, lists: NameLists) -> tuple[bool, bool, bool]:
