@@ -81,6 +81,8 @@ def refusal(kind: str, settled: Settled, identity: str) -> Problem | None:
 def _for_subject(who: Principal, kind: str, body: dict[str, Any]) -> dict[str, Any]:
     """The body with the principal's own person, where it has one. Whoever acts for one person cannot speak for another."""
     name = "expert" if kind == "demonstrations" else "user"
+    if name == "expert" and "user" in body:
+        body = _as_expert(body)
     if who.kind == "execution":
         if body.get("execution_id") is not None and str(body["execution_id"]) != who.execution_id:
             raise Problem(403, "This token is for another execution.")
@@ -92,6 +94,14 @@ def _for_subject(who: Principal, kind: str, body: dict[str, Any]) -> dict[str, A
     if given is not None and str(given) != who.user:
         raise Problem(403, f"These credentials act for one {name} and cannot speak for another.", field=name)
     return {**body, name: who.user}
+
+
+def _as_expert(body: dict[str, Any]) -> dict[str, Any]:
+    """Every write accepts `user`; of a demonstration it is the expert."""
+    user, given = body["user"], body.get("expert")
+    if given is not None and user is not None and str(given) != str(user):
+        raise Problem(422, "user and expert name two people: name one.", field="expert")
+    return {**{name: value for name, value in body.items() if name != "user"}, "expert": given if user is None else user}
 
 
 def _identified(who: Principal, checked: Checked, key: str | None) -> Checked:

@@ -5,12 +5,13 @@ Belongs here: the value and the rule of roles. Not here: reading credentials (au
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 from uuid import UUID
 
 from learning_pipelines.api.keys import Role
 from learning_pipelines.api.problems import Problem, forbidden
+from learning_pipelines.feedback.identity import user_id
 from learning_pipelines.storage.sessions import Acting
 
 Kind = Literal["key", "person", "execution"]
@@ -38,6 +39,14 @@ class Principal:
     def acting(self) -> Acting:
         """What the transaction is told."""
         return Acting(self.organization_id, self.user_id, self.role, application=self.kind == "key")
+
+    def speaking_for(self, user: str | None) -> Principal:
+        """The principal of a write whose body names a user: a key without a person acts for that one. Raises 403 if it acts for somebody else."""
+        if user is None or user == self.user:
+            return self
+        if self.kind != "key" or self.user is not None:
+            raise Problem(403, "These credentials act for one user and cannot speak for another.", field="user")
+        return replace(self, user=user, user_id=user_id(self.organization_id, user), actor=f"{self.actor} for user:{user}")
 
     def require(self, role: Role) -> None:
         """Raises 403 unless the role suffices; a token for one execution suffices for nothing but what asks for it by name."""

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from learning_pipelines.api.problems import Problem
-from learning_pipelines.api.service import Admin, Serving, User
+from learning_pipelines.api.service import Admin, PersonName, Serving, User
 from learning_pipelines.feedback.kinds import TEXT_LIMIT
 from learning_pipelines.storage import audit, prompts
 
@@ -67,6 +67,7 @@ class WrittenPrompt(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"messages": [{"role": "system", "content": "You answer clients of {{firm}}."}]}})
     messages: Annotated[list[Message], Field(min_length=1, max_length=200)]
     model: Annotated[str | None, Field(max_length=255)] = None
+    user: PersonName | None = None
 
 
 class PromptVersion(BaseModel):
@@ -77,6 +78,7 @@ class PromptVersion(BaseModel):
 @router.post("/prompts/{agent_id}", status_code=201, response_model=PromptVersion)
 async def post_prompt(agent_id: str, body: WrittenPrompt, who: Admin, service: Serving) -> dict[str, str]:
     """Stores a version written by hand. It serves nobody until a label points at it."""
+    who = who.speaking_for(body.user)
     messages = [message.model_dump() for message in body.messages]
     if any("\x00" in message["content"] for message in messages) or "\x00" in (body.model or ""):
         raise Problem(422, "A message contains a NUL character, which cannot be stored.", field="messages")
@@ -89,7 +91,7 @@ async def post_prompt(agent_id: str, body: WrittenPrompt, who: Admin, service: S
             if new:
                 audit.record(
                     connection, who.organization_id, actor=who.actor, action="written", kind="prompt_version",
-                    subject=f"{agent.agent}/{version}", fields=sorted(body.model_fields_set), after=messages,
+                    subject=f"{agent.agent}/{version}", fields=["messages", "model"], after=messages,
                 )  # fmt: skip
         return {"version": str(version), "status": "stored" if new else "unchanged"}
 
@@ -99,6 +101,7 @@ async def post_prompt(agent_id: str, body: WrittenPrompt, who: Admin, service: S
 class LabelTarget(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"version": 2}})
     version: Annotated[int, Field(ge=1, le=2_147_483_647)]
+    user: PersonName | None = None
 
 
 class MovedLabel(BaseModel):
@@ -112,6 +115,8 @@ async def put_label(
     agent_id: str, label: Annotated[str, Path(pattern="^[a-z0-9][a-z0-9_-]{0,62}$")], body: LabelTarget, who: Admin, service: Serving
 ) -> dict[str, str | None]:
     """Points a label (production is the one that serves) at a version."""
+
+    who = who.speaking_for(body.user)
 
     def write() -> dict[str, str | None]:
         with service.acting(who) as connection:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from learning_pipelines.api.openapi import BASE
 from learning_pipelines.api.problems import not_found
-from learning_pipelines.api.service import Serving, Trainer
+from learning_pipelines.api.service import PersonName, Serving, Trainer
 from learning_pipelines.storage import audit
 
 router = APIRouter(tags=["runs"])
@@ -38,6 +38,7 @@ class Optimization(BaseModel):
     agent_id: Annotated[str, Field(min_length=1, max_length=255)]
     optimization_goals: Goals | list[Literal["accuracy", "clarity", "completeness"]] | None = None
     budget: Annotated[int | None, Field(ge=1, le=1_000_000, description="Most calls of the model.")] = None
+    user: PersonName | None = None
 
 
 class Launched(BaseModel):
@@ -48,6 +49,8 @@ class Launched(BaseModel):
 @router.post("/optimize-prompt", status_code=202, response_model=Launched)
 async def optimize_prompt(body: Optimization, who: Trainer, service: Serving) -> dict[str, str]:
     """Starts the job prompt_optimization for one agent. 202: the run waits in Dagster's queue; status_url shows its progress."""
+
+    who = who.speaking_for(body.user)
 
     def launch() -> dict[str, str]:
         with service.acting(who) as connection:

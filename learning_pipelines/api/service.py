@@ -15,6 +15,7 @@ from uuid import UUID
 import orjson
 from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
+from pydantic import Field
 
 from learning_pipelines.api.authentication import Authenticator
 from learning_pipelines.api.capture import Capture
@@ -145,6 +146,9 @@ async def _sender(request: Request) -> Principal:
     return await identified(request)
 
 
+PersonName = Annotated[
+    str, Field(min_length=1, max_length=255, pattern=r"^[^\x00]*$", description="For whom an API key without a person of its own speaks.")
+]
 Serving = Annotated[Service, Depends(service_of)]
 User = Annotated[Principal, Depends(has_role("user"))]
 Expert = Annotated[Principal, Depends(has_role("expert"))]
@@ -169,6 +173,7 @@ __all__ = [
     "Application",
     "Experimenter",
     "Expert",
+    "PersonName",
     "Principal",
     "Sender",
     "Service",

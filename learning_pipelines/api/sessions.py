@@ -38,9 +38,8 @@ class Token(BaseModel):
 @router.post("/tokens", status_code=201, response_model=Token)
 async def post_token(body: TokenRequest, who: Application, service: Serving) -> dict[str, object]:
     """A short-lived token that permits feedback on one execution, for the page that shows it. The execution may be unknown still."""
-    if who.user is not None and body.user not in (None, who.user):
-        raise Problem(403, "These credentials act for one user and cannot speak for another.", field="user")
-    user = body.user or who.user
+    who = who.speaking_for(body.user)
+    user = who.user
     token, ends = service.tokens.for_execution(who.organization, body.execution_id, user, body.ttl_seconds)
 
     def note() -> None:

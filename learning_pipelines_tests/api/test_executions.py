@@ -92,6 +92,13 @@ def test_a_demonstration_says_which_example_it_will_make(api: Api, key: str) -> 
     assert api.post("/demonstrations", {**body, "actions": []}, key).json()["field"] == "actions"
 
 
+def test_a_demonstration_takes_its_expert_under_either_name(api: Api, key: str) -> None:
+    body: dict[str, Any] = {"agent": "desk", "task_description": "File", "actions": [{"type": "open"}], "final_output": "Filed."}
+    assert api.post("/demonstrations", {**body, "demonstration_id": "dm2", "user": "fay"}, key).status_code == 201
+    assert api.post("/demonstrations", {**body, "demonstration_id": "dm2", "expert": "fay"}, key).json()["status"] == "unchanged"
+    assert api.post("/demonstrations", {**body, "user": "fay", "expert": "gus"}, key).json()["field"] == "expert"
+
+
 # Prompts.
 
 
@@ -110,7 +117,10 @@ def test_a_written_version_serves_once_its_label_is_moved(api: Api, key: str) ->
     written = api.post("/prompts/helper", {"messages": [{"role": "system", "content": "Help {{name}}."}]}, admin).json()
     assert written == {"version": "2", "status": "stored"}
     assert api.get("/prompts/helper", key).json()["version"] == "1"
-    moved = api.ask("PUT", "/prompts/helper/labels/production", admin, json={"version": 2}).json()
+    moved = api.ask("PUT", "/prompts/helper/labels/production", admin, json={"version": 2, "user": "boss"}).json()
+    with api.database.connect("pipeline") as connection:
+        row = connection.execute("SELECT actor FROM audit_log WHERE subject_id = 'helper/production'").fetchone()
+    assert row is not None and row[0].startswith("key:") and row[0].endswith(" for user:boss")
     assert moved == {"label": "production", "version": "2", "before": "1"}
     served = api.get("/prompts/helper", key, headers={"If-None-Match": before})
     assert (served.status_code, served.json()["messages"][0]["content"]) == (200, "Help {{name}}.")
