@@ -75,7 +75,7 @@ def learning_examples(context: dg.AssetExecutionContext, store: dg.ResourceParam
     pool="postgres_write",
     code_version="1",
     check_specs=[
-        dg.AssetCheckSpec("splits_disjoint", asset="training_datasets", blocking=True, description="No person and no content is in two splits."),
+        dg.AssetCheckSpec("splits_disjoint", asset="training_datasets", blocking=True, description="No person, no content and no near-duplicate pair is in two splits."),
         dg.AssetCheckSpec("only_approved", asset="training_datasets", blocking=True, description="Every example of the newest version is approved."),
         dg.AssetCheckSpec("rebuilds", asset="training_datasets", blocking=True, description="The newest version is what its recipe says, to the byte."),
     ],
@@ -95,7 +95,7 @@ def training_datasets(context: dg.AssetExecutionContext, store: dg.ResourceParam
                 "growth": dg.MetadataValue.md(growth_table(versions.growth(connection, agent))),
             },
             check_results=[
-                check("splits_disjoint", found.straddling, "people or contents in two splits"),
+                check("splits_disjoint", found.straddling, "people, contents or near-duplicate pairs in two splits"),
                 check("only_approved", found.unapproved, "examples that are not approved"),
                 check("rebuilds", _not_rebuilt(connection, agent), "versions that are not what their recipe says"),
             ],

@@ -126,6 +126,13 @@ def datasets(connection: Connection, agent: AgentRef) -> DatasetChecks:
     ) SELECT count(*) FROM (SELECT key FROM keyed GROUP BY key HAVING count(DISTINCT split) > 1) AS straddling""",
         values,
     )
+    straddling += _count(
+        connection,
+        newest
+        + """SELECT count(*) FROM duplicate_links l JOIN newest a ON a.id = l.first_id JOIN newest b ON b.id = l.second_id
+        WHERE l.organization_id = %(organization)s AND a.split <> b.split""",
+        values,
+    )
     unapproved = _count(connection, newest + "SELECT count(*) FROM newest WHERE review_status <> 'approved'", values)
     return DatasetChecks(straddling, unapproved)
 

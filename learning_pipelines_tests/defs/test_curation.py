@@ -17,6 +17,7 @@ from learning_pipelines.storage.database import Connection, Database
 from learning_pipelines.storage.store import Store
 from learning_pipelines_tests.conftest import Load
 from learning_pipelines_tests.defs.conftest import Materialize, checks_of, metadata_of
+from learning_pipelines_tests.defs.test_datasets import plant
 from learning_pipelines_tests.examples.curated import approved
 from learning_pipelines_tests.feedback.rows import table
 
@@ -53,6 +54,13 @@ def test_a_near_duplicate_pair_in_two_clusters_fails_a_check_and_stops_the_run(a
     pipeline.execute("UPDATE example_sketches SET cluster = 99 WHERE example_id = 'b'")
     result = run_job("dataset_refresh", DESK, raise_on_error=False)
     assert (checks_of(result)["links_within_clusters"], result.success) == (False, False)
+
+
+def test_a_near_duplicate_pair_on_two_sides_fails_the_check_of_the_dataset(asked: None, run_job: Materialize, database: Database) -> None:
+    assert checks_of(run_job("dataset_refresh", DESK))["splits_disjoint"] is True
+    plant(database, "UPDATE dataset_examples SET split = CASE split WHEN 'test' THEN 'train' ELSE 'test' END WHERE example_id = 'b'")
+    result = run_job("dataset_refresh", DESK, raise_on_error=False)
+    assert (checks_of(result)["splits_disjoint"], result.success) == (False, False)
 
 
 def test_every_active_example_was_searched(asked: None, run_job: Materialize) -> None:
