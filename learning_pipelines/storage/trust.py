@@ -114,7 +114,7 @@ def evidence(connection: Connection, organization: UUID) -> Evidence:
     """Everything that the raters of the touched executions are judged by."""
     values = {"organization": organization, "most": VOTES_PER_RATER, "senders": MOST_SENDERS}
     connection.execute(_TEXTS, values)
-    for table, statement in (("raters", _RATERS), ("copies", _COPIES), ("items", _ITEMS), ("votes", _VOTES)):
+    for table, statement in (("raters", _RATERS), ("copies", _COPIES), ("items", _ITEMS), ("votes", _VOTES), ("own_words", _OWN_WORDS)):
         connection.execute(statement, values)
         connection.execute(f"ANALYZE trust_{table}")
     connection.execute(_CONTEXT, values)
@@ -146,12 +146,20 @@ ON CONFLICT (organization_id, text_hash, user_id) DO UPDATE
 # ready-made phrase of some form. Counting stops at MOST_SENDERS.
 _COPIES = """
 CREATE TEMP TABLE trust_copies ON COMMIT DROP AS
-SELECT r.number, t.text_hash, senders.people >= 3 AS shared,
+WITH mine AS MATERIALIZED (
+    SELECT r.number, t.text_hash, t.executions FROM trust_raters r
+    JOIN feedback_texts t ON t.organization_id = %(organization)s AND t.user_id = r.user_id WHERE r.judged
+),
+senders AS MATERIALIZED (
+    SELECT m.text_hash, people FROM (SELECT DISTINCT text_hash FROM mine) m, LATERAL (
+        SELECT count(*) AS people FROM (
+            SELECT FROM feedback_texts o WHERE o.organization_id = %(organization)s AND o.text_hash = m.text_hash LIMIT %(senders)s + 1
+        ) AS few
+    ) AS counted
+)
+SELECT t.number, t.text_hash, senders.people >= 3 AS shared,
     senders.people <= %(senders)s AND (senders.people >= 3 OR cardinality(t.executions) >= 3) AS copied
-FROM trust_raters r JOIN feedback_texts t ON t.organization_id = %(organization)s AND t.user_id = r.user_id
-JOIN LATERAL (SELECT count(*) AS people FROM (SELECT FROM feedback_texts o WHERE o.organization_id = t.organization_id AND o.text_hash = t.text_hash
-    LIMIT %(senders)s + 1) AS counted) senders ON true
-WHERE r.judged"""
+FROM mine t JOIN senders USING (text_hash)"""
 
 # Who is judged: everybody who said something about a touched execution.
 _RATERS = """
@@ -212,14 +220,16 @@ LEFT JOIN LATERAL (
 LEFT JOIN (SELECT number, avg(copied::integer)::float8 AS copied FROM trust_copies GROUP BY 1) texts ON texts.number = r.number
 ORDER BY r.number"""
 
-# A vote on one's own words: a good verdict on an answer that repeats a correction of the rater's.
+# Answers that repeat a correction, and whose.
+_OWN_WORDS = """
+CREATE TEMP TABLE trust_own_words ON COMMIT DROP AS
+SELECT DISTINCT i.number AS item, t.user_id
+FROM trust_items i JOIN agent_executions x ON x.organization_id = %(organization)s AND x.id = i.execution_id
+JOIN feedback_texts t ON t.organization_id = x.organization_id AND t.text_hash = learning.text_hash(x.output) AND t.is_correction"""
+
 _VOTE_ROWS = """
-SELECT r.number, v.item, v.value, extract(epoch FROM v.at)::float8,
-    v.value > 0.5 AND EXISTS (SELECT FROM feedback_texts t WHERE t.organization_id = %(organization)s AND t.user_id = v.user_id AND t.is_correction)
-        AND EXISTS (SELECT FROM agent_executions x JOIN feedback_texts t ON t.organization_id = x.organization_id
-            AND t.text_hash = learning.text_hash(x.output) AND t.user_id = v.user_id AND t.is_correction
-            WHERE x.organization_id = %(organization)s AND x.id = i.execution_id)
-FROM trust_votes v JOIN trust_raters r USING (user_id) JOIN trust_items i ON i.number = v.item"""
+SELECT r.number, v.item, v.value, extract(epoch FROM v.at)::float8, v.value > 0.5 AND o.user_id IS NOT NULL
+FROM trust_votes v JOIN trust_raters r USING (user_id) LEFT JOIN trust_own_words o ON o.item = v.item AND o.user_id = v.user_id"""
 
 # Where the only supporter reviewed the example, there is no second pair of eyes: no gold.
 _GOLD = """
