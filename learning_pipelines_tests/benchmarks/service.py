@@ -25,6 +25,7 @@ from learning_pipelines.storage.database import Database
 from learning_pipelines.storage.embedded import EmbeddedServer
 from learning_pipelines_tests.benchmarks import load, peers, servers, targets
 from learning_pipelines_tests.benchmarks.loop import machine
+from learning_pipelines_tests.benchmarks.without import FEATURES
 
 CLIENTS = (8, 32)
 BATCH_CLIENTS = 4
@@ -50,6 +51,7 @@ def main() -> None:
     arguments.add_argument(
         "--peers", type=Path, nargs="?", const=Path(".venv-peer-servers"), help="MLflow and Phoenix too; their environment (make peer-servers)"
     )
+    arguments.add_argument("--features", action="store_true", help="instead: what each feature costs, by leaving out one at a time (32 clients)")
     arguments.add_argument("--only", help="lines whose name contains this")
     arguments.add_argument("--json", type=Path, help="where the figures of every round go")
     chosen = arguments.parse_args()
@@ -57,11 +59,12 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         one, server = stack.enter_context(servers.database(folder))
         postgres = psutil.Process(server.pid)
-        lines = [line for line in _lines(stack, folder, one, server, chosen.peers) if not chosen.only or chosen.only in line.target.name]
+        lines = _features(stack, folder, one) if chosen.features else _lines(stack, folder, one, server, chosen.peers)
+        lines = [line for line in lines if not chosen.only or chosen.only in line.target.name]
         measure(lines, postgres, chosen.rounds, chosen.seconds)
         stored = check(one, lines)
     print(f"{machine()}; load average {os.getloadavg()[0]:.1f}; {stored:,} acknowledged records, every one there once with its outbox and audit entry")
-    print(table(lines))
+    print(costs(lines) if chosen.features else table(lines))
     if chosen.json:
         figures = [{"target": line.target.name, "clients": line.clients, "rounds": line.rounds} for line in lines]
         chosen.json.write_text(json.dumps({"machine": machine(), "acknowledged": stored, "lines": figures}, indent=1))
@@ -80,6 +83,21 @@ def _lines(stack: contextlib.ExitStack, folder: Path, one: Database, postgres: E
         for peer in (peers.mlflow, peers.phoenix):
             target, server = stack.enter_context(peer(peer_servers, folder, postgres))
             lines += [Line(target, server, {}, clients) for clients in CLIENTS]
+    return lines
+
+
+def _features(stack: contextlib.ExitStack, folder: Path, one: Database) -> list[Line]:
+    """The whole service, and one process for every feature that is left out."""
+    headers = {"Authorization": f"Bearer {servers.api_key(one)}"}
+    lines = []
+    for feature in ("", *FEATURES):
+        server = stack.enter_context(servers.uvicorn("learning_pipelines_tests.benchmarks.without:app", folder, LEARNING_BENCHMARK_WITHOUT=feature))
+        if not lines:
+            seed(server, headers)
+        target = targets.feedback(f"without-{len(lines)}")
+        looked_up = target.table if not feature else ""  # without its ledgers a record cannot be there as it should
+        name = f"without {feature}" if feature else "everything"
+        lines.append(Line(dataclasses.replace(target, name=name, table=looked_up), server, headers, max(CLIENTS)))
     return lines
 
 
@@ -139,6 +157,18 @@ def table(lines: list[Line]) -> str:
         text.append(
             f"| {name} | {clients} | {middle['requests_per_second']:,.0f} ({rates[0]:,.0f}–{rates[-1]:,.0f}) | {middle['rows_per_second']:,.0f} "
             f"| {middle['p50']:.1f} | {middle['p95']:.1f} | {middle['p99']:.1f} | {middle['server_us']:,.0f} | {middle['postgres_us']:,.0f} |"
+        )
+    return "\n".join(text)
+
+
+def costs(lines: list[Line]) -> str:
+    """What the service spends less without each feature, per request, as medians over the rounds."""
+    text = ["| | requests/s | p99 ms | worker µs | PostgreSQL µs |", "|---|---|---|---|---|"]
+    middle = [{key: statistics.median(one[key] for one in line.rounds) for key in line.rounds[0]} for line in lines]
+    for line, of in zip(lines, middle, strict=True):
+        less = [f" ({of[key] - middle[0][key]:+,.0f})" if of is not middle[0] else "" for key in ("server_us", "postgres_us")]
+        text.append(
+            f"| {line.target.name} | {of['requests_per_second']:,.0f} | {of['p99']:.1f} | {of['server_us']:,.0f}{less[0]} | {of['postgres_us']:,.0f}{less[1]} |"
         )
     return "\n".join(text)
 
