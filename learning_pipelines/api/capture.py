@@ -17,7 +17,7 @@ from learning_pipelines.api.principals import Principal
 from learning_pipelines.api.problems import Problem
 from learning_pipelines.feedback.importing import window_now
 from learning_pipelines.feedback.kinds import KINDS
-from learning_pipelines.feedback.records import Checked, Refusal, check
+from learning_pipelines.feedback.records import Checked, Refusal, Window, check
 from learning_pipelines.feedback.staging import Row, Stager, UnknownAgent
 from learning_pipelines.storage.grouped import Settled
 
@@ -41,11 +41,15 @@ class Capture:
         self._zone = zone
         self._agents_of = agents_of
 
-    def prepare(self, who: Principal, kind: str, body: object, key: str | None = None) -> Prepared:
+    def window(self) -> Window:
+        """The time in which a record may have happened, as of now: for the records of one request it is the same."""
+        return window_now(self._start, self._zone)
+
+    def prepare(self, who: Principal, kind: str, body: object, key: str | None = None, window: Window | None = None) -> Prepared:
         """Raises Problem: 422 naming the field, 403 where the body speaks for somebody else or about another execution."""
         if isinstance(body, dict):
             body = _for_subject(who, kind, body)
-        checked = check(KINDS[kind], body, window_now(self._start, self._zone))
+        checked = check(KINDS[kind], body, window or self.window())
         if isinstance(checked, Refusal):
             where = checked.field or "The body"
             raise Problem(422, f"{where} {checked.reason}".strip() + ".", field=checked.field)

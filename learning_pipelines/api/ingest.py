@@ -89,10 +89,10 @@ def _repeated(before: Settled, same: bool) -> Settled | None:
 
 def _prepared(service: Service, who: Principal, kind: str, items: list[Any]) -> tuple[list[dict[str, Any] | None], list[Prepared], list[int]]:
     results: list[dict[str, Any] | None] = [None] * len(items)
-    prepared, places = [], []
+    prepared, places, window = [], [], service.capture.window()
     for index, item in enumerate(items):
         try:
-            prepared.append(service.capture.prepare(who, kind, item))
+            prepared.append(service.capture.prepare(who, kind, item, window=window))
             places.append(index)
         except Problem as problem:
             results[index] = {"index": index, "id": None, "status": "rejected", "error": problem.detail}
