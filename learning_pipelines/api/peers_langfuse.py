@@ -17,6 +17,7 @@ from learning_pipelines.api.peers_intake import take
 from learning_pipelines.api.problems import Problem
 from learning_pipelines.api.service import Serving
 from learning_pipelines.feedback.peers import langfuse
+from learning_pipelines.feedback.peers.otlp import spans_of
 from learning_pipelines.feedback.peers.said import Said
 from learning_pipelines.feedback.peers.shape import Malformed
 from learning_pipelines.storage import peers
@@ -70,6 +71,20 @@ async def get_scores(
     found = await run_in_threadpool(read)
     data = [langfuse.as_v3(one.payload, one.id, who.organization, one.created_at.isoformat(), one.updated_at.isoformat()) for one in found]
     return {"data": data, "meta": {"limit": limit, "cursor": str(found[-1].arrival) if len(found) == limit else None}}
+
+
+@router.get("/api/public/v2/observations")
+async def get_observations(
+    who: Keyed, service: Serving, traceId: Annotated[str | None, Query(max_length=255)] = None, limit: Annotated[int, Query(ge=1, le=1000)] = 50
+) -> dict[str, Any]:
+    """The spans of a trace, or of the newest traces, with all groups of fields."""
+
+    def read() -> list[dict[str, Any]]:
+        with service.acting(who) as connection:
+            return peers.executions(connection, who.organization_id, None if traceId is None else [traceId], limit=limit)
+
+    spans = [span for row in await run_in_threadpool(read) for span in spans_of(row["context"].get("otlp") or {})]
+    return {"data": [langfuse.as_observation(span, who.organization) for span in spans[:limit]], "meta": {"cursor": None}}
 
 
 def _split(text: str | None) -> list[str] | None:

@@ -19,6 +19,7 @@ from learning_pipelines.api.principals import Principal
 from learning_pipelines.api.problems import Problem
 from learning_pipelines.api.service import Service, Serving
 from learning_pipelines.feedback.peers import phoenix
+from learning_pipelines.feedback.peers.otlp import spans_of
 from learning_pipelines.feedback.peers.said import Said
 from learning_pipelines.storage import peers
 
@@ -28,7 +29,14 @@ def _shape(request: Request, problem: Problem) -> Response:
 
 
 router = APIRouter(tags=["peers: Phoenix"], route_class=refused(_shape), include_in_schema=False)
+SPEAKS = "20.26.1"
+"""The version whose requests this answers: the client asks before it uses newer parameters."""
 Sync = Annotated[bool, Query(description="Whether the targets must be known already; what is stored is on disk either way.")]
+
+
+@router.get("/arize_phoenix_version")
+async def get_version() -> Response:
+    return PlainTextResponse(SPEAKS)
 
 
 @router.post("/v1/{target}_annotations")
@@ -91,3 +99,16 @@ async def get_annotations(
     return {"data": data, "next_cursor": str(found[-1].arrival) if len(found) == limit else None}
 
 
+@router.get("/v1/projects/{project}/spans")
+async def get_spans(
+    project: str, who: Keyed, service: Serving, trace_id: Names = None, span_id: Names = None, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> dict[str, Any]:
+    """The spans of traces, or of the newest ones."""
+
+    def read() -> list[dict[str, Any]]:
+        with service.acting(who) as connection:
+            wanted = trace_id or (list(peers.traces_of_spans(connection, who.organization_id, span_id).values()) if span_id else None)
+            return peers.executions(connection, who.organization_id, wanted, limit=limit)
+
+    spans = [span for row in await run_in_threadpool(read) for span in spans_of(row["context"].get("otlp") or {}) if not span_id or span.span_id in span_id]
+    return {"data": [phoenix.as_span(span) for span in spans[:limit]], "next_cursor": None}

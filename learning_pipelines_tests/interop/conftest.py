@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from learning_pipelines_tests.api.conftest import agents, make_settings
-from learning_pipelines_tests.api.serving import Api, serving
+from learning_pipelines_tests.api.conftest import make_settings
+from learning_pipelines_tests.api.serving import Api, make_agents, serving
 from learning_pipelines_tests.conftest import MakeDatabase
 from learning_pipelines_tests.fake_endpoint import FakeEndpoint, says
 
@@ -88,7 +88,7 @@ def office(make_database: MakeDatabase, make_settings: Callable[..., Any]) -> It
     tests look at what a few processes did."""
     with make_database() as database, serving(database, make_settings()) as running:
         key = running.key()
-        agents(running, "default", "desk", "helper")
+        make_agents(running, "default", "desk", "helper")
         yield Office(running, key)
 
 

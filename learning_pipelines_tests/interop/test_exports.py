@@ -19,7 +19,7 @@ import pytest
 from learning_pipelines.errors import BadInput
 from learning_pipelines.feedback.importing import ImportResult, window_now
 from learning_pipelines.feedback.peers.importing import import_export
-from learning_pipelines_tests.api.conftest import agents
+from learning_pipelines_tests.api.serving import make_agents
 from learning_pipelines_tests.interop.conftest import Office
 
 Import = Callable[..., ImportResult]
@@ -33,15 +33,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def langfuse(office: Office) -> dict[str, Any]:
     """A trace and its scores as Langfuse's client reads them."""
-    found: dict[str, Any] = office.run("langfuse_scores", "trace", "scores", "read").json
+    found: dict[str, Any] = office.run("langfuse_scores", "trace", "scores", "read", "observations").json
     return found
 
 
 @pytest.fixture(scope="module")
 def phoenix(office: Office, model_url: str, folder: Path) -> Path:
     """The data frame of annotations as Phoenix' client gives it."""
-    span = office.run("otlp_traces", f"model={model_url}", "openinference").json["openinference"][1]
-    office.run("phoenix_annotations", f"span={span}", f"file={folder / 'phoenix.jsonl'}", "annotate", "export").json  # noqa: B018
+    trace, span = office.run("otlp_traces", f"model={model_url}", "openinference").json["openinference"]
+    ran = office.run("phoenix_annotations", f"trace={trace}", f"span={span}", f"file={folder / 'phoenix.jsonl'}", "annotate", "export", "spans")
+    written(folder / "phoenix-spans.json", ran.json["spans"])
     return folder / "phoenix.jsonl"
 
 
@@ -57,7 +58,7 @@ def load(office: Office) -> Import:
     """`load(organization, kind, path, peer)` imports an export for an organization that has the agents desk and helper."""
 
     def run(organization: str, kind: str, path: Path, peer: str, agent: str | None = None) -> ImportResult:
-        agents(office.api, organization, "desk", "helper")
+        make_agents(office.api, organization, "desk", "helper")
         settings = office.api.settings
         window = window_now(settings.start_date, settings.zone)
         with office.api.database.connect("pipeline") as connection:
@@ -137,6 +138,38 @@ def test_an_annotation_frame_of_phoenix_imports_without_loss(office: Office, loa
     assert counts(load("frames", "feedback", phoenix, "phoenix")) == (4, 2, 2, 0)
     assert types(office, "frames") == ["detailed_feedback", "thumbs_up"]
     assert sorted(payloads(office, "frames"), key=itemgetter("id")) == sorted(exported, key=itemgetter("id"))
+
+
+ABOUT = "id, input, output, session_id, tags, environment, input_tokens, output_tokens, cost_usd, retrieved"
+
+
+def about(office: Office, organization: str, trace: str) -> list[Any]:
+    """What an execution says, apart from times (exports cut nanoseconds) and from what it was exported as."""
+    query = f"SELECT {ABOUT} FROM agent_executions WHERE organization_id = learning.organization_id(%s) AND id = %s"
+    return office.rows(query, organization, trace)
+
+
+def exported(office: Office, organization: str) -> list[dict[str, Any]]:
+    """The rows of an export as they are kept in the context of the execution."""
+    ((_, otlp),) = trace_of(office, organization)
+    return [span["exported"] for spans in otlp["resourceSpans"] for scope in spans["scopeSpans"] for span in scope["spans"]]
+
+
+def test_observations_of_langfuse_import_without_loss(office: Office, load: Import, folder: Path, langfuse: dict[str, Any]) -> None:
+    rows, trace = langfuse["observations"], langfuse["trace"]
+    assert len(rows) == 3 and {row["type"] for row in rows} == {"AGENT", "GENERATION", "RETRIEVER"}
+    path = written(folder / "observations.json", {"data": rows, "meta": {"cursor": None}})
+    assert counts(load("observed", "executions", path, "langfuse")) == (3, 1, 0, 0)
+    assert about(office, "observed", trace) == about(office, "default", trace)
+    assert sorted(exported(office, "observed"), key=itemgetter("id")) == sorted(rows, key=itemgetter("id"))
+
+
+def test_spans_of_phoenix_import_without_loss(office: Office, load: Import, folder: Path, phoenix: Path) -> None:
+    rows = json.loads((folder / "phoenix-spans.json").read_text())
+    assert len(rows) == 3 and {row["span_kind"] for row in rows} == {"AGENT", "LLM", "RETRIEVER"}
+    assert counts(load("spans", "executions", folder / "phoenix-spans.json", "phoenix", "desk")) == (3, 1, 0, 0)
+    assert about(office, "spans", rows[0]["context"]["trace_id"]) == about(office, "default", rows[0]["context"]["trace_id"])
+    assert sorted(exported(office, "spans"), key=itemgetter("id")) == sorted(rows, key=itemgetter("id"))
 
 
 def test_traces_of_mlflow_import_without_loss_and_so_do_their_assessments(office: Office, load: Import, mlflow: Path) -> None:

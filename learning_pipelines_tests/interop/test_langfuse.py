@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from learning_pipelines_tests.api.conftest import agents
+from learning_pipelines_tests.api.serving import make_agents
 from learning_pipelines_tests.interop.conftest import Office
 
 FEEDBACK = """SELECT id, feedback_type, rating, feedback_text, correction_text, context -> 'peer' -> 'payload' ->> 'value'
@@ -74,7 +74,7 @@ def test_every_field_that_was_sent_is_read_back_by_the_client(story: dict[str, A
 def test_scores_that_come_before_their_trace_wait_for_it_and_no_other_organization_reaches_them(office: Office, story: dict[str, Any]) -> None:
     early = {"LANGFUSE_PUBLIC_KEY": "early"}
     key = office.api.key(organization="early")
-    agents(office.api, "early", "desk", "helper")  # two: without a trace nothing says whose the scores are
+    make_agents(office.api, "early", "desk", "helper")  # two: without a trace nothing says whose the scores are
     ran = office.run("langfuse_scores", f"trace={story['trace']}", "read", "scores", key=key, env=early)
     assert ran.json["read"] == []
     held = "SELECT count(*) FROM peer_records WHERE state = 'held' AND organization_id = learning.organization_id('early')"

@@ -15,7 +15,7 @@ import pytest
 from learning_pipelines.api import peers_otlp
 from learning_pipelines.feedback.peers.otlp import document_of, spans_of, spans_of_protobuf
 from learning_pipelines.storage import peers
-from learning_pipelines_tests.api.conftest import agents
+from learning_pipelines_tests.api.serving import make_agents
 from learning_pipelines_tests.interop.conftest import Office
 
 EXECUTION = """SELECT x.id, a.slug, u.external_id, x.session_id, x.input, x.output, x.messages, x.tags, x.retrieved, x.input_tokens,
@@ -160,7 +160,7 @@ def test_the_same_trace_id_of_another_organization_is_another_execution(office: 
     trace_id, _ = story["openinference"]
     before = execution(office, trace_id)
     other = office.api.key(organization="other")
-    agents(office.api, "other", "desk")
+    make_agents(office.api, "other", "desk")
     send(office, span("a" * 16, trace=trace_id), key=other).raise_for_status()
     assert execution(office, trace_id) == before
     assert office.one("SELECT count(*) FROM agent_executions WHERE id = %s", trace_id) == 2

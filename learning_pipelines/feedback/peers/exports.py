@@ -6,7 +6,6 @@ Belongs here: file formats, shapes of traces in exports. Not here: what a payloa
 from __future__ import annotations
 
 import csv
-import datetime as dt
 import gzip
 import io
 from collections.abc import Iterator, Mapping
@@ -18,8 +17,8 @@ import orjson
 
 from learning_pipelines.errors import BadInput
 from learning_pipelines.feedback.lines import open_lines
-from learning_pipelines.feedback.peers import mlflow
-from learning_pipelines.feedback.peers.otlp import Span, checked, of_proto_json, spans_of
+from learning_pipelines.feedback.peers import langfuse, mlflow
+from learning_pipelines.feedback.peers.otlp import Span, any_value, checked, nanoseconds, of_proto_json, spans_of
 from learning_pipelines.feedback.peers.shape import Malformed, mapping, required
 from learning_pipelines.feedback.peers.spans import loaded
 
@@ -115,7 +114,7 @@ class Part:
 
 
 def parts(peer: str, payload: Mapping[str, Any]) -> list[Part]:
-    """The traces of one item of an export of OTLP, MLflow or Phoenix. Raises Malformed."""
+    """The traces of one item of an export of OTLP, MLflow, Phoenix or Langfuse (observations). Raises Malformed."""
     if peer == "otlp":
         found: dict[str, list[Span]] = {}
         for span in checked(spans_of(payload)):
@@ -123,7 +122,7 @@ def parts(peer: str, payload: Mapping[str, Any]) -> list[Part]:
         return [Part(trace, spans) for trace, spans in found.items()]
     if peer == "mlflow":
         return [_of_mlflow(payload)]
-    span = _of_phoenix(payload)
+    span = langfuse.observation(payload) if peer == "langfuse" else _of_phoenix(payload)
     return [Part(span.trace_id.lower(), [span])]
 
 
@@ -165,29 +164,3 @@ def _of_phoenix(document: Mapping[str, Any]) -> Span:
         "attributes": [{"key": key, "value": any_value(value)} for key, value in attributes.items()], "exported": dict(document),
     }  # fmt: skip
     return checked([Span(raw, {})])[0]
-
-
-def nanoseconds(document: Mapping[str, Any], key: str) -> str:
-    """An RFC 3339 time as OTLP's nanoseconds since 1970."""
-    try:
-        moment = dt.datetime.fromisoformat(required(document, key))
-    except ValueError as error:
-        raise Malformed(key, "must be an RFC 3339 time") from error
-    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)
-    since = moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-    return str((since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000)
-
-
-def any_value(value: object) -> dict[str, Any]:
-    """A plain value as OTLP's AnyValue."""
-    if isinstance(value, bool):
-        return {"boolValue": value}
-    if isinstance(value, int):
-        return {"intValue": str(value)}
-    if isinstance(value, float):
-        return {"doubleValue": value}
-    if isinstance(value, list):
-        return {"arrayValue": {"values": [any_value(one) for one in value]}}
-    if isinstance(value, Mapping):
-        return {"kvlistValue": {"values": [{"key": str(key), "value": any_value(one)} for key, one in value.items()]}}
-    return {"stringValue": "" if value is None else str(value)}

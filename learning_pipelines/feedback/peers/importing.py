@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -82,8 +82,9 @@ def import_export(
         run = _Import(connection, organization, tenant, agents, window, scales, agent, ImportResult(kind))
         if kind == "feedback":
             _feedback(run, peer, found)
-        elif peer == "langfuse":
-            _records(run, found)
+        elif peer == "langfuse" and (first := next(found, None)) is not None:
+            again = chain([first], found)  # observations name their trace, traces do not
+            _traces(run, peer, again) if "traceId" in first.payload else _records(run, again)
         else:
             _traces(run, peer, found)
     run.result.trim()

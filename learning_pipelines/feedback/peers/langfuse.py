@@ -5,14 +5,17 @@ Belongs here: field names of Langfuse. Not here: what a value means (said.py), r
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from learning_pipelines.feedback.peers.otlp import Span, any_value, nanoseconds
 from learning_pipelines.feedback.peers.said import Said, moment
 from learning_pipelines.feedback.peers.shape import Malformed, number, optional, optional_text, required
-from learning_pipelines.feedback.peers.spans import text
+from learning_pipelines.feedback.peers.spans import Reading, loaded, text
 
+_TYPES = {"agent": "agent", "llm": "generation", "retriever": "retriever"}
 TYPES = ("NUMERIC", "BOOLEAN", "CATEGORICAL", "TEXT", "CORRECTION")
 
 
@@ -149,3 +152,50 @@ def _tokens(observations: list[Mapping[str, Any]], side: str) -> int | None:
     counted = [usage.get(side) for one in observations if isinstance(usage := one.get("usageDetails") or one.get("usage"), Mapping)]
     found = [int(item) for item in counted if isinstance(item, int | float)]
     return sum(found) if found else None
+
+
+def as_observation(span: Span, project: str) -> dict[str, Any]:
+    """A span as GET /api/public/v2/observations gives it; every attribute is in `metadata.attributes`, as Langfuse keeps those of OTLP."""
+    reading = Reading(span)
+    attributes, frame = reading.attributes, span.frame.get("scopeSpans") or {}
+    usage = {side: count for side in ("input", "output") if (count := reading.tokens(side)) is not None}
+    row: dict[str, Any] = {
+        "id": span.span_id, "traceId": span.trace_id, "projectId": project, "parentObservationId": span.parent_id, "name": span.raw.get("name"),
+        "type": str(attributes.get("langfuse.observation.type") or _TYPES.get(reading.kind, "span")).upper(),
+        "startTime": _moment(span.start), "endTime": _moment(span.end), "level": attributes.get("langfuse.observation.level") or "DEFAULT",
+        "environment": reading.environment or "default", "userId": reading.user, "sessionId": reading.session, "tags": reading.tags or None,
+        "input": loaded(attributes.get("langfuse.observation.input", attributes.get("input.value"))),
+        "output": loaded(attributes.get("langfuse.observation.output", attributes.get("output.value"))),
+        "model": reading.model, "usageDetails": usage or None, "totalCost": reading.cost,
+        "costDetails": loaded(attributes.get("langfuse.observation.cost_details")),
+        "metadata": {"attributes": attributes, "resourceAttributes": reading.resource, "scope": frame.get("scope") or {}},
+    }  # fmt: skip
+    return {key: value for key, value in row.items() if value is not None}
+
+
+def observation(payload: Mapping[str, Any]) -> Span:
+    """An exported observation as a span; the original is kept beside (`exported`). Ids of any form are taken. Raises Malformed."""
+    metadata = payload.get("metadata") if isinstance(payload.get("metadata"), Mapping) else {}
+    assert isinstance(metadata, Mapping)
+    attributes, resource = metadata.get("attributes"), metadata.get("resourceAttributes")
+    usage, costs = payload.get("usageDetails"), payload.get("costDetails")
+    plain = {
+        "langfuse.observation.type": str(payload.get("type") or "span").lower(), "langfuse.observation.input": payload.get("input"),
+        "langfuse.observation.output": payload.get("output"), "langfuse.observation.model.name": payload.get("model"),
+        "langfuse.observation.usage_details": usage, "langfuse.observation.cost_details": costs or {"total": payload.get("totalCost")},
+        "langfuse.environment": payload.get("environment"), "user.id": payload.get("userId"), "session.id": payload.get("sessionId"),
+        "langfuse.trace.tags": payload.get("tags"), "langfuse.internal.is_app_root": payload.get("isRootObservation"),
+    }  # fmt: skip
+    found = {key: value for key, value in plain.items() if value is not None} | (dict(attributes) if isinstance(attributes, Mapping) else {})
+    start = nanoseconds(payload, "startTime")
+    raw = {
+        "traceId": required(payload, "traceId"), "spanId": required(payload, "id"), "parentSpanId": optional_text(payload, "parentObservationId") or "",
+        "name": payload.get("name"), "startTimeUnixNano": start, "endTimeUnixNano": nanoseconds(payload, "endTime") if payload.get("endTime") else start,
+        "attributes": [{"key": key, "value": any_value(value)} for key, value in found.items()], "exported": dict(payload),
+    }  # fmt: skip
+    described = [{"key": str(key), "value": any_value(value)} for key, value in resource.items()] if isinstance(resource, Mapping) else []
+    return Span(raw, {"resourceSpans": {"resource": {"attributes": described}}})
+
+
+def _moment(nanoseconds_since: int) -> str:
+    return dt.datetime.fromtimestamp(nanoseconds_since / 1e9, dt.UTC).isoformat()

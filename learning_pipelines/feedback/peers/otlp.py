@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import datetime as dt
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from learning_pipelines.feedback.peers.shape import Malformed
+from learning_pipelines.feedback.peers.shape import Malformed, required
 
 UNPACKED_LIMIT = 64 * 1024 * 1024
 JSON_TYPE, PROTOBUF_TYPE = "application/json", "application/x-protobuf"
@@ -196,3 +197,29 @@ def _hex_of_base64(value: str) -> str:
 
 def _base64_of_hex(value: str) -> str:
     return base64.b64encode(bytes.fromhex(value)).decode()
+
+
+def nanoseconds(document: Mapping[str, Any], key: str) -> str:
+    """An RFC 3339 time as OTLP's nanoseconds since 1970."""
+    try:
+        moment = dt.datetime.fromisoformat(required(document, key))
+    except ValueError as error:
+        raise Malformed(key, "must be an RFC 3339 time") from error
+    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)
+    since = moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    return str((since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000)
+
+
+def any_value(value: object) -> dict[str, Any]:
+    """A plain value as OTLP's AnyValue."""
+    if isinstance(value, bool):
+        return {"boolValue": value}
+    if isinstance(value, int):
+        return {"intValue": str(value)}
+    if isinstance(value, float):
+        return {"doubleValue": value}
+    if isinstance(value, list):
+        return {"arrayValue": {"values": [any_value(one) for one in value]}}
+    if isinstance(value, Mapping):
+        return {"kvlistValue": {"values": [{"key": str(key), "value": any_value(one)} for key, one in value.items()]}}
+    return {"stringValue": "" if value is None else str(value)}

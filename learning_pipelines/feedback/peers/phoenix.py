@@ -5,12 +5,15 @@ Belongs here: field names of Phoenix. Not here: what a value means (said.py), ro
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from learning_pipelines.feedback.peers.otlp import Span
 from learning_pipelines.feedback.peers.said import Said, moment
 from learning_pipelines.feedback.peers.shape import Malformed, mapping, number, optional, optional_text, required
+from learning_pipelines.feedback.peers.spans import Reading
 
 Target = Literal["span", "trace", "session", "document"]
 _MACHINES = ("LLM", "CODE")
@@ -91,4 +94,18 @@ def as_annotation(payload: Mapping[str, Any], identity: str, stored_at: str, cha
         **row,
         "id": identity, "identifier": row.get("identifier") or "", "metadata": row.get("metadata") or {},
         "result": {"label": result.get("label"), "score": result.get("score"), "explanation": result.get("explanation")},
+    }  # fmt: skip
+
+
+def as_span(span: Span) -> dict[str, Any]:
+    """A span as GET /v1/projects/{project}/spans gives it."""
+    reading = Reading(span)
+    attributes = reading.attributes
+    status = span.raw.get("status") or {}
+    kind = str(attributes.get("openinference.span.kind") or {"agent": "AGENT", "llm": "LLM", "retriever": "RETRIEVER"}.get(reading.kind, "UNKNOWN"))
+    start, end = (dt.datetime.fromtimestamp(moment / 1e9, dt.UTC).isoformat() for moment in (span.start, span.end))
+    return {
+        "id": span.span_id, "name": str(span.raw.get("name") or ""), "context": {"trace_id": span.trace_id, "span_id": span.span_id}, "span_kind": kind,
+        "parent_id": span.parent_id, "start_time": start, "end_time": end, "status_code": {1: "OK", 2: "ERROR"}.get(int(status.get("code") or 0), "UNSET"),
+        "status_message": str(status.get("message") or ""), "attributes": attributes, "events": span.raw.get("events") or [],
     }  # fmt: skip

@@ -55,7 +55,12 @@ def read(found: Found) -> list:
     return [json.loads(score.json(by_alias=True)) for score in scores.data]
 
 
+def observations(found: Found) -> list:
+    rows = LANGFUSE.api.observations.get_many(trace_id=found["trace"], fields="core,basic,time,io,metadata,model,usage,trace_context", limit=100)
+    return [json.loads(row.json(by_alias=True, exclude_none=True)) for row in rows.data]
+
+
 if __name__ == "__main__":
     LANGFUSE = Langfuse(environment="staging")
-    act({"trace": trace, "scores": scores, "again": again, "read": read})
+    act({"trace": trace, "scores": scores, "again": again, "read": read, "observations": observations})
     LANGFUSE.shutdown()

@@ -58,6 +58,10 @@ def export(found: Found) -> None:
     rows.reset_index().to_json(found["file"], orient="records", lines=True, date_format="iso")
 
 
+def spans(found: Found) -> list:
+    return CLIENT.spans.get_spans(project_identifier="default", trace_ids=[found["trace"]])
+
+
 if __name__ == "__main__":
     CLIENT = Client()
-    act({"annotate": annotate, "unseen": unseen, "upsert": upsert, "frame": frame, "read": read, "export": export})
+    act({"annotate": annotate, "unseen": unseen, "upsert": upsert, "frame": frame, "read": read, "export": export, "spans": spans})
