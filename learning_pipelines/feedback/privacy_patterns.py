@@ -4,7 +4,7 @@ Does not belong here: checksums (privacy_numbers.py), addresses and telephones (
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from learning_pipelines.feedback import privacy_contacts as contacts
 from learning_pipelines.feedback import privacy_numbers as numbers
@@ -121,14 +121,18 @@ _HAS_DIGITS = re.compile(r"\d(?:\D{0,3}\d){3}|[0-9A-Fa-f]?::")
 
 def find(text: str) -> list[Finding]:
     """Every span of personal data in the text, in order, none overlapping another; BLANK characters are passed over."""
+    found = identifiers(text)
+    rest = blank(text, [(finding.start, finding.end) for finding in found])
+    return sorted([*found, *_apart(names(rest))], key=lambda finding: finding.start)
+
+
+def identifiers(text: str) -> list[Finding]:
+    """The same without names: addresses and numbers, which have a form or a checksum. An order of magnitude faster."""
     found: list[Finding] = []
 
     def take(findings: Iterator[Finding]) -> None:
         nonlocal text
-        new: list[Finding] = []
-        for finding in findings:
-            if not new or finding.start >= new[-1].end:
-                new.append(finding)
+        new = _apart(findings)
         text = blank(text, [(finding.start, finding.end) for finding in new])
         found.extend(new)
 
@@ -140,5 +144,13 @@ def find(text: str) -> list[Finding]:
         for rule in (*RULES, *NATIONAL_RULES):
             take(apply(rule, text))
         take(contacts.phones(text))
-    take(names(text))
     return sorted(found, key=lambda finding: finding.start)
+
+
+def _apart(findings: Iterable[Finding]) -> list[Finding]:
+    """Those that do not overlap the one before."""
+    new: list[Finding] = []
+    for finding in findings:
+        if not new or finding.start >= new[-1].end:
+            new.append(finding)
+    return new
