@@ -9,7 +9,7 @@ PEERS := .venv-peers/.installed
 PEER_SERVERS := .venv-peer-servers/.installed
 PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: install demo up down test lint types fuzz outage peers peer-servers benchmark benchmark-privacy benchmark-datasets benchmark-model benchmark-service attacks benchmark-duplicates clean
+.PHONY: install demo up down test lint types fuzz outage peers peer-servers benchmark benchmark-agreement benchmark-privacy benchmark-datasets benchmark-model benchmark-service attacks benchmark-duplicates clean
 
 install: $(STAMP)
 
@@ -64,6 +64,9 @@ benchmark-privacy: install
 
 benchmark-datasets: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.datasets $(ARGS)
+
+benchmark-agreement: install
+	@$(BIN)/python -m learning_pipelines_tests.benchmarks.agreement $(ARGS)
 
 benchmark-model: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.embedded_model $(ARGS)

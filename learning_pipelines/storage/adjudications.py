@@ -37,17 +37,19 @@ def contested(connection: Connection, agent: AgentRef, examples: Sequence[str] |
     """Examples with two verdicts or more, or with an open case; of the given ones, or of the whole agent."""
     with connection.cursor(row_factory=class_row(Contested)) as cursor:
         return cursor.execute(
-            """SELECT v.example_id, count(*) FILTER (WHERE v.verdict = 2) AS approving, count(*) FILTER (WHERE v.verdict < 2) AS others,
-                max(v.created_at) AS newest_at, (array_agg(v.expert_id ORDER BY v.created_at DESC))[1] AS newest_by,
-                bool_or(e.adjudicating) AS adjudicating,
-                coalesce(bool_or(a.example_id IS NOT NULL AND a.resolved_at IS NULL), false) AS waiting, max(a.resolved_at) AS resolved_at
-            FROM learning_examples e
-            JOIN expert_verdicts v ON v.organization_id = e.organization_id AND v.example_id = e.id
-            LEFT JOIN adjudications a ON a.organization_id = e.organization_id AND a.example_id = e.id
-            WHERE e.organization_id = %(organization)s AND e.agent_id = %(agent)s AND v.organization_id = %(organization)s
-              AND (%(examples)s::text[] IS NULL OR (e.id = ANY(%(examples)s) AND v.example_id = ANY(%(examples)s)))
-            GROUP BY v.example_id HAVING count(*) > 1 OR bool_or(a.example_id IS NOT NULL AND a.resolved_at IS NULL)
-            ORDER BY v.example_id""",
+            """SELECT v.example_id, v.approving, v.others, v.newest_at, v.newest_by, e.adjudicating,
+                a.example_id IS NOT NULL AND a.resolved_at IS NULL AS waiting, a.resolved_at
+            FROM (
+                SELECT example_id, count(*) FILTER (WHERE verdict = 2) AS approving, count(*) FILTER (WHERE verdict < 2) AS others,
+                    max(created_at) AS newest_at, (array_agg(expert_id ORDER BY created_at DESC))[1] AS newest_by
+                FROM expert_verdicts WHERE organization_id = %(organization)s AND (%(examples)s::text[] IS NULL OR example_id = ANY(%(examples)s))
+                GROUP BY example_id
+            ) v
+            -- By primary key: as joins, a planner without statistics compares every pair of rows.
+            CROSS JOIN LATERAL (SELECT agent_id, adjudicating FROM learning_examples WHERE organization_id = %(organization)s AND id = v.example_id OFFSET 0) e
+            LEFT JOIN LATERAL (SELECT example_id, resolved_at FROM adjudications
+                WHERE organization_id = %(organization)s AND example_id = v.example_id OFFSET 0) a ON true
+            WHERE e.agent_id = %(agent)s AND (v.approving + v.others > 1 OR (a.example_id IS NOT NULL AND a.resolved_at IS NULL)) ORDER BY v.example_id""",
             {"organization": agent.organization_id, "agent": agent.agent_id, "examples": None if examples is None else list(examples)},
         ).fetchall()
 

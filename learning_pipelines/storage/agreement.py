@@ -19,6 +19,9 @@ from learning_pipelines.storage.ingest_sql import NIL
 from learning_pipelines.storage.rater_weights import weight_of
 from learning_pipelines.storage.tenants import AgentRef
 
+# The example behind a row of grouped verdicts, by its primary key: as a join, a planner without statistics compares every pair of the two.
+_EXAMPLE = """SELECT organization_id, id, agent_id, expected_output, original_output FROM learning_examples
+    WHERE organization_id = %(organization)s AND id = each.example_id OFFSET 0"""
 _WEEK = """to_char({} AT TIME ZONE %(zone)s, 'IYYY-"W"IW')"""
 
 
@@ -87,11 +90,10 @@ def expert_counts(connection: Connection, agent: AgentRef, zone: str) -> list[tu
     """Examples with several verdicts: (week of the newest, rejecting, asking for a revision, approving, how many such examples)."""
     return connection.execute(
         f"""SELECT week, rejecting, revising, approving, count(*) FROM (
-            SELECT {_WEEK.format("max(v.created_at)")} AS week, count(*) FILTER (WHERE v.verdict = 0) AS rejecting,
+            SELECT v.example_id, {_WEEK.format("max(v.created_at)")} AS week, count(*) FILTER (WHERE v.verdict = 0) AS rejecting,
                 count(*) FILTER (WHERE v.verdict = 1) AS revising, count(*) FILTER (WHERE v.verdict = 2) AS approving
-            FROM learning_examples e JOIN expert_verdicts v ON v.organization_id = e.organization_id AND v.example_id = e.id
-            WHERE e.organization_id = %(organization)s AND e.agent_id = %(agent)s AND v.organization_id = %(organization)s
-            GROUP BY e.id HAVING count(*) > 1) AS each
+            FROM expert_verdicts v WHERE v.organization_id = %(organization)s GROUP BY v.example_id HAVING count(*) > 1) AS each
+        CROSS JOIN LATERAL ({_EXAMPLE}) e WHERE e.agent_id = %(agent)s
         GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4""",
         {"organization": agent.organization_id, "agent": agent.agent_id, "zone": zone},
     ).fetchall()
@@ -106,34 +108,26 @@ def compared(connection: Connection, agent: AgentRef, zone: str, typical: float)
     rated = weight_of("f")
     with connection.cursor(row_factory=class_row(Compared)) as cursor:
         return cursor.execute(
-            f"""WITH reviewed AS (
-                SELECT v.example_id, sum((v.verdict - 1) * coalesce(r.reliability, %(typical)s)) AS side, max(v.created_at) AS at
-                FROM expert_verdicts v
-                LEFT JOIN expert_reliability r ON r.organization_id = v.organization_id AND r.expert_id = v.expert_id
-                WHERE v.organization_id = %(organization)s GROUP BY 1
-            ),
-            judged AS (
-                SELECT example_id, sum(CASE WHEN approved THEN 1 ELSE -1 END) AS side, max(created_at) AS at
-                FROM judge_verdicts WHERE organization_id = %(organization)s GROUP BY 1
-            ),
-            mine AS MATERIALIZED (
-                SELECT e.id, e.expected_output IS NOT NULL AND e.expected_output = e.original_output AS stands, greatest(v.at, j.at) AS at,
-                    sign(v.side)::integer AS experts, sign(j.side)::integer AS judge
-                FROM learning_examples e LEFT JOIN reviewed v ON v.example_id = e.id LEFT JOIN judged j ON j.example_id = e.id
-                WHERE e.organization_id = %(organization)s AND e.agent_id = %(agent)s AND (v.example_id IS NOT NULL OR j.example_id IS NOT NULL)
-            ),
-            runs AS (
-                SELECT DISTINCT m.id, s.execution_id FROM mine m
-                JOIN example_sources s ON s.organization_id = %(organization)s AND s.example_id = m.id
-            ),
-            thumbs AS (
-                SELECT r.id, sum(CASE f.feedback_type WHEN 'thumbs_up' THEN 1 ELSE -1 END * {rated.weight}) AS side
-                FROM runs r JOIN feedback_in_force f ON f.organization_id = %(organization)s AND f.execution_id = r.execution_id
-                {rated.join} WHERE f.facets_in_force & 1 > 0 GROUP BY 1
+            f"""WITH sides AS MATERIALIZED (
+                SELECT example_id, sum(expert) AS experts, sum(judge) AS judge, max(at) AS at FROM (
+                    SELECT v.example_id, (v.verdict - 1) * coalesce(r.reliability, %(typical)s) AS expert, NULL::integer AS judge, v.created_at AS at
+                    FROM expert_verdicts v LEFT JOIN expert_reliability r ON r.organization_id = v.organization_id AND r.expert_id = v.expert_id
+                    WHERE v.organization_id = %(organization)s
+                    UNION ALL
+                    SELECT example_id, NULL, CASE WHEN approved THEN 1 ELSE -1 END, created_at FROM judge_verdicts WHERE organization_id = %(organization)s
+                ) AS said GROUP BY 1
             )
-            SELECT {_WEEK.format("m.at")} AS week, nullif(sign(t.side)::integer * CASE WHEN m.stands THEN 1 ELSE -1 END, 0) AS users,
-                nullif(m.experts, 0) AS experts, nullif(m.judge, 0) AS judge, count(*)::integer AS examples
-            FROM mine m LEFT JOIN thumbs t ON t.id = m.id GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4""",
+            SELECT {_WEEK.format("each.at")} AS week,
+                nullif(sign(t.side)::integer * CASE WHEN coalesce(e.expected_output = e.original_output, false) THEN 1 ELSE -1 END, 0) AS users,
+                nullif(sign(each.experts)::integer, 0) AS experts, nullif(sign(each.judge)::integer, 0) AS judge, count(*)::integer AS examples
+            FROM sides AS each CROSS JOIN LATERAL ({_EXAMPLE}) e
+            LEFT JOIN LATERAL (
+                SELECT sum(CASE f.feedback_type WHEN 'thumbs_up' THEN 1 ELSE -1 END * {rated.weight}) AS side
+                FROM (SELECT DISTINCT execution_id FROM example_sources WHERE organization_id = e.organization_id AND example_id = e.id) r
+                JOIN feedback_in_force f ON f.organization_id = e.organization_id AND f.execution_id = r.execution_id {rated.join}
+                WHERE f.facets_in_force & 1 > 0
+            ) t ON true
+            WHERE e.agent_id = %(agent)s GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4""",
             {"organization": agent.organization_id, "agent": agent.agent_id, "zone": zone, "typical": typical},
         ).fetchall()
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import class_row, dict_row
+from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from learning_pipelines.storage.database import Connection
@@ -59,9 +59,10 @@ def take_stale(connection: Connection, agent: AgentRef, calibration: int, limit:
     calibration. Empty: every score is up to date.
     """
     values = {"organization": agent.organization_id, "agent": agent.agent_id, "calibration": calibration, "limit": limit}
+    # Up to the last id of the portion, and not by a list of ids: a range of the primary key, however fresh the table's statistics are.
     marked = connection.execute(
-        """DELETE FROM stale_quality WHERE organization_id = %(organization)s AND agent_id = %(agent)s AND id IN (
-            SELECT id FROM stale_quality WHERE organization_id = %(organization)s AND agent_id = %(agent)s ORDER BY id LIMIT %(limit)s)
+        """DELETE FROM stale_quality WHERE organization_id = %(organization)s AND agent_id = %(agent)s AND id <= (SELECT max(id) FROM (
+            SELECT id FROM stale_quality WHERE organization_id = %(organization)s AND agent_id = %(agent)s ORDER BY id LIMIT %(limit)s) AS portion)
         RETURNING example_id""",
         values,
     ).fetchall()
@@ -95,50 +96,40 @@ def opinions(connection: Connection, organization_id: UUID, examples: Sequence[s
     made an example that takes the other side: that the answer stands, or that it does not. Each person counts once per example.
     """
     rated = weight_of("s")
-    with connection.cursor(row_factory=class_row(OpinionRow)) as cursor:
-        return cursor.execute(
-            _OPINIONS.format(join=rated.join, weight=rated.weight),
-            {"organization": organization_id, "examples": list(examples), "typical": typical},
-        ).fetchall()
+    values = {"organization": organization_id, "examples": list(examples), "typical": typical}
+    reviewed = {str(row[0]): row[1:] for row in connection.execute(_REVIEWED, values).fetchall()}
+    rows = connection.execute(_RATED.format(join=rated.join, weight=rated.weight), values).fetchall()
+    return [OpinionRow(*row, *reviewed.get(str(row[0]), ([], [], []))) for row in rows]
 
 
+_REVIEWED = """
+SELECT v.example_id, array_agg(v.score ORDER BY v.expert_id), array_agg(coalesce(r.reliability, %(typical)s)
+        + CASE WHEN v.verified_by IS NULL THEN 0 ELSE coalesce(x.reliability, %(typical)s) END ORDER BY v.expert_id),
+    array_agg(v.verdict = 2 ORDER BY v.expert_id)
+FROM expert_verdicts v
+LEFT JOIN expert_reliability r ON r.organization_id = v.organization_id AND r.expert_id = v.expert_id
+LEFT JOIN expert_reliability x ON x.organization_id = v.organization_id AND x.expert_id = v.verified_by
+WHERE v.organization_id = %(organization)s AND v.example_id = ANY(%(examples)s) GROUP BY 1"""
+
+# The sums are looked up by example: as grouped tables without statistics they would be joined by comparing every pair.
 _STANDS = "({0}.expected_output IS NOT NULL AND {0}.expected_output = {0}.original_output)"
-_OPINIONS = f"""
-WITH mine AS MATERIALIZED (
-    SELECT e.id, {_STANDS.format("e")} AS stands,
-        CASE WHEN q.example_id IS NOT NULL THEN q.imported_score WHEN e.source_type = 'imported' THEN e.quality_score END AS imported
-    FROM learning_examples e LEFT JOIN example_quality q ON q.organization_id = e.organization_id AND q.example_id = e.id
-    WHERE e.organization_id = %(organization)s AND e.id = ANY(%(examples)s)
-),
-supporters AS (
-    SELECT example_id, sum(weight) AS weight, count(*) FILTER (WHERE weight > 0) AS people FROM (
-        SELECT m.id AS example_id, coalesce(s.user_id::text, s.feedback_id) AS person, max({{weight}}) AS weight
-        FROM mine m JOIN example_sources s ON s.organization_id = %(organization)s AND s.example_id = m.id {{join}} GROUP BY 1, 2) AS each
-    GROUP BY 1
-),
-contradictors AS (
-    SELECT example_id, sum(weight) AS weight, count(*) FILTER (WHERE weight > 0) AS people FROM (
-        SELECT m.id AS example_id, coalesce(s.user_id::text, s.feedback_id) AS person, max({{weight}}) AS weight
-        FROM mine m JOIN example_sources o ON o.organization_id = %(organization)s AND o.example_id = m.id
-        JOIN example_sources s ON s.organization_id = %(organization)s AND s.execution_id = o.execution_id AND s.example_id <> m.id
-        JOIN learning_examples x ON x.organization_id = %(organization)s AND x.id = s.example_id AND {_STANDS.format("x")} <> m.stands
-        {{join}} GROUP BY 1, 2) AS each
-    GROUP BY 1
-),
-reviewed AS (
-    SELECT v.example_id, array_agg(v.score ORDER BY v.expert_id) AS scores, array_agg(v.verdict = 2 ORDER BY v.expert_id) AS approved,
-        array_agg(coalesce(r.reliability, %(typical)s)
-            + CASE WHEN v.verified_by IS NULL THEN 0 ELSE coalesce(x.reliability, %(typical)s) END ORDER BY v.expert_id) AS reliabilities
-    FROM expert_verdicts v
-    LEFT JOIN expert_reliability r ON r.organization_id = v.organization_id AND r.expert_id = v.expert_id
-    LEFT JOIN expert_reliability x ON x.organization_id = v.organization_id AND x.expert_id = v.verified_by
-    WHERE v.organization_id = %(organization)s AND v.example_id = ANY(%(examples)s) GROUP BY 1
-)
-SELECT m.id AS example_id, m.imported, coalesce(u.weight, 0) AS supporting, coalesce(c.weight, 0) AS contradicting,
-    (coalesce(u.people, 0) + coalesce(c.people, 0))::integer AS raters, coalesce(v.scores, '{{{{}}}}') AS scores,
-    coalesce(v.reliabilities, '{{{{}}}}') AS reliabilities, coalesce(v.approved, '{{{{}}}}') AS approved
-FROM mine m LEFT JOIN supporters u ON u.example_id = m.id LEFT JOIN contradictors c ON c.example_id = m.id LEFT JOIN reviewed v ON v.example_id = m.id
-ORDER BY m.id"""
+_RATED = f"""
+SELECT e.id, CASE WHEN q.example_id IS NOT NULL THEN q.imported_score WHEN e.source_type = 'imported' THEN e.quality_score END,
+    coalesce(u.weight, 0), coalesce(c.weight, 0), (u.people + c.people)::integer
+FROM learning_examples e LEFT JOIN example_quality q ON q.organization_id = e.organization_id AND q.example_id = e.id
+CROSS JOIN LATERAL (
+    SELECT sum(weight) AS weight, count(*) FILTER (WHERE weight > 0) AS people FROM (
+        SELECT coalesce(s.user_id::text, s.feedback_id) AS person, max({{weight}}) AS weight FROM example_sources s {{join}}
+        WHERE s.organization_id = e.organization_id AND s.example_id = e.id GROUP BY 1) AS each
+) u
+CROSS JOIN LATERAL (
+    SELECT sum(weight) AS weight, count(*) FILTER (WHERE weight > 0) AS people FROM (
+        SELECT coalesce(s.user_id::text, s.feedback_id) AS person, max({{weight}}) AS weight FROM example_sources o
+        JOIN example_sources s ON s.organization_id = o.organization_id AND s.execution_id = o.execution_id AND s.example_id <> e.id
+        JOIN learning_examples x ON x.organization_id = s.organization_id AND x.id = s.example_id AND {_STANDS.format("x")} <> {_STANDS.format("e")}
+        {{join}} WHERE o.organization_id = e.organization_id AND o.example_id = e.id GROUP BY 1) AS each
+) c
+WHERE e.organization_id = %(organization)s AND e.id = ANY(%(examples)s) ORDER BY e.id"""
 
 
 def store_scores(connection: Connection, agent: AgentRef, calibration: int, rows: Iterable[tuple[Any, ...]]) -> int:
