@@ -21,7 +21,7 @@ from learning_pipelines.storage.grouped import Write
 from learning_pipelines.storage.peers import Entry, Known, Statement
 
 ATTEMPTS = 3
-"""Two requests that change the same statement at once: the later one looks again and becomes the next version."""
+"""Two requests that change the same statement at once, or a crash between feedback and ledger: a taken version is skipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ async def take(service: Service, who: Principal, said: Sequence[Said], given_age
     attempts = 0
     while waiting:
         chosen = list({said[place].id: place for place in reversed(waiting)}.values())[::-1]  # of each id the first
-        found = await _round(service, who, [said[place] for place in chosen], given_agent)
+        found = await _round(service, who, [said[place] for place in chosen], given_agent, attempts)
         conflicts = {place for place, outcome in zip(chosen, found, strict=True) if outcome.problem is not None and outcome.problem.status == 409}
         attempts = attempts + 1 if conflicts else 0
         for place, outcome in zip(chosen, found, strict=True):
@@ -60,13 +60,13 @@ async def take(service: Service, who: Principal, said: Sequence[Said], given_age
     return [outcome for outcome in outcomes if outcome is not None]
 
 
-async def _round(service: Service, who: Principal, said: Sequence[Said], given_agent: str | None) -> list[Outcome]:
+async def _round(service: Service, who: Principal, said: Sequence[Said], given_agent: str | None, skip: int) -> list[Outcome]:
     view = await run_in_threadpool(_look, service, who, said, given_agent)
     outcomes: dict[int, Outcome] = {}
     entries: list[Entry] = []
     prepared: list[tuple[int, Prepared, Entry]] = []
     for place, one in enumerate(said):
-        entry = stored.entry(who.organization_id, one, view.known, view.traces)
+        entry = stored.entry(who.organization_id, one, view.known, view.traces, skip)
         if entry.state != "feedback":
             before = view.known.get(one.id)
             same = before is not None and before.version == entry.version and before.state == entry.state

@@ -196,6 +196,17 @@ def test_traces_of_mlflow_import_without_loss_and_so_do_their_assessments(office
     assert ours == theirs  # the same as over HTTP
 
 
+def test_an_export_of_what_came_over_http_changes_nothing(
+    office: Office, load: Import, folder: Path, langfuse: dict[str, Any], phoenix: Path, mlflow: Path
+) -> None:
+    before = types(office, "default")
+    assert counts(load("default", "feedback", written(folder / "scores.json", langfuse["read"]), "langfuse")) == (6, 0, 6, 0)
+    assert counts(load("default", "feedback", phoenix, "phoenix")) == (4, 0, 4, 0)
+    assert counts(load("default", "feedback", mlflow, "mlflow")) == (1, 0, 5, 0)
+    assert counts(load("default", "executions", mlflow, "mlflow", "helper")) == (1, 0, 1, 0)
+    assert types(office, "default") == before
+
+
 def test_an_agent_that_is_not_named_or_unknown_is_refused_with_its_line(load: Import, folder: Path, office: Office, langfuse: dict[str, Any]) -> None:
     (otlp,) = [document for trace, document in trace_of(office) if trace == langfuse["trace"]]
     text = json.dumps(otlp).replace('"desk"', '"reception"')

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 
 from learning_pipelines_tests.api.serving import make_agents
@@ -90,3 +91,13 @@ def test_a_wrong_key_or_the_key_of_one_with_the_name_of_another_is_the_clients_o
         ran = office.run("langfuse_scores", f"trace={story['trace']}", "again", key=key, env={"LANGFUSE_PUBLIC_KEY": organization})
         assert "401" in ran.err or "nauthorized" in ran.err
     assert len(office.rows(FEEDBACK, story["trace"])) == 7
+
+
+def test_a_version_that_a_crash_left_without_its_entry_is_skipped(office: Office, story: dict[str, Any]) -> None:
+    ours = "FROM agent_feedback WHERE organization_id = learning.organization_id('default') AND id LIKE 'langfuse:score-accuracy%%' AND execution_id = %s"
+    payload = office.one(f"SELECT context -> 'peer' -> 'payload' {ours}", story["trace"])
+    with office.api.database.connect("pipeline") as connection:
+        connection.execute("DELETE FROM peer_records WHERE id = 'score-accuracy'")
+    answer = httpx.post(f"{office.api.url}/api/public/scores", json=[{**payload, "value": 0.5}], auth=("default", office.key))
+    assert (answer.status_code, answer.json()) == (202, {"message": "Accepted"})
+    assert office.rows(f"SELECT id {ours} ORDER BY arrival", story["trace"]) == [("langfuse:score-accuracy",), ("langfuse:score-accuracy:v2",)]

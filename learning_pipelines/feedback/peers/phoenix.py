@@ -16,6 +16,8 @@ from learning_pipelines.feedback.peers.shape import Malformed, mapping, number, 
 from learning_pipelines.feedback.peers.spans import Reading
 
 Target = Literal["span", "trace", "session", "document"]
+NOTE = "note"
+"""Phoenix' name for remarks; their identifiers only keep them apart."""
 _MACHINES = ("LLM", "CODE")
 
 
@@ -49,7 +51,7 @@ def annotation(payload: Mapping[str, Any], target: Target = "span") -> Said:
         machine=kind in _MACHINES,
         label=label,
         text=text,
-        user=optional_text(row, "user_id") or optional_text(metadata, "user_id") or identifier or None,
+        user=optional_text(row, "user_id") or optional_text(metadata, "user_id") or (identifier if name != NOTE else None) or None,
         agent=optional_text(metadata, "agent"),
         created_at=moment(row.get("updated_at") or row.get("created_at")),
         scale=optional_text(metadata, "scale"),
@@ -60,8 +62,12 @@ def annotation(payload: Mapping[str, Any], target: Target = "span") -> Said:
 def note(payload: Mapping[str, Any]) -> Said:
     """A note (POST /v1/span_notes): a person's remark without any value, never overwritten."""
     span, text = required(payload, "span_id"), required(payload, "note")
-    digest = hashlib.sha256(f"{span}\n{text}".encode()).hexdigest()[:32]
-    return Said("phoenix", identity("span", span, "note", digest), "note", None, payload, span_id=span, text=text, created_at=moment(payload.get("created_at")))
+    made = identity("span", span, NOTE, _of_note(text))
+    return Said("phoenix", made, NOTE, None, payload, span_id=span, text=text, created_at=moment(payload.get("created_at")))
+
+
+def _of_note(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def identity(target: str, about: str, name: str, identifier: str) -> str:
@@ -87,7 +93,7 @@ def as_annotation(payload: Mapping[str, Any], identity: str, stored_at: str, cha
     """A stored annotation as GET /v1/projects/{project}/span_annotations gives it."""
     row = unflattened(payload)
     if "note" in row:
-        row = {"span_id": row["span_id"], "name": "note", "annotator_kind": "HUMAN", "result": {"explanation": row["note"]}}
+        row = {"span_id": row["span_id"], "name": NOTE, "identifier": _of_note(row["note"]), "result": {"explanation": row["note"]}}
     result = mapping(row, "result")
     return {
         "created_at": stored_at, "updated_at": changed_at, "source": "API", "user_id": None, "annotator_kind": "HUMAN",

@@ -13,6 +13,7 @@ from learning_pipelines.feedback.kinds import FeedbackRecord
 from learning_pipelines.feedback.peers import langfuse, mlflow, phoenix
 from learning_pipelines.feedback.peers.said import Said, Scale, feedback_record
 from learning_pipelines.feedback.peers.shape import Malformed
+from learning_pipelines.feedback.peers.stored import meaning_hash
 
 NO_SCALES: dict[str, Scale] = {}
 
@@ -98,6 +99,14 @@ def test_whoever_is_not_named_gets_a_person_of_the_statements_own_so_that_its_ch
     assert first["user"] == second["user"] == "langfuse:s-1"
     named = langfuse.score({"id": "s-1", "name": "thumb", "value": 1, "traceId": "t", "metadata": {"user_id": "maria"}})
     assert feedback_record(named, NO_SCALES)["user"] == "maria"
+
+
+def test_more_fields_are_no_change_and_another_value_text_or_metadata_is() -> None:
+    posted = {"id": "s-1", "name": "stars", "value": 4, "traceId": "t", "metadata": {"a": 1}}
+    same = meaning_hash(langfuse.score(posted))
+    assert meaning_hash(langfuse.score({**posted, "projectId": "p", "updatedAt": "2026-01-01T00:00:00Z", "timestamp": "2026-01-01T00:00:00Z"})) == same
+    for change in ({"value": 5}, {"comment": "hm"}, {"metadata": {"a": 2}}, {"source": "EVAL"}, {"traceId": "u"}, {"name": "star"}):
+        assert meaning_hash(langfuse.score({**posted, **change})) != same
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,13 @@ Found = dict[str, Any]
 def act(actions: dict[str, Callable[[Found], Any]]) -> None:
     """Runs the actions in order; the result of action `x` is found under `x` (of a second one under `x2`)."""
     found: Found = {}
-    for argument in sys.argv[1:]:
-        name, equals, value = argument.partition("=")
-        if equals:
-            found[name] = value
-        else:
-            key = next(key for key in (name, *(f"{name}{number}" for number in range(2, 9))) if key not in found)
-            found[key] = actions[name](found)
-    print(json.dumps(found))
+    try:
+        for argument in sys.argv[1:]:
+            name, equals, value = argument.partition("=")
+            if equals:
+                found[name] = value
+            else:
+                key = next(key for key in (name, *(f"{name}{number}" for number in range(2, 9))) if key not in found)
+                found[key] = actions[name](found)
+    finally:
+        print(json.dumps(found))
