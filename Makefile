@@ -9,7 +9,7 @@ PEERS := .venv-peers/.installed
 PEER_SERVERS := .venv-peer-servers/.installed
 PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: install demo up down test lint types fuzz outage peers peer-servers benchmark benchmark-agreement benchmark-privacy benchmark-datasets benchmark-model benchmark-service attacks benchmark-duplicates clean
+.PHONY: install demo up down test lint types fuzz outage peers peer-servers benchmark benchmark-agreement benchmark-privacy benchmark-datasets benchmark-model benchmark-service attacks benchmark-duplicates benchmark-review review-real-data clean
 
 install: $(STAMP)
 
@@ -79,6 +79,13 @@ attacks: install
 
 benchmark-duplicates: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.duplicates $(ARGS)
+
+benchmark-review: install
+	@$(BIN)/python -m learning_pipelines_tests.benchmarks.review_queue $(ARGS)
+
+# Real human judgements through the annotation queue; LEARNING_TEST_DATA names the folder of the data sets.
+review-real-data: install
+	@$(BIN)/python -m learning_pipelines_tests.api.real_reviews $(ARGS)
 
 clean: down
 	rm -rf $(VENV) .venv-peers .venv-peer-servers .learning

@@ -48,8 +48,7 @@ _FILTERS = """(%(domain)s::text IS NULL OR e.domain = %(domain)s) AND (%(example
     AND (%(status)s::text IS NULL OR e.review_status = %(status)s)"""
 # Not made of the expert's own words, not judged or skipped by them.
 _FOR_ME = """e.user_id IS DISTINCT FROM %(me)s
-    AND NOT EXISTS (SELECT FROM example_sources o WHERE o.organization_id = e.organization_id AND o.example_id = e.id
-        AND (o.user_id = %(me)s OR o.input_user_id = %(me)s))
+    AND NOT EXISTS (SELECT FROM own_words o WHERE o.example_id = e.id)
     AND NOT EXISTS (SELECT FROM review_seats m WHERE m.organization_id = e.organization_id AND m.example_id = e.id AND m.expert_id = %(me)s
         AND m.state IN ('reviewed', 'skipped')
         AND NOT (m.round < e.review_round AND %(status)s::text IS NOT DISTINCT FROM 'needs_revision'))"""
@@ -57,6 +56,10 @@ _TAKEN = "(s.state = 'reviewed' OR (s.state = 'leased' AND s.leased_until > now(
 _SEAT_FREE = f"""(SELECT count(*) FROM review_seats s WHERE s.organization_id = e.organization_id AND s.example_id = e.id
     AND s.round = e.review_round AND {_TAKEN}) < coalesce(e.reviews_needed, w.reviewers)"""
 _AGENTS = f"""
+own_words AS MATERIALIZED (
+    SELECT example_id FROM example_sources WHERE organization_id = %(organization)s AND user_id = %(me)s
+    UNION SELECT example_id FROM example_sources WHERE organization_id = %(organization)s AND input_user_id = %(me)s
+),
 agents_wanted AS (
     SELECT a.organization_id, a.id, a.slug, coalesce(own.reviewers, shared.reviewers, {REVIEWERS}) AS reviewers,
         coalesce(own.lease_seconds, shared.lease_seconds, {LEASE_SECONDS}) AS lease_seconds

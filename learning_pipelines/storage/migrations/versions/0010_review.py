@@ -125,6 +125,7 @@ CREATE INDEX learning_examples_queue ON learning.learning_examples
     (organization_id, agent_id, learning.review_priority(example_type, confidence_score, support, distrusted, created_at))
     WHERE is_active AND review_status IN ('pending', 'in_review', 'needs_revision');
 CREATE INDEX learning_examples_adjudicating ON learning.learning_examples (organization_id, agent_id) WHERE adjudicating;
+CREATE INDEX example_sources_input_user ON learning.example_sources (organization_id, input_user_id) WHERE input_user_id IS NOT NULL;
 
 CREATE FUNCTION learning.support_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -149,7 +150,7 @@ DOWN = f"""
 DROP TRIGGER support_removed ON learning.example_sources;
 DROP TRIGGER support_added ON learning.example_sources;
 DROP FUNCTION learning.support_changed;
-DROP INDEX learning.learning_examples_adjudicating, learning.learning_examples_queue;
+DROP INDEX learning.learning_examples_adjudicating, learning.learning_examples_queue, learning.example_sources_input_user;
 DROP FUNCTION learning.review_priority;
 DROP POLICY api_read ON learning.expert_annotations;
 CREATE POLICY api_read ON learning.expert_annotations FOR SELECT TO learning_api
