@@ -74,7 +74,8 @@ def undo(connection: Connection, expert: Expert, action_id: UUID) -> list[str]:
     held = queue.seats(connection, expert.organization_id, ids)
     for one in items:
         if one.before != one.after:
-            _restore(connection, expert, locked[one.example_id], one)
+            others = any(seat.expert_id != expert.id and seat.round == one.before["review_round"] for seat in held[one.example_id])
+            _restore(connection, expert, locked[one.example_id], one, others)
             seat = next((seat for seat in held[one.example_id] if seat.expert_id == expert.id), None)
             if seat is not None:
                 queue.put_seat(connection, expert.organization_id, one.example_id, expert.id, seat.round, seat.seat, "released")
@@ -102,11 +103,14 @@ def _keep(connection: Connection, expert: Expert, action_id: UUID, kind: str, do
     review_actions.add(connection, expert.organization_id, action_id, expert.id, kind, rows)
 
 
-def _restore(connection: Connection, expert: Expert, item: Item, one: review_actions.ActionItem) -> None:
+def _restore(connection: Connection, expert: Expert, item: Item, one: review_actions.ActionItem, others: bool) -> None:
+    """`others`: other experts have leased or skipped the item meanwhile; then it keeps the number of reviewers that began with this request."""
     before = dict(one.before)
     changes: dict[str, Any] = {
         **before, "reviewed_by": None if before["reviewed_by"] is None else UUID(before["reviewed_by"]), "content_hash": bytes.fromhex(before["content_hash"])
     }  # fmt: skip
+    if others and before["reviews_needed"] is None:
+        changes["reviews_needed"] = one.after["reviews_needed"]
     if before["content_hash"] != one.after["content_hash"]:
         changes["expected_output"] = review_actions.former_text(connection, expert.organization_id, one.example_id, before["review_round"])
     try:

@@ -149,6 +149,9 @@ def skip(connection: Connection, expert: Expert, example_id: str) -> None:
     mine = _mine(expert, held)
     if mine is not None and mine.state == "reviewed" and mine.round == item.round:
         raise Refused(Reason.STATE, f"You have judged {example_id} already.", "There is nothing to skip.")
+    if item.reviews_needed is None:
+        needed = queue.review_settings(connection, expert.organization_id, item.agent_id).reviewers
+        storage.set_state(connection, expert.organization_id, example_id, {"reviews_needed": needed})
     queue.put_seat(connection, expert.organization_id, example_id, expert.id, item.round, 0, "skipped")
     _record(connection, expert, "skipped", item.example_id)
 

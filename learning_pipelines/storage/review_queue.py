@@ -46,15 +46,17 @@ _OPEN = "e.is_active AND e.review_status IN ('pending', 'in_review', 'needs_revi
 _PRIORITY = "learning.review_priority(e.example_type, e.confidence_score, e.support, e.distrusted, e.created_at)"
 _FILTERS = """(%(domain)s::text IS NULL OR e.domain = %(domain)s) AND (%(example_type)s::text IS NULL OR e.example_type = %(example_type)s)
     AND (%(status)s::text IS NULL OR e.review_status = %(status)s)"""
-# Not made of the expert's own words, not judged or skipped by them.
-_FOR_ME = """e.user_id IS DISTINCT FROM %(me)s
-    AND NOT EXISTS (SELECT FROM own_words o WHERE o.example_id = e.id)
-    AND NOT EXISTS (SELECT FROM review_seats m WHERE m.organization_id = e.organization_id AND m.example_id = e.id AND m.expert_id = %(me)s
-        AND m.state IN ('reviewed', 'skipped')
-        AND NOT (m.round < e.review_round AND %(status)s::text IS NOT DISTINCT FROM 'needs_revision'))"""
 _TAKEN = "(s.state = 'reviewed' OR (s.state = 'leased' AND s.leased_until > now())) AND s.expert_id <> %(me)s"
-_SEAT_FREE = f"""(SELECT count(*) FROM review_seats s WHERE s.organization_id = e.organization_id AND s.example_id = e.id
-    AND s.round = e.review_round AND {_TAKEN}) < coalesce(e.reviews_needed, w.reviewers)"""
+# Not made of the expert's own words; not judged or skipped by them; a seat is free. Whoever leases, judges or skips sets reviews_needed, so
+# that untouched items, most of a long queue, need no look at seats. Counts and NOT IN instead of NOT EXISTS: whatever the statistics of the
+# tables say (nothing, in a young database), each is a probe by its key, never a join of everything with everything.
+_FOR_ME = f"""e.user_id IS DISTINCT FROM %(me)s AND e.id NOT IN (SELECT o.example_id FROM own_words o)
+    AND ((e.reviews_needed IS NULL AND e.review_round = 1) OR (
+        (SELECT count(*) FROM review_seats m WHERE m.organization_id = e.organization_id AND m.example_id = e.id AND m.expert_id = %(me)s
+            AND m.state IN ('reviewed', 'skipped')
+            AND NOT (m.round < e.review_round AND %(status)s::text IS NOT DISTINCT FROM 'needs_revision')) = 0
+        AND (SELECT count(*) FROM review_seats s WHERE s.organization_id = e.organization_id AND s.example_id = e.id
+            AND s.round = e.review_round AND {_TAKEN}) < coalesce(e.reviews_needed, w.reviewers)))"""
 _AGENTS = f"""
 own_words AS MATERIALIZED (
     SELECT example_id FROM example_sources WHERE organization_id = %(organization)s AND user_id = %(me)s
@@ -73,20 +75,19 @@ agents_wanted AS (
 _BEST_OF_EACH = f"""
 candidates AS (
     SELECT c.id FROM agents_wanted w CROSS JOIN LATERAL (
-        SELECT e.id FROM learning_examples e WHERE e.organization_id = w.organization_id AND e.agent_id = w.id AND {_OPEN} AND {_FILTERS}
-            AND {_FOR_ME} AND {_SEAT_FREE}
+        SELECT e.id FROM learning_examples e WHERE e.organization_id = w.organization_id AND e.agent_id = w.id AND {_OPEN} AND {_FILTERS} AND {_FOR_ME}
         ORDER BY {_PRIORITY} DESC LIMIT %(limit)s) c
     UNION
     SELECT c.id FROM agents_wanted w CROSS JOIN LATERAL (
         SELECT e.id FROM learning_examples e WHERE e.organization_id = w.organization_id AND e.agent_id = w.id AND e.adjudicating AND {_OPEN}
-            AND {_FILTERS} AND {_FOR_ME} AND {_SEAT_FREE}
+            AND {_FILTERS} AND {_FOR_ME}
         ORDER BY {_PRIORITY} DESC LIMIT %(limit)s) c
     UNION
     SELECT c.id FROM agents_wanted w CROSS JOIN LATERAL (
-        SELECT e.id FROM (SELECT first_id AS id FROM example_conflicts k WHERE k.organization_id = w.organization_id AND k.agent_id = w.id AND k.status = 'open'
-            UNION SELECT second_id FROM example_conflicts k WHERE k.organization_id = w.organization_id AND k.agent_id = w.id AND k.status = 'open') k
-        JOIN learning_examples e ON e.organization_id = w.organization_id AND e.id = k.id
-        WHERE {_OPEN} AND {_FILTERS} AND {_FOR_ME} AND {_SEAT_FREE}
+        SELECT e.id FROM learning_examples e WHERE e.organization_id = w.organization_id AND e.agent_id = w.id AND {_OPEN} AND {_FILTERS} AND {_FOR_ME}
+            AND e.id = ANY(ARRAY(
+                SELECT first_id FROM example_conflicts k WHERE k.organization_id = w.organization_id AND k.agent_id = w.id AND k.status = 'open'
+                UNION SELECT second_id FROM example_conflicts k WHERE k.organization_id = w.organization_id AND k.agent_id = w.id AND k.status = 'open'))
         ORDER BY {_PRIORITY} DESC LIMIT %(limit)s) c
 )"""
 _NAMED = "candidates AS (SELECT id FROM unnest(%(ids)s::text[]) AS named (id))"
@@ -96,39 +97,30 @@ traffic AS (
     WHERE organization_id = %(organization)s AND day > (now() - interval '30 days')::date GROUP BY 1
 ),
 valued AS (
-    SELECT e.id, w.slug, w.reviewers, {_PRIORITY} AS priority, coalesce(t.executions, 0)::bigint AS executions,
-        EXISTS (SELECT FROM example_conflicts k WHERE k.organization_id = e.organization_id AND k.status = 'open' AND k.first_id = e.id)
-        OR EXISTS (SELECT FROM example_conflicts k WHERE k.organization_id = e.organization_id AND k.status = 'open' AND k.second_id = e.id)
+    SELECT e.*, w.slug, w.reviewers, {_PRIORITY} AS priority,
+        coalesce((SELECT t.executions FROM traffic t WHERE t.agent_id = e.agent_id), 0)::bigint AS executions,
+        (SELECT count(*) FROM example_conflicts k WHERE k.organization_id = e.organization_id AND k.status = 'open' AND k.first_id = e.id)
+        + (SELECT count(*) FROM example_conflicts k WHERE k.organization_id = e.organization_id AND k.status = 'open' AND k.second_id = e.id) > 0
         AS conflicting
-    FROM candidates c JOIN learning_examples e ON e.organization_id = %(organization)s AND e.id = c.id
-    JOIN agents_wanted w ON w.id = e.agent_id LEFT JOIN traffic t ON t.agent_id = e.agent_id
+    FROM learning_examples e JOIN agents_wanted w ON w.id = e.agent_id
+    WHERE e.organization_id = %(organization)s AND e.id = ANY(ARRAY(SELECT id FROM candidates))
 )"""
-_TOTAL_VALUE = """v.priority + ln(1 + log(1 + v.executions) / 3) + CASE WHEN e.adjudicating THEN ln(4.0) ELSE 0 END
-    + CASE WHEN v.conflicting THEN ln(2.0) ELSE 0 END"""
+_BY_VALUE = """ORDER BY e.priority + ln(1 + log(1 + e.executions) / 3) + CASE WHEN e.adjudicating THEN ln(4.0) ELSE 0 END
+    + CASE WHEN e.conflicting THEN ln(2.0) ELSE 0 END DESC, e.id LIMIT %(limit)s"""
 _SHOWN = f"""
-SELECT e.id AS example_id, v.slug AS agent, e.example_type, e.source_type, e.input_text, e.input_context, e.original_output, e.expected_output,
+SELECT e.id AS example_id, e.slug AS agent, e.example_type, e.source_type, e.input_text, e.input_context, e.original_output, e.expected_output,
     e.output_a, e.output_b, e.preferred_output, e.preference_strength, e.domain, e.task_type, e.complexity, e.jurisdictions, e.tags,
-    e.confidence_score, e.support, e.distrusted, e.review_status, e.review_round AS round, coalesce(e.reviews_needed, v.reviewers) AS reviews_needed,
-    e.adjudicating, e.created_at, v.priority, v.executions, v.conflicting,
+    e.confidence_score, e.support, e.distrusted, e.review_status, e.review_round AS round, coalesce(e.reviews_needed, e.reviewers) AS reviews_needed,
+    e.adjudicating, e.created_at, e.priority, e.executions, e.conflicting,
     (SELECT s.leased_until FROM review_seats s WHERE s.organization_id = e.organization_id AND s.example_id = e.id AND s.expert_id = %(me)s
         AND s.round = e.review_round AND s.state = 'leased' AND s.leased_until > now()) AS lease_until
-FROM valued v JOIN learning_examples e ON e.organization_id = %(organization)s AND e.id = v.id
-ORDER BY {_TOTAL_VALUE} DESC, e.id LIMIT %(limit)s"""
+FROM valued e {_BY_VALUE}"""
 _PAGE = f"WITH {_AGENTS}, {_BEST_OF_EACH}, {_VALUED}{_SHOWN}"
 _PAGE_OF = f"WITH {_AGENTS}, {_NAMED}, {_VALUED}{_SHOWN}"
-_BEST = f"""WITH {_AGENTS}, {_BEST_OF_EACH}, {_VALUED}
-SELECT e.id FROM valued v JOIN learning_examples e ON e.organization_id = %(organization)s AND e.id = v.id
-ORDER BY {_TOTAL_VALUE} DESC, e.id LIMIT %(limit)s"""
-_TOTAL = f"""WITH {_AGENTS},
-taken AS (
-    SELECT s.example_id, s.round, count(*) AS seats FROM review_seats s
-    JOIN learning_examples e ON e.organization_id = s.organization_id AND e.id = s.example_id AND e.review_round = s.round AND {_OPEN}
-    WHERE s.organization_id = %(organization)s AND {_TAKEN} GROUP BY 1, 2
-)
-SELECT count(*) FROM agents_wanted w
-JOIN learning_examples e ON e.organization_id = %(organization)s AND e.agent_id = w.id
-LEFT JOIN taken t ON t.example_id = e.id AND t.round = e.review_round
-WHERE {_OPEN} AND {_FILTERS} AND {_FOR_ME} AND coalesce(t.seats, 0) < coalesce(e.reviews_needed, w.reviewers)"""
+_BEST = f"WITH {_AGENTS}, {_BEST_OF_EACH}, {_VALUED} SELECT e.id FROM valued e {_BY_VALUE}"
+_TOTAL = f"""WITH {_AGENTS}
+SELECT count(*) FROM agents_wanted w JOIN learning_examples e ON e.organization_id = %(organization)s AND e.agent_id = w.id
+WHERE {_OPEN} AND {_FILTERS} AND {_FOR_ME}"""
 
 
 def page(connection: Connection, wanted: Wanted, limit: int) -> list[dict[str, Any]]:

@@ -13,8 +13,8 @@ import jwt
 
 from learning_pipelines.feedback.importing import import_file, window_now
 from learning_pipelines.storage.database import Connection
-from learning_pipelines_tests.api.conftest import AUDIENCE, JWT_SECRET, agents
-from learning_pipelines_tests.api.serving import Api
+from learning_pipelines_tests.api.conftest import AUDIENCE, JWT_SECRET
+from learning_pipelines_tests.api.serving import Api, make_agents
 
 _numbers = itertools.count(1)
 
@@ -42,7 +42,7 @@ def examples(api: Api, count: int = 1, agent: str = "desk", organization: str = 
 def new_agent(api: Api, reviewers: int = 1, organization: str = "default", lease_seconds: int = 900) -> str:
     """An agent of its own for one test, with that many reviewers per item."""
     slug = f"agent-{next(_numbers)}"
-    agents(api, organization, slug)
+    make_agents(api, organization, slug)
     with api.database.connect("pipeline") as connection:
         connection.execute(
             """INSERT INTO review_settings (organization_id, agent_id, reviewers, lease_seconds)

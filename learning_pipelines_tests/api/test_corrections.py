@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from learning_pipelines.examples.refresh import refresh_examples
-from learning_pipelines_tests.api.conftest import agents
 from learning_pipelines_tests.api.reviewing import count, example_row, examples, expert, judge, load, new_agent, one, queue
-from learning_pipelines_tests.api.serving import Api
+from learning_pipelines_tests.api.serving import Api, make_agents
 from learning_pipelines_tests.feedback.rows import agent_ref
 
 ADA, BOB, CYD = expert("ada"), expert("bob"), expert("cyd")
@@ -169,7 +168,7 @@ def test_feedback_that_repeats_itself_goes_first(api: Api) -> None:
 
 
 def test_a_contradiction_is_looked_at_before_its_turn(api: Api) -> None:
-    agents(api, "default", "conflicted")
+    make_agents(api, "default", "conflicted")
     old, other, new = (examples(api, agent="conflicted", created_at=at)[0] for at in ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z", "2026-01-20T00:00:00Z"))
     assert queue(api, ADA, agent="conflicted") == [new, other, old]
     with api.database.connect("pipeline") as connection:
