@@ -42,7 +42,8 @@ class Load:
 @dataclasses.dataclass(frozen=True)
 class Result:
     """`requests` answered within `seconds` after the warm-up, their latencies in ms, and over the whole round: the numbers sent [first, last)
-    and those of them that were not acknowledged. `cpu` is the generator's own processor time in seconds per second."""
+    and those of them that were not acknowledged. `elapsed`
+    seconds from the first request to the last answer; `cpu` is the generator's own processor time in seconds per second."""
 
     requests: int
     seconds: float
@@ -53,6 +54,7 @@ class Result:
     last: int
     refused: list[int]
     example: str
+    elapsed: float
     cpu: float
 
 
@@ -142,13 +144,14 @@ def generate(load: Load) -> Result:
                 number += 1
             else:
                 waiting -= 1
-    cpu = (time.process_time() - processor) / (time.perf_counter() - begun)
+    elapsed = time.perf_counter() - begun
+    cpu = (time.process_time() - processor) / elapsed
     ordered = sorted(latencies)
 
     def percentile(share: float) -> float:
         return round(1000 * ordered[min(len(ordered) - 1, int(len(ordered) * share))], 3) if ordered else float("nan")
 
-    return Result(len(ordered), load.seconds, percentile(0.5), percentile(0.95), percentile(0.99), load.first, number, refused, example, round(cpu, 3))
+    return Result(len(ordered), load.seconds, percentile(0.5), percentile(0.95), percentile(0.99), load.first, number, refused, example, elapsed, cpu)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import os
 import statistics
 import sys
 import tempfile
+import time
 from collections import defaultdict
 from pathlib import Path
 
@@ -61,13 +62,15 @@ def main() -> None:
         postgres = psutil.Process(server.pid)
         lines = _features(stack, folder, one) if chosen.features else _lines(stack, folder, one, server, chosen.peers)
         lines = [line for line in lines if not chosen.only or chosen.only in line.target.name]
+        disk = disk_milliseconds(server.data_dir.parent)
         measure(lines, postgres, chosen.rounds, chosen.seconds)
         stored = check(one, lines)
-    print(f"{machine()}; load average {os.getloadavg()[0]:.1f}; {stored:,} acknowledged records, every one there once with its outbox and audit entry")
+    print(f"{machine()}; load average {os.getloadavg()[0]:.1f}; a write reaches the disk in {disk:.1f} ms.")
+    print(f"{stored:,} acknowledged records: every one is there once, with its outbox and audit entry.\n")
     print(costs(lines) if chosen.features else table(lines))
     if chosen.json:
         figures = [{"target": line.target.name, "clients": line.clients, "rounds": line.rounds} for line in lines]
-        chosen.json.write_text(json.dumps({"machine": machine(), "acknowledged": stored, "lines": figures}, indent=1))
+        chosen.json.write_text(json.dumps({"machine": machine(), "disk_ms": disk, "acknowledged": stored, "lines": figures}, indent=1))
 
 
 def _lines(stack: contextlib.ExitStack, folder: Path, one: Database, postgres: EmbeddedServer, peer_servers: Path | None = None) -> list[Line]:
@@ -113,7 +116,8 @@ def measure(lines: list[Line], postgres: psutil.Process, rounds: int, seconds: f
     for _ in range(rounds):
         for line in lines:
             before = line.server.cpu(), servers.tree_cpu(postgres)
-            found = load.run(line.target.load(line.server.port, line.headers, line.clients, seconds, WARMUP, numbers[line.target.name]))
+            share = 1.0 if line.target.records == 1 else 0.5  # batches fill the tables fastest, and the other lines meet what they leave
+            found = load.run(line.target.load(line.server.port, line.headers, line.clients, share * seconds, WARMUP, numbers[line.target.name]))
             after = line.server.cpu(), servers.tree_cpu(postgres)
             numbers[line.target.name] = found.last
             if found.refused:
@@ -123,9 +127,24 @@ def measure(lines: list[Line], postgres: psutil.Process, rounds: int, seconds: f
             line.rounds.append({
                 "requests_per_second": found.requests / found.seconds, "rows_per_second": found.requests * line.target.records / found.seconds,
                 "p50": found.p50, "p95": found.p95, "p99": found.p99, "server_us": 1e6 * (after[0] - before[0]) / sent,
-                "postgres_us": 1e6 * (after[1] - before[1]) / sent, "generator_cpu": found.cpu, "load": os.getloadavg()[0],
+                "postgres_us": 1e6 * (after[1] - before[1]) / sent, "server_busy": 100 * (after[0] - before[0]) / found.elapsed,
+                "postgres_busy": 100 * (after[1] - before[1]) / found.elapsed, "generator_busy": 100 * found.cpu, "load": os.getloadavg()[0],
             })  # fmt: skip
             print(f"{line.target.name} × {line.clients}: " + ", ".join(f"{key} {value:,.1f}" for key, value in line.rounds[-1].items()), file=sys.stderr)
+
+
+def disk_milliseconds(folder: Path) -> float:
+    """Median time in which 8 KB, the least that a commit writes, reach the disk."""
+    times = []
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(bytes(8192 * 100))
+        os.fsync(file.fileno())
+        for number in range(100):
+            os.pwrite(file.fileno(), b"x" * 8192, 8192 * number)
+            begun = time.perf_counter()
+            os.fdatasync(file.fileno())
+            times.append(time.perf_counter() - begun)
+    return 1000 * statistics.median(times)
 
 
 def check(one: Database, lines: list[Line]) -> int:
@@ -146,7 +165,7 @@ def check(one: Database, lines: list[Line]) -> int:
 def table(lines: list[Line]) -> str:
     """The figures as Markdown: medians over the rounds, for requests a second with the smallest and largest round."""
     text = [
-        "| target | clients | requests/s (min–max) | rows/s | p50 ms | p95 ms | p99 ms | worker µs | PostgreSQL µs |",
+        "| target | clients | requests/s (min–max) | rows/s | p50 ms | p95 ms | p99 ms | server µs (% of a core) | PostgreSQL µs (% of a core) |",
         "|---|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     for line in lines:
@@ -156,9 +175,22 @@ def table(lines: list[Line]) -> str:
         rates = of["requests_per_second"]
         text.append(
             f"| {name} | {clients} | {middle['requests_per_second']:,.0f} ({rates[0]:,.0f}–{rates[-1]:,.0f}) | {middle['rows_per_second']:,.0f} "
-            f"| {middle['p50']:.1f} | {middle['p95']:.1f} | {middle['p99']:.1f} | {middle['server_us']:,.0f} | {middle['postgres_us']:,.0f} |"
+            f"| {middle['p50']:.1f} | {middle['p95']:.1f} | {middle['p99']:.1f} "
+            f"| {middle['server_us']:,.0f} ({middle['server_busy']:.0f}) | {middle['postgres_us']:,.0f} ({middle['postgres_busy']:.0f}) |"
         )
-    return "\n".join(text)
+    return "\n".join([*text, "", *_against_peers(lines)])
+
+
+def _against_peers(lines: list[Line]) -> list[str]:
+    """How many times the faster peer's rate feedback is taken at, per number of clients."""
+    said = []
+    for clients in CLIENTS:
+        rates = {line.target.name: statistics.median(one["requests_per_second"] for one in line.rounds) for line in lines if line.clients == clients}
+        others = {name: rate for name, rate in rates.items() if name in targets.PEERS}
+        if others and "feedback" in rates:
+            faster = max(others, key=others.__getitem__)
+            said.append(f"{clients} clients: {rates['feedback'] / others[faster]:.1f} times {faster}, the faster peer.")
+    return said
 
 
 def costs(lines: list[Line]) -> str:

@@ -15,6 +15,7 @@ from learning_pipelines_tests.benchmarks.load import MARK, Load
 EXECUTIONS = 1_000
 """Executions that exist before the first round; feedback is about them."""
 VARIANTS = 500
+PEERS = ("MLflow assessments", "Phoenix annotations, sync")
 COMMENT = (
     "The answer names the right form but leaves out the deadline, and the second paragraph contradicts the first one: an extension "
     "cannot be filed after the day the return is due. I checked it against the instructions, page four. Please say which of the two "
@@ -71,7 +72,7 @@ def feedback_batch(records: int) -> Target:
 
 def mlflow(traces: list[str]) -> Target:
     """One assessment per request; the numbers make every one its own."""
-    target = Target("MLflow assessments", "", [], 200, 1, '"assessment_id"')
+    target = Target(PEERS[0], "", [], 200, 1, '"assessment_id"')
     bodies = []
     for number in range(VARIANTS):
         now = "2026-11-25T12:00:00.000Z"
@@ -90,7 +91,7 @@ def phoenix(spans: list[str]) -> Target:
         result = {"label": "up", "score": 1, "explanation": "good answer"}
         annotation = {"span_id": spans[number % len(spans)], "name": "thumb", "annotator_kind": "HUMAN", "identifier": f"user-{MARK}", "result": result}
         bodies.append(_text({"data": [annotation]}))
-    return Target("Phoenix annotations, sync", "/v1/span_annotations?sync=true", bodies, 200, 1, '"id"')
+    return Target(PEERS[1], "/v1/span_annotations?sync=true", bodies, 200, 1, '"id"')
 
 
 def seed_executions() -> list[dict[str, Any]]:

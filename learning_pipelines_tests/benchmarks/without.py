@@ -66,8 +66,8 @@ def _validation() -> None:
     def prepare(self: Capture, who: Principal, kind: str, body: Any, key: str | None = None, *_: Any) -> Prepared:
         name = body["feedback_id"]
         person = user_id(who.organization_id, body["user"])
-        row = (0, name, b"", None, person, body["user"], None, "{}", body["execution_id"], body["feedback_type"], None, None, None, None, None, [], None, None, None)
-        return Prepared(name, row, tuple(body))
+        common = (0, name, b"", None, person, body["user"], None, "{}")
+        return Prepared(name, (*common, body["execution_id"], body["feedback_type"], *[None] * 5, [], None, None, None), tuple(body))
 
     Capture.prepare = prepare  # type: ignore[method-assign, assignment]
 
