@@ -1,16 +1,16 @@
 """Rate limits per API key, person and address.
 
-Belongs here: what is counted and the answer when it is too much. Not here: the counting itself (the library `limits`).
+Belongs here: what is counted, fixed windows in memory, the answer when it is too much. Not here: how a limit is written (the library
+`limits`; its own memory store starts a thread every 10 ms that looks at every window there is).
 """
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 
 from limits import RateLimitItem, parse
-from limits.storage import MemoryStorage
-from limits.strategies import FixedWindowRateLimiter
 
 from learning_pipelines.api.principals import Principal
 from learning_pipelines.api.problems import Problem
@@ -23,9 +23,8 @@ class Limits:
     """Counts requests in this process (several workers count each for itself). `key` counts an API key, `user` a person or token,
     `address` whoever sends no valid API key."""
 
-    def __init__(self, setting: str) -> None:
-        self._limits = {name: _parsed(name, text) for name, text in {**DEFAULTS, **_given(setting)}.items()}
-        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+    def __init__(self, setting: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._windows = {name: _Windows(_parsed(name, text), clock) for name, text in {**DEFAULTS, **_given(setting)}.items()}
 
     def address(self, address: str) -> None:
         """Counts a request without a valid API key. Raises 429."""
@@ -40,11 +39,33 @@ class Limits:
             self._hit("address", address)
 
     def _hit(self, name: str, value: str) -> None:
-        limit = self._limits[name]
-        if not self._limiter.hit(limit, value):
-            reset = self._limiter.get_window_stats(limit, value).reset_time
-            wait = max(1, math.ceil(reset - time.time()))
-            raise Problem(429, f"More than {limit} for this {name}. Try again in {wait} s.", headers={"Retry-After": str(wait)})
+        windows = self._windows[name]
+        if (left := windows.count(value)) is not None:
+            wait = max(1, math.ceil(left))
+            raise Problem(429, f"More than {windows.limit} for this {name}. Try again in {wait} s.", headers={"Retry-After": str(wait)})
+
+
+class _Windows:
+    """A count per value and window; a window begins with the first request after the last one's end."""
+
+    def __init__(self, limit: RateLimitItem, clock: Callable[[], float]) -> None:
+        self.limit = limit
+        self._most, self._seconds = limit.amount, limit.get_expiry()
+        self._clock = clock
+        self._open: dict[str, tuple[float, int]] = {}
+        self._sweep = clock() + self._seconds
+
+    def count(self, value: str) -> float | None:
+        """Counts one request; the seconds until the window ends if it is one too many."""
+        now = self._clock()
+        if now >= self._sweep:  # once per window: each is looked at twice at most
+            self._open = {name: window for name, window in self._open.items() if window[0] > now}
+            self._sweep = now + self._seconds
+        ends, counted = self._open.get(value, (0.0, 0))
+        if ends <= now:
+            ends, counted = now + self._seconds, 0
+        self._open[value] = ends, counted + 1
+        return ends - now if counted >= self._most else None
 
 
 def _given(setting: str) -> dict[str, str]:
