@@ -21,7 +21,7 @@ from learning_pipelines.api.problems import Problem, unauthorized
 from learning_pipelines.api.service import service_of
 from learning_pipelines.errors import Unavailable
 from learning_pipelines.feedback.peers.otlp import unpacked
-from learning_pipelines.feedback.peers.shape import Malformed
+from learning_pipelines.feedback.peers.shape import Malformed, decoded
 
 AGENT_HEADER = "x-learning-agent"
 
@@ -100,10 +100,8 @@ async def body_of(request: Request) -> bytes:
 
 
 async def json_of(request: Request) -> Any:
-    try:
-        return orjson.loads(await body_of(request))
-    except orjson.JSONDecodeError as error:
-        raise Problem(400, f"The body is not JSON in UTF-8: {error.msg} (column {error.colno}).") from None
+    """The body as JSON. Raises Malformed."""
+    return decoded(await body_of(request))
 
 
 def objects(items: object, field: str, most: int = 10_000) -> list[dict[str, Any]]:

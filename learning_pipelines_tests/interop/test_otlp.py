@@ -178,6 +178,8 @@ def test_the_same_trace_id_of_another_organization_is_another_execution(office: 
         ("/api/public/scores", b'{"name": "a", "value": 1, "traceId": "\\u0000"}'),
         ("/api/public/scores", b'{"name": "\\u0000", "value": 1, "sessionId": "s"}'),
         ("/api/public/scores", b'{"name": "a", "value": 1e999, "traceId": "t", "timestamp": 1e300}'),
+        ("/api/public/scores", b'{"name": "a", "value": 1, "traceId": "t", "metadata": ' + b'{"a":' * 400 + b"1" + b"}" * 400 + b"}"),
+        ("/v1/traces", b'{"resourceSpans": [{"scopeSpans": [{"spans": [' + b'{"a":' * 400 + b"1" + b"}" * 400 + b"]}]}]}"),
         ("/v1/span_annotations", b'{"data": 1}'), ("/v1/span_annotations", b'{"data": [{"name": "a", "span_id": "\\u0000", "result": {"score": 1}}]}'),
         ("/v1/span_notes", b'{"data": {"span_id": {}}}'), ("/v1/no_annotations", b'{"data": []}'),
         ("/api/3.0/mlflow/traces", b'{"trace": {"trace_info": {"trace_id": "tr-1", "trace_location": 5}}}'),

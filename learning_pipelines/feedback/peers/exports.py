@@ -19,7 +19,7 @@ from learning_pipelines.errors import BadInput
 from learning_pipelines.feedback.lines import open_lines
 from learning_pipelines.feedback.peers import langfuse, mlflow
 from learning_pipelines.feedback.peers.otlp import Span, any_value, checked, nanoseconds, of_proto_json, spans_of
-from learning_pipelines.feedback.peers.shape import Malformed, mapping, required
+from learning_pipelines.feedback.peers.shape import Malformed, decoded, mapping, required
 from learning_pipelines.feedback.peers.spans import loaded
 
 JSON_LIMIT = 512 * 1024 * 1024
@@ -51,9 +51,9 @@ def items(path: Path) -> Iterator[Item]:
 def _of_lines(path: Path) -> Iterator[Item]:
     for line in open_lines(path):
         try:
-            yield _item(line.number, orjson.loads(line.data or b""))
-        except orjson.JSONDecodeError as error:
-            yield Item(line.number, {}, f"is not JSON: {error.msg} (column {error.colno})")
+            yield _item(line.number, decoded(line.data or b""))
+        except Malformed as error:
+            yield Item(line.number, {}, error.reason)
 
 
 def _of_document(path: Path) -> Iterator[Item]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from learning_pipelines.feedback.peers.shape import Malformed, required
+from learning_pipelines.feedback.peers.shape import Malformed, decoded, required
 
 UNPACKED_LIMIT = 64 * 1024 * 1024
 JSON_TYPE, PROTOBUF_TYPE = "application/json", "application/x-protobuf"
@@ -86,10 +86,7 @@ def spans_of_protobuf(data: bytes) -> list[Span]:
 
 def spans_of_json(data: bytes) -> list[Span]:
     """The spans of an OTLP/JSON document (a request body, or one line of a collector's file export). Raises Malformed."""
-    try:
-        return checked(spans_of(orjson.loads(data)))
-    except orjson.JSONDecodeError as error:
-        raise Malformed("The body", f"is not JSON: {error.msg} (column {error.colno})") from None
+    return checked(spans_of(decoded(data)))
 
 
 def spans_of(document: object) -> list[Span]:

@@ -9,6 +9,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
+
+from learning_pipelines.feedback.kinds import NESTED_TOO_DEEPLY
+
 
 class Malformed(ValueError):
     """A payload that its own peer would refuse; `field` is the key at fault."""
@@ -64,3 +68,15 @@ def mapping(payload: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise Malformed(key, "must be an object")
     return value
+
+
+def decoded(data: bytes) -> Any:
+    """JSON that can be stored again. Raises Malformed for what is no JSON in UTF-8, or nested deeper than it could be written."""
+    try:
+        document = orjson.loads(data)
+        orjson.dumps(document)
+    except orjson.JSONDecodeError as error:
+        raise Malformed("The body", f"is not JSON in UTF-8: {error.msg} (column {error.colno})") from None
+    except orjson.JSONEncodeError:
+        raise Malformed("The body", NESTED_TOO_DEEPLY) from None
+    return document
