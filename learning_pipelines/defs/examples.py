@@ -75,7 +75,7 @@ def learning_examples(context: dg.AssetExecutionContext, store: dg.ResourceParam
     pool="postgres_write",
     code_version="1",
     check_specs=[
-        dg.AssetCheckSpec("splits_disjoint", asset="training_datasets", blocking=True, description="No person, content or near-duplicate pair is in two splits."),
+        dg.AssetCheckSpec("splits_disjoint", asset="training_datasets", blocking=True, description="No person, content or near-duplicate is in two splits."),
         dg.AssetCheckSpec("only_approved", asset="training_datasets", blocking=True, description="Every example of the newest version is approved."),
         dg.AssetCheckSpec("rebuilds", asset="training_datasets", blocking=True, description="The newest version is what its recipe says, to the byte."),
     ],

@@ -161,6 +161,16 @@ def test_a_row_that_still_shows_personal_data_stays_here(sixty: None, pipeline: 
     assert "lovelace" not in text and "DE89" not in text
 
 
+def test_what_was_scrubbed_is_no_personal_data_any_more(load: Load, pipeline: Connection, tmp_path: Path) -> None:
+    load("agents", [AGENT])
+    raw = "Ask Ada Lovelace, ada.lovelace@example.org, +49 30 901820, DE89 3704 0044 0532 0130 00."
+    load("examples", [example(number, expected_output=f"{raw} Case {number}.") for number in range(12)])
+    refresh(pipeline)
+    done = export(pipeline, tmp_path / "out.jsonl")
+    assert (done.rows, done.held_back) == (12, {})
+    assert "<EMAIL_1>" in (tmp_path / "out.jsonl").read_text()
+
+
 def test_what_is_not_exported_holds_nothing_back(sixty: None, pipeline: Connection, tmp_path: Path) -> None:
     pipeline.execute("""UPDATE learning_examples SET input_context = '{"mail": "ada.lovelace@example.org"}' WHERE id = 'x00004'""")
     refresh(pipeline)
