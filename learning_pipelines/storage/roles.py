@@ -40,6 +40,8 @@ def _prepare_once(database: Database) -> None:
         try:
             # One at a time in this database. Roles belong to the whole server, and no lock reaches across its databases: see _RACES.
             connection.execute("SELECT pg_advisory_xact_lock(hashtext('learning_pipelines roles'))")
+            # And not beside a migration: its first step grants on the schema whose rights are set here.
+            connection.execute("SELECT pg_advisory_xact_lock(hashtext('learning_pipelines migrate'))")
             _create_roles(connection)
             if database.embedded:
                 _let_roles_log_in(connection, database)

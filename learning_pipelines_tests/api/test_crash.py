@@ -28,8 +28,8 @@ from learning_pipelines.feedback.identity import agent_id, organization_id, user
 from learning_pipelines.storage import api_keys, embedded, sessions, tenants
 from learning_pipelines.storage.database import Database, of_server
 from learning_pipelines.storage.migrate import migrate
-from learning_pipelines_tests.api.conftest import MakeSettings, agents
-from learning_pipelines_tests.api.serving import serving
+from learning_pipelines_tests.api.conftest import MakeSettings
+from learning_pipelines_tests.api.serving import make_agents, serving
 from learning_pipelines_tests.conftest import MakeDatabase
 
 SENDERS = 8
@@ -189,7 +189,7 @@ def test_a_slow_database_is_answered_503_without_a_pile_up(make_database: MakeDa
     monkeypatch.setattr(writer, "WAITING_ROWS", 10)
     with make_database() as one, serving(one, make_settings()) as api, ThreadPoolExecutor(60) as threads:
         key = api.key()
-        agents(api, "default", "desk")
+        make_agents(api, "default", "desk")
 
         def send(number: int) -> httpx.Response:
             return api.post("/feedback", {"feedback_id": f"slow-{number}", "execution_id": "run", "agent": "desk", "feedback_type": "thumbs_up"}, key)
