@@ -214,8 +214,8 @@ class Annotations(BaseModel):
 
 class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", from_attributes=True, json_schema_extra={"example": {"reviewers": 2, "lease_seconds": 900}})
-    reviewers: Annotated[int, Field(ge=1, le=9)]
-    lease_seconds: Annotated[int, Field(ge=10, le=86_400)] = 900
+    reviewers: Annotated[int, Field(ge=1, le=9, strict=True)]
+    lease_seconds: Annotated[int, Field(ge=10, le=86_400, strict=True)] = 900
 
 
 class Leased(BaseModel):
