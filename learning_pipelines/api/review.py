@@ -19,11 +19,11 @@ from learning_pipelines.api.principals import Principal
 from learning_pipelines.api.problems import Problem
 from learning_pipelines.api.service import Admin, Service, Serving
 from learning_pipelines.api.service import Expert as ExpertRole
-from learning_pipelines.examples import hints, review_undo, reviewing
+from learning_pipelines.examples import hints, leases, review_undo, reviewing
 from learning_pipelines.examples.annotations import said_about, with_diff
+from learning_pipelines.examples.experts import Expert, Reason, Refused
 from learning_pipelines.examples.queue_items import shown
 from learning_pipelines.examples.review import Verdict
-from learning_pipelines.examples.reviewing import Expert, Reason, Refused
 from learning_pipelines.storage import audit, review_queue
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.review_queue import ReviewSettings, Wanted
@@ -73,7 +73,7 @@ async def post_next(body: models.NextItems, who: ExpertRole, service: Serving) -
 
     def write(connection: Connection, expert: Expert) -> dict[str, Any]:
         wanted = _wanted(service, connection, who, expert, body)
-        ids = reviewing.lease_best(connection, expert, wanted, body.limit)
+        ids = leases.lease_best(connection, expert, wanted, body.limit)
         return {"queue": shown(connection, wanted, body.limit, ids), "total": review_queue.total(connection, wanted)}
 
     return await _as_expert(service, who, write)
@@ -82,21 +82,21 @@ async def post_next(body: models.NextItems, who: ExpertRole, service: Serving) -
 @router.post("/queue/{example_id}/lease", response_model=models.Leased)
 async def post_lease(example_id: ExampleId, who: ExpertRole, service: Serving) -> dict[str, Any]:
     """Reserves an item for this expert, or prolongs their lease."""
-    until = await _as_expert(service, who, lambda connection, expert: reviewing.lease(connection, expert, example_id))
+    until = await _as_expert(service, who, lambda connection, expert: leases.lease(connection, expert, example_id))
     return {"example_id": example_id, "lease_until": until}
 
 
 @router.post("/queue/{example_id}/release", response_model=models.Leased)
 async def post_release(example_id: ExampleId, who: ExpertRole, service: Serving) -> dict[str, Any]:
     """Gives a lease back."""
-    await _as_expert(service, who, lambda connection, expert: reviewing.release(connection, expert, example_id))
+    await _as_expert(service, who, lambda connection, expert: leases.release(connection, expert, example_id))
     return {"example_id": example_id, "lease_until": None}
 
 
 @router.post("/queue/{example_id}/skip", response_model=models.Leased)
 async def post_skip(example_id: ExampleId, who: ExpertRole, service: Serving) -> dict[str, Any]:
     """Takes an item out of this expert's queue; others still get it."""
-    await _as_expert(service, who, lambda connection, expert: reviewing.skip(connection, expert, example_id))
+    await _as_expert(service, who, lambda connection, expert: leases.skip(connection, expert, example_id))
     return {"example_id": example_id, "lease_until": None}
 
 

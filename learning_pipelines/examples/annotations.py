@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from learning_pipelines.examples.reviewing import Expert, Reason, Refused
+from learning_pipelines.examples.experts import Expert, Reason, Refused
 from learning_pipelines.examples.word_diff import word_diff
 from learning_pipelines.storage import reviews as storage
 from learning_pipelines.storage.database import Connection

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from learning_pipelines.examples.reviewing import Expert, Reason, Refused
+from learning_pipelines.examples.experts import Expert, Reason, Refused
 from learning_pipelines.storage import review_hints as storage
 from learning_pipelines.storage.database import Connection
 

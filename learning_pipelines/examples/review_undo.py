@@ -13,8 +13,9 @@ from uuid import UUID
 
 import psycopg
 
+from learning_pipelines.examples.experts import Expert, Reason, Refused
 from learning_pipelines.examples.review import Verdict
-from learning_pipelines.examples.reviewing import Expert, Reason, Refused, Review, Reviewed, judge, review
+from learning_pipelines.examples.reviewing import Review, Reviewed, judge, review
 from learning_pipelines.storage import audit, review_actions
 from learning_pipelines.storage import review_queue as queue
 from learning_pipelines.storage import reviews as storage

@@ -1,6 +1,6 @@
-"""Experts at work on examples: lease, skip, judge, verify. Every function is part of the caller's transaction, which a refusal ends unchanged.
+"""Experts at work on examples: judge, comment, verify. Every function is part of the caller's transaction, which a refusal ends unchanged.
 
-Belongs here: who may do what and when. Not here: what verdicts lead to (review.py), SQL (storage/), undoing (review_undo.py), HTTP (api/).
+Belongs here: who may do what and when. Not here: what verdicts lead to (review.py), leases (leases.py), undoing (review_undo.py), SQL, HTTP.
 """
 
 from __future__ import annotations
@@ -8,55 +8,24 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 import psycopg
 
-from learning_pipelines.errors import LearningError
 from learning_pipelines.examples.candidates import Example
-from learning_pipelines.examples.review import DECIDED, Outcome, State, Status, Verdict, Vote, outcome, type_after_edit, vote_of
+from learning_pipelines.examples.experts import Expert, Reason, Refused, locked, own_example, record
+from learning_pipelines.examples.leases import seat_for_verdict
+from learning_pipelines.examples.review import Outcome, State, Status, Verdict, Vote, outcome, type_after_edit, vote_of
 from learning_pipelines.feedback.privacy import JSON, Scrubber, scrub_json
-from learning_pipelines.storage import audit
 from learning_pipelines.storage import review_queue as queue
 from learning_pipelines.storage import reviews as storage
 from learning_pipelines.storage.database import Connection
-from learning_pipelines.storage.review_queue import ReviewSettings, Seat, Wanted
+from learning_pipelines.storage.review_queue import Seat
 from learning_pipelines.storage.reviews import Item
 
 VERDICT_TYPES = frozenset({"quality_assessment", "correction"})
-LOOKS, MARGIN = 3, 100
-"""How often, and how much further than asked, whoever wants the next items looks: other experts lock the best ones at the same moment."""
 DIMENSIONS = ("technical_accuracy", "professional_quality", "completeness", "clarity")
-
-
-class Reason(StrEnum):
-    """Why something is refused."""
-
-    UNKNOWN = "unknown"
-    OWN = "own"
-    STATE = "state"
-    VALUE = "value"
-
-
-class Refused(LearningError):
-    """A review that is not taken. Nothing was changed. `field` names the key at fault."""
-
-    def __init__(self, reason: Reason, cause: str, advice: str, field: str = "example_id") -> None:
-        super().__init__(cause, advice)
-        self.reason = reason
-        self.field = field
-
-
-@dataclass(frozen=True, slots=True)
-class Expert:
-    """Who reviews. `name` is the external id, `actor` how the audit log calls them."""
-
-    organization_id: UUID
-    id: UUID
-    name: str
-    actor: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,69 +76,20 @@ def review_of(body: dict[str, Any]) -> Review:
     return Review(body["example_id"], verdict, kind, scores, corrected, body.get("notes"), body.get("improvement_suggestions"))
 
 
-def lease_best(connection: Connection, expert: Expert, wanted: Wanted, limit: int) -> list[str]:
-    """Leases the most valuable items that no one else has, best first; fewer than `limit` if there are no more. Never waits for other experts."""
-    storage.ensure_expert(connection, expert.organization_id, expert.id, expert.name)
-    leased: list[str] = []
-    for _ in range(LOOKS):  # what others took between the look and the lock is made up for
-        best = [one for one in queue.best(connection, wanted, limit + MARGIN) if one not in leased]
-        ids = queue.lock_free(connection, expert.organization_id, best, limit - len(leased))
-        items, held = storage.lock(connection, expert.organization_id, expert.id, ids), queue.seats(connection, expert.organization_id, ids)
-        for identity in ids:
-            try:
-                _lease(connection, expert, items[identity], held[identity])
-            except Refused:
-                continue
-            leased.append(identity)
-        if len(leased) == limit or not ids:
-            break
-    return leased
-
-
-def lease(connection: Connection, expert: Expert, example_id: str) -> dt.datetime:
-    """Reserves an item for the expert (again, if it ran out); returns until when. Raises Refused."""
-    storage.ensure_expert(connection, expert.organization_id, expert.id, expert.name)
-    item, held = _locked(connection, expert, example_id)
-    return _lease(connection, expert, item, held)
-
-
-def release(connection: Connection, expert: Expert, example_id: str) -> None:
-    """Gives a lease back. Releasing what is not leased changes nothing."""
-    item, held = _locked(connection, expert, example_id)
-    mine = _mine(expert, held)
-    if mine is not None and mine.state == "leased":
-        queue.put_seat(connection, expert.organization_id, example_id, expert.id, mine.round, mine.seat, "released")
-        _record(connection, expert, "released", item.example_id)
-
-
-def skip(connection: Connection, expert: Expert, example_id: str) -> None:
-    """Takes an item out of this expert's queue and gives a lease back; leasing it by name brings it back. Raises Refused."""
-    storage.ensure_expert(connection, expert.organization_id, expert.id, expert.name)
-    item, held = _locked(connection, expert, example_id)
-    mine = _mine(expert, held)
-    if mine is not None and mine.state == "reviewed" and mine.round == item.round:
-        raise Refused(Reason.STATE, f"You have judged {example_id} already.", "There is nothing to skip.")
-    if item.reviews_needed is None:
-        needed = queue.review_settings(connection, expert.organization_id, item.agent_id).reviewers
-        storage.set_state(connection, expert.organization_id, example_id, {"reviews_needed": needed})
-    queue.put_seat(connection, expert.organization_id, example_id, expert.id, item.round, 0, "skipped")
-    _record(connection, expert, "skipped", item.example_id)
-
-
 def review(connection: Connection, expert: Expert, said: Review, action_id: UUID) -> Reviewed:
     """Stores a review and what it leads to. Raises Refused; then the caller's transaction must end without a commit."""
     storage.ensure_expert(connection, expert.organization_id, expert.id, expert.name)
-    item, held = _locked(connection, expert, said.example_id)
+    item, held = locked(connection, expert, said.example_id)
     return judge(connection, expert, item, held, said, action_id)
 
 
 def judge(connection: Connection, expert: Expert, item: Item, held: Sequence[Seat], said: Review, action_id: UUID) -> Reviewed:
     """The same for an item that is locked already."""
     if item.own:
-        raise _own(item)
+        raise own_example(item)
     settings = queue.review_settings(connection, expert.organization_id, item.agent_id)
     state = State(Status(item.review_status), item.round, item.reviews_needed or settings.reviewers, item.adjudicating)
-    seat = 0 if said.verdict is None else _seat_for_verdict(expert, item, held, state)
+    seat = 0 if said.verdict is None else seat_for_verdict(expert, item, held, state)
     said = _clean(item, said)
     corrected = said.corrected_output if said.corrected_output != item.expected_output else None
     annotation = storage.add_annotation(connection, expert.organization_id, {
@@ -181,7 +101,7 @@ def judge(connection: Connection, expert: Expert, item: Item, held: Sequence[Sea
     })  # fmt: skip
     before = _state_of(item)
     if said.verdict is None:
-        _record(connection, expert, "commented", item.example_id, ["notes"], after=str(annotation))
+        record(connection, expert, "commented", item.example_id, ["notes"], after=str(annotation))
         return Reviewed(annotation, item.example_id, state.status, before, before)
     queue.put_seat(connection, expert.organization_id, item.example_id, expert.id, item.round, seat, "reviewed")
     stored = storage.verdicts(connection, expert.organization_id, item.example_id, item.round)
@@ -195,7 +115,7 @@ def judge(connection: Connection, expert: Expert, item: Item, held: Sequence[Sea
     _adjudicate(connection, expert, item, reached)
     storage.announce(connection, expert.organization_id, item.agent_id, item.example_id)
     after = {**before, **{name: value for name, value in changes.items() if name in storage.STATE}}
-    _record(connection, expert, "reviewed", item.example_id, sorted(changes), before=before, after=after)
+    record(connection, expert, "reviewed", item.example_id, sorted(changes), before=before, after=after)
     return Reviewed(annotation, item.example_id, reached.state.status, before, after)
 
 
@@ -210,81 +130,12 @@ def verify(connection: Connection, expert: Expert, annotation_id: UUID) -> dict[
     if found["withdrawn_at"] is not None:
         raise Refused(Reason.STATE, "This annotation was taken back.", "Verify the one that took its place, if there is one.", "annotation_id")
     if storage.verify(connection, expert.organization_id, annotation_id, expert.id):
-        _record(connection, expert, "verified", str(annotation_id), ["is_verified", "verified_by"], kind="annotation")
+        record(connection, expert, "verified", str(annotation_id), ["is_verified", "verified_by"], kind="annotation")
     elif found["verified_by"] != expert.name:
         raise Refused(Reason.STATE, "Another expert has verified this annotation already.", "There is nothing left to do.", "annotation_id")
     again = storage.annotation(connection, expert.organization_id, annotation_id)
     assert again is not None
     return again
-
-
-def _locked(connection: Connection, expert: Expert, example_id: str) -> tuple[Item, list[Seat]]:
-    item = storage.lock(connection, expert.organization_id, expert.id, [example_id]).get(example_id)
-    if item is None:
-        raise unknown(example_id)
-    return item, queue.seats(connection, expert.organization_id, [example_id])[example_id]
-
-
-def unknown(example_id: str) -> Refused:
-    return Refused(Reason.UNKNOWN, "There is no such example for you.", "Take its id from GET /annotations/queue.")
-
-
-def _own(item: Item) -> Refused:
-    return Refused(Reason.OWN, f"{item.example_id} is made of what you said or did yourself.", "Another expert has to review it.")
-
-
-def _lease(connection: Connection, expert: Expert, item: Item, held: Sequence[Seat]) -> dt.datetime:
-    if item.own:
-        raise _own(item)
-    settings = queue.review_settings(connection, expert.organization_id, item.agent_id)
-    needed = item.reviews_needed or settings.reviewers
-    mine = _mine(expert, held)
-    _check_open(item, mine)
-    live = mine is not None and mine.state == "leased" and mine.round == item.round and mine.live
-    seat = mine.seat if live and mine is not None else _free_seat(expert, item, held, needed)
-    if item.reviews_needed is None:
-        storage.set_state(connection, expert.organization_id, item.example_id, {"reviews_needed": needed})
-    until = queue.put_seat(connection, expert.organization_id, item.example_id, expert.id, item.round, seat, "leased", settings.lease_seconds)
-    assert until is not None
-    _record(connection, expert, "leased", item.example_id)
-    return until
-
-
-def _seat_for_verdict(expert: Expert, item: Item, held: Sequence[Seat], state: State) -> int:
-    mine = _mine(expert, held)
-    _check_open(item, mine)
-    if mine is not None and mine.round == item.round:
-        if mine.state == "leased" and mine.live:
-            return mine.seat
-        if mine.state in ("leased", "expired"):
-            raise Refused(
-                Reason.STATE, f"Your lease of {item.example_id} ran out.",
-                "Lease it again (POST /annotations/queue/{id}/lease) and send the review once more; if another expert has it now, take the next one.",
-            )  # fmt: skip
-    return _free_seat(expert, item, held, state.needed)
-
-
-def _check_open(item: Item, mine: Seat | None) -> None:
-    if not item.is_active:
-        raise Refused(Reason.STATE, f"{item.example_id} was withdrawn: no feedback supports it any more.", "Take the next item of the queue.")
-    if item.review_status in DECIDED:
-        advice = "Undo that decision first if it was wrong; a further opinion can be given as a comment (annotation_type explanation)."
-        raise Refused(Reason.STATE, f"{item.example_id} is {item.review_status} already.", advice)
-    if mine is not None and mine.state == "reviewed" and mine.round == item.round:
-        raise Refused(Reason.STATE, f"You have judged {item.example_id} already.", "Undo that review if you want to change it.")
-
-
-def _free_seat(expert: Expert, item: Item, held: Sequence[Seat], needed: int) -> int:
-    others = [one for one in held if one.round == item.round and one.expert_id != expert.id]
-    taken = {one.seat for one in others if one.state == "reviewed" or (one.state == "leased" and one.live)}
-    free = [seat for seat in range(1, needed + 1) if seat not in taken]
-    if not free:
-        raise Refused(Reason.STATE, f"{item.example_id} is with another expert.", "Take the next item of the queue, or come back when their lease has run out.")
-    return free[0]
-
-
-def _mine(expert: Expert, held: Sequence[Seat]) -> Seat | None:
-    return next((one for one in held if one.expert_id == expert.id), None)
 
 
 def _vote(stored: storage.StoredVerdict) -> Vote:
@@ -350,31 +201,3 @@ def _state_of(item: Item) -> dict[str, Any]:
         "review_round": item.round, "reviews_needed": item.reviews_needed, "adjudicating": item.adjudicating, "example_type": item.example_type,
         "content_hash": item.content_hash,
     }  # fmt: skip
-
-
-def _record(
-    connection: Connection, expert: Expert, action: str, subject: str, fields: Sequence[str] = (), *, kind: str = "example",
-    before: Any = None, after: Any = None,
-) -> None:  # fmt: skip
-    audit.record(connection, expert.organization_id, actor=expert.actor, action=action, kind=kind, subject=subject, fields=fields, before=before, after=after)
-
-
-__all__ = [
-    "DIMENSIONS",
-    "Expert",
-    "Reason",
-    "Refused",
-    "Review",
-    "ReviewSettings",
-    "Reviewed",
-    "edited",
-    "judge",
-    "lease",
-    "lease_best",
-    "release",
-    "review",
-    "review_of",
-    "skip",
-    "unknown",
-    "verify",
-]  # fmt: skip

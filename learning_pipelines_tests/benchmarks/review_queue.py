@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from learning_pipelines.examples.experts import Expert
+from learning_pipelines.examples.leases import lease_best
 from learning_pipelines.examples.queue_items import shown
 from learning_pipelines.examples.review import Verdict
 from learning_pipelines.examples.review_undo import review_many, review_one
-from learning_pipelines.examples.reviewing import Expert, Review, lease_best
+from learning_pipelines.examples.reviewing import Review
 from learning_pipelines.feedback.identity import agent_id, organization_id, user_id
 from learning_pipelines.storage import embedded, review_queue
 from learning_pipelines.storage.database import Connection, Database, of_server
