@@ -34,8 +34,9 @@ T = TypeVar("T")
 _STATUS = {Reason.UNKNOWN: 404, Reason.OWN: 403, Reason.STATE: 409, Reason.VALUE: 422}
 
 
-async def _as_expert(service: Service, who: Principal, work: Callable[[Connection, Expert], T]) -> T:
+async def _as_expert(service: Service, who: Principal, work: Callable[[Connection, Expert], T], user: str | None = None) -> T:
     """Runs `work` in one transaction as an expert, also for an admin: whoever judges is blind to the opinions of others until they have judged."""
+    who = who.speaking_for(user)
     if who.user_id is None:
         raise Problem(403, "A review needs a person.")
     expert = Expert(who.organization_id, who.user_id, who.user or who.actor, who.actor)
@@ -48,6 +49,10 @@ async def _as_expert(service: Service, who: Principal, work: Callable[[Connectio
         return await run_in_threadpool(run)
     except Refused as refused:
         raise Problem(_STATUS[refused.reason], str(refused), field=refused.field) from None
+
+
+def _speaker(body: models.OnBehalf | None) -> str | None:
+    return None if body is None else body.user
 
 
 def _wanted(service: Service, connection: Connection, who: Principal, expert: Expert, filters: models.Filters) -> Wanted:
@@ -64,7 +69,7 @@ async def get_queue(filters: Annotated[models.QueueFilters, Query()], who: Exper
         wanted = _wanted(service, connection, who, expert, filters)
         return {"queue": shown(connection, wanted, filters.limit), "total": review_queue.total(connection, wanted)}
 
-    return await _as_expert(service, who, read)
+    return await _as_expert(service, who, read, filters.user)
 
 
 @router.post("/queue/next", response_model=models.Queue)
@@ -76,27 +81,27 @@ async def post_next(body: models.NextItems, who: ExpertRole, service: Serving) -
         ids = leases.lease_best(connection, expert, wanted, body.limit)
         return {"queue": shown(connection, wanted, body.limit, ids), "total": review_queue.total(connection, wanted)}
 
-    return await _as_expert(service, who, write)
+    return await _as_expert(service, who, write, body.user)
 
 
 @router.post("/queue/{example_id}/lease", response_model=models.Leased)
-async def post_lease(example_id: ExampleId, who: ExpertRole, service: Serving) -> dict[str, Any]:
+async def post_lease(example_id: ExampleId, who: ExpertRole, service: Serving, body: models.OnBehalf | None = None) -> dict[str, Any]:
     """Reserves an item for this expert, or prolongs their lease."""
-    until = await _as_expert(service, who, lambda connection, expert: leases.lease(connection, expert, example_id))
+    until = await _as_expert(service, who, lambda connection, expert: leases.lease(connection, expert, example_id), _speaker(body))
     return {"example_id": example_id, "lease_until": until}
 
 
 @router.post("/queue/{example_id}/release", response_model=models.Leased)
-async def post_release(example_id: ExampleId, who: ExpertRole, service: Serving) -> dict[str, Any]:
+async def post_release(example_id: ExampleId, who: ExpertRole, service: Serving, body: models.OnBehalf | None = None) -> dict[str, Any]:
     """Gives a lease back."""
-    await _as_expert(service, who, lambda connection, expert: leases.release(connection, expert, example_id))
+    await _as_expert(service, who, lambda connection, expert: leases.release(connection, expert, example_id), _speaker(body))
     return {"example_id": example_id, "lease_until": None}
 
 
 @router.post("/queue/{example_id}/skip", response_model=models.Leased)
-async def post_skip(example_id: ExampleId, who: ExpertRole, service: Serving) -> dict[str, Any]:
+async def post_skip(example_id: ExampleId, who: ExpertRole, service: Serving, body: models.OnBehalf | None = None) -> dict[str, Any]:
     """Takes an item out of this expert's queue; others still get it."""
-    await _as_expert(service, who, lambda connection, expert: leases.skip(connection, expert, example_id))
+    await _as_expert(service, who, lambda connection, expert: leases.skip(connection, expert, example_id), _speaker(body))
     return {"example_id": example_id, "lease_until": None}
 
 
@@ -111,13 +116,13 @@ async def post_annotation(body: models.ReviewBody, who: ExpertRole, service: Ser
     """Judges an item, or comments on it. Corrected output, notes and suggestions are stored without personal data."""
 
     def write(connection: Connection, expert: Expert) -> dict[str, Any]:
-        said = reviewing.review_of(body.model_dump())
+        said = reviewing.review_of(body.model_dump(exclude={"user"}))
         undo_id, done = review_undo.review_one(connection, expert, said)
         comparison = None if said.verdict is None else hints.hints(connection, expert, said.example_id)
         answer = {"annotation_id": done.annotation_id, "example_id": done.example_id, "review_status": done.status}
         return {**answer, "undo_id": undo_id, "hints": comparison}
 
-    return await _as_expert(service, who, write)
+    return await _as_expert(service, who, write, body.user)
 
 
 @router.get("", response_model=models.Annotations)
@@ -127,9 +132,9 @@ async def get_annotations(example_id: Annotated[models.Name, Query()], who: Expe
 
 
 @router.post("/{annotation_id}/verify", response_model=models.Annotation)
-async def post_verify(annotation_id: UUID, who: ExpertRole, service: Serving) -> dict[str, Any]:
+async def post_verify(annotation_id: UUID, who: ExpertRole, service: Serving, body: models.OnBehalf | None = None) -> dict[str, Any]:
     """Confirms an annotation of another expert."""
-    return with_diff(await _as_expert(service, who, lambda connection, expert: reviewing.verify(connection, expert, annotation_id)))
+    return with_diff(await _as_expert(service, who, lambda connection, expert: reviewing.verify(connection, expert, annotation_id), _speaker(body)))
 
 
 @router.post("/bulk", status_code=201, response_model=models.BulkStored)
@@ -142,13 +147,13 @@ async def post_bulk(body: models.BulkBody, who: ExpertRole, service: Serving) ->
         results = [{"annotation_id": one.annotation_id, "example_id": one.example_id, "review_status": one.status} for one in done]
         return {"undo_id": undo_id, "results": results}
 
-    return await _as_expert(service, who, write)
+    return await _as_expert(service, who, write, body.user)
 
 
 @router.post("/undo/{undo_id}", response_model=models.Undone)
-async def post_undo(undo_id: UUID, who: ExpertRole, service: Serving) -> dict[str, Any]:
+async def post_undo(undo_id: UUID, who: ExpertRole, service: Serving, body: models.OnBehalf | None = None) -> dict[str, Any]:
     """Takes back what one request of this expert did, single or bulk: all of it, unless something happened to one of the items since."""
-    return {"restored": await _as_expert(service, who, lambda connection, expert: review_undo.undo(connection, expert, undo_id))}
+    return {"restored": await _as_expert(service, who, lambda connection, expert: review_undo.undo(connection, expert, undo_id), _speaker(body))}
 
 
 @router.get("/settings", response_model=models.Settings)

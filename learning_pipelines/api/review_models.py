@@ -25,6 +25,7 @@ ExampleType = Literal["positive", "negative", "correction", "demonstration", "ed
 OpenStatus = Literal["pending", "in_review", "needs_revision"]
 ReviewStatus = Literal["pending", "in_review", "approved", "rejected", "needs_revision"]
 Name = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_storable)]
+Speaker = Annotated[Name | None, Field(description="The expert for whom an API key without a person of its own speaks.")]
 Text = Annotated[str, Field(max_length=TEXT_LIMIT), AfterValidator(_storable)]
 Score = Annotated[float, Field(ge=0, le=1, strict=True, allow_inf_nan=False)]
 
@@ -41,10 +42,19 @@ class Filters(BaseModel):
 
 class QueueFilters(Filters):
     limit: Annotated[int, Field(ge=1, le=200)] = 50
+    user: Speaker = None
 
 
 class NextItems(Filters):
     limit: Annotated[int, Field(ge=1, le=50)] = 10
+    user: Speaker = None
+
+
+class OnBehalf(BaseModel):
+    """Who acts, where an API key without a person of its own asks."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"user": "eve"}})
+    user: Speaker = None
 
 
 class Provenance(BaseModel):
@@ -121,6 +131,7 @@ class ReviewBody(BaseModel):
     notes: Text | None = None
     improvement_suggestions: Text | None = None
     annotation_type: AnnotationType | None = None
+    user: Speaker = None
 
 
 class Nearest(BaseModel):
@@ -159,6 +170,7 @@ class BulkBody(BaseModel):
     example_ids: Annotated[list[Name], Field(min_length=1, max_length=500)]
     approved: Annotated[bool, Field(strict=True)]
     notes: Text | None = None
+    user: Speaker = None
 
 
 class BulkResult(BaseModel):

@@ -131,3 +131,23 @@ def test_filters_narrow_the_queue_and_its_total(api: Api) -> None:
 
 def test_an_unknown_agent_is_refused_by_name(api: Api) -> None:
     assert api.get("/annotations/queue", ADA, params={"agent": "nobody"}).status_code == 404
+
+
+def test_a_key_speaks_for_the_expert_that_the_body_names(api: Api) -> None:
+    agent = new_agent(api)
+    first, second = examples(api, 2, agent=agent)
+    key = api.key("expert")
+    leased = api.post(f"/annotations/queue/{first}/lease", {"user": "eve"}, key)
+    assert leased.status_code == 200
+    assert api.post(f"/annotations/queue/{first}/lease", {"user": "fay"}, key).status_code == 409
+    assert api.post("/annotations", {"example_id": first, "approved": True, "user": "eve"}, key).status_code == 201
+    assert example_row(api, first, "review_status, reviewed_by = (SELECT id FROM users WHERE external_id = 'eve')") == ("approved", True)
+    assert api.post(f"/annotations/queue/{second}/skip", {"user": "eve"}, key).status_code == 200
+    assert api.get("/annotations/queue", key, params={"agent": agent, "user": "eve"}).json()["queue"] == []
+    assert len(api.get("/annotations/queue", key, params={"agent": agent, "user": "fay"}).json()["queue"]) == 1
+
+
+def test_an_expert_cannot_review_in_the_name_of_another(api: Api) -> None:
+    (name,) = examples(api)
+    answer = api.post("/annotations", {"example_id": name, "approved": True, "user": "bob"}, ADA)
+    assert (answer.status_code, answer.json()["field"], example_row(api, name)) == (403, "user", "pending")
