@@ -56,6 +56,8 @@ def main() -> None:
     arguments.add_argument("--only", help="lines whose name contains this")
     arguments.add_argument("--json", type=Path, help="where the figures of every round go")
     chosen = arguments.parse_args()
+    if chosen.peers and not (chosen.peers / "bin" / "mlflow").exists():
+        arguments.error(f"{chosen.peers} has no MLflow: `make peer-servers` installs it.")
     folder = Path(tempfile.mkdtemp(prefix="learning-benchmark-", dir="/var/tmp"))
     with contextlib.ExitStack() as stack:
         one, server = stack.enter_context(servers.database(folder))
