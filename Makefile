@@ -71,7 +71,7 @@ benchmark-agreement: install
 benchmark-model: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.embedded_model $(ARGS)
 
-# About 8 minutes; with ARGS=--peers MLflow and Phoenix beside it (10 minutes), with ARGS=--features what each feature costs (4 minutes).
+# About 5 minutes; with ARGS=--peers MLflow and Phoenix beside it (7 minutes), with ARGS=--features what each feature costs (7 minutes).
 benchmark-service: install $(if $(findstring --peers,$(ARGS)),peer-servers)
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.service $(ARGS)
 
