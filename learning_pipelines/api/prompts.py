@@ -91,7 +91,7 @@ async def post_prompt(agent_id: str, body: WrittenPrompt, who: Admin, service: S
             if new:
                 audit.record(
                     connection, who.organization_id, actor=who.actor, action="written", kind="prompt_version",
-                    subject=f"{agent.agent}/{version}", fields=["messages", "model"], after=messages,
+                    subject=f"{agent.agent}/{version}", fields=sorted(body.model_fields_set - {"user"}), after=messages,
                 )  # fmt: skip
         return {"version": str(version), "status": "stored" if new else "unchanged"}
 
