@@ -16,7 +16,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from learning_pipelines import __version__
-from learning_pipelines.api import executions, feedback, health, knowledge, openapi, problems, prompts, review, runs, sessions, summaries
+from learning_pipelines.api import documentation, executions, feedback, health, knowledge, openapi, problems, prompts, review, runs, sessions, summaries
 from learning_pipelines.api.direct import Direct
 from learning_pipelines.api.middleware import Metrics, Shell
 from learning_pipelines.api.peers_routes import PEERS
@@ -42,7 +42,8 @@ def create_app(settings: Settings | None = None, database_of: Callable[[], Datab
         finally:
             await service.close()
 
-    app = FastAPI(title="learning_pipelines", version=__version__, lifespan=running, middleware=_middleware(chosen, service.metrics))
+    layers = _middleware(chosen, service.metrics)
+    app = FastAPI(title="learning_pipelines", version=__version__, lifespan=running, docs_url=None, redoc_url=None, middleware=layers)
     app.state.service = service
     for module in ROUTERS:
         app.include_router(module.router, prefix=openapi.BASE)
@@ -51,6 +52,7 @@ def create_app(settings: Settings | None = None, database_of: Callable[[], Datab
     app.include_router(health.router)
     problems.install(app)
     openapi.install(app)
+    documentation.install(app)
     return app
 
 

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from learning_pipelines.api.problems import Problem, response
 
 BODY_LIMIT = 32 * 1024 * 1024
-PAGES = ("/docs", "/redoc")
+PAGES = ("/docs",)
 log = logging.getLogger("learning_pipelines.access")
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"), (b"x-frame-options", b"DENY"), (b"referrer-policy", b"no-referrer"),

@@ -91,6 +91,8 @@ async def _of_validation(request: Request, error: Exception) -> Response:
     first = error.errors()[0]
     names = [str(part) for part in first["loc"][1:]]
     reason = str(first["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    if first["type"] == "model_attributes_type" and not names and "json" not in request.headers.get("content-type", "json"):
+        return response(Problem(422, "The body is read as JSON only: send it with `Content-Type: application/json`."))
     if first["type"] == "json_invalid":
         return response(Problem(400, "The body is not JSON."))
     return response(Problem(422, reason[:1].upper() + reason[1:], field=".".join(names) or None))

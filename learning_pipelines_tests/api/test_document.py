@@ -5,6 +5,7 @@ Belongs here: the document. Not here: whether the service keeps to it (test_fuzz
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,11 +14,24 @@ import pytest
 
 from learning_pipelines.api.app import create_app
 from learning_pipelines_tests.api.conftest import MakeSettings
+from learning_pipelines_tests.api.serving import Api
 
 
 @pytest.fixture(scope="module")
 def document(make_settings: MakeSettings) -> dict[str, Any]:
     return create_app(make_settings()).openapi()
+
+
+def test_the_page_of_the_document_needs_nothing_from_elsewhere(api: Api) -> None:
+    page = api.get("/docs", raw=True)
+    files = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(files) == 3 and all(file.startswith("/docs/files/") for file in files)
+    assert [api.get(file, raw=True).status_code for file in files] == [200] * 3
+
+
+def test_a_body_without_its_content_type_is_told_which(api: Api) -> None:
+    answer = api.ask("POST", "/tokens", api.key(), content=b'{"execution_id": "run"}', headers={"Content-Type": "application/x-www-form-urlencoded"})
+    assert answer.status_code == 422 and "Content-Type: application/json" in answer.json()["detail"]
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
