@@ -8,6 +8,8 @@ not named, so whichever expert gets an item gives the next rating of it that is 
 expert, whom the data does not have.
 QA feedback: one person corrected an answer of a model. The answer is the example, the correction is an approval with corrected_output; where
 they found nothing to correct, an approval as it stands. One reviewer per item.
+QA preferences: of every two of four answers people said which is better, or that neither is. The example claims that the first is; whoever
+said so approves it, whoever said the other or neither rejects it. One reviewer per item.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +87,20 @@ def qa_feedback(api: Api, limit: int) -> Judged:
         name, answer, corrected = f"asqa-{number}", row["prediction 1"], (row["feedback"]["corrected-prediction"] or "").strip()
         examples.append({"example_id": name, "agent": agent, "input_text": row["question"], "original_output": answer, "expected_output": answer})
         judgements[name] = [{"approved": True, **({"corrected_output": corrected} if corrected else {})}]
+    return through_the_queue(api, agent, examples, judgements)
+
+
+def qa_preferences(api: Api, limit: int) -> Judged:
+    """The six pairs of answers of each of `limit` questions, and which one people preferred."""
+    agent = new_agent(api, reviewers=1)
+    examples: list[Row] = []
+    judgements: dict[str, list[Row]] = {}
+    for number, row in enumerate(list(rows(DATA / "qa_feedback" / "dev_feedback.jsonl.gz"))[:limit]):
+        for (first, second), said in zip(combinations(range(1, 5), 2), row["preference"], strict=True):
+            name, better = f"asqa-{number}-{first}{second}", row[f"prediction {first}"]
+            claim = {"example_type": "preference", "output_a": better, "output_b": row[f"prediction {second}"], "preferred_output": "A"}
+            examples.append({"example_id": name, "agent": agent, "input_text": row["question"], "expected_output": better, **claim})
+            judgements[name] = [{"approved": said == 1}]
     return through_the_queue(api, agent, examples, judgements)
 
 
@@ -162,7 +179,7 @@ def main() -> None:
         settings = Settings(home=home, database_url=None, jwt_secret=JWT_SECRET, jwt_audience=AUDIENCE, token_secret=TOKEN_SECRET, rate_limits="")
         with serving(database, settings) as api:
             api.key()
-            for name, run in (("feedbackqa", feedbackqa), ("qa_feedback", qa_feedback)):
+            for name, run in (("feedbackqa", feedbackqa), ("qa_feedback", qa_feedback), ("qa_preferences", qa_preferences)):
                 print(json.dumps({"data": name, **summary(api, run(api, limit))}), flush=True)
     finally:
         embedded.stop(home / "database")

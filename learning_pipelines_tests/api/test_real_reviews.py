@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-from learning_pipelines_tests.api.real_reviews import DATA, agreement, agreement_stored, feedbackqa, qa_feedback, rows
+from learning_pipelines_tests.api.real_reviews import DATA, agreement, agreement_stored, feedbackqa, qa_feedback, qa_preferences, rows
 from learning_pipelines_tests.api.reviewing import count
 from learning_pipelines_tests.api.serving import Api
 
@@ -45,3 +45,10 @@ def test_corrections_of_people_become_the_expected_output(api: Api) -> None:
             assert stored[1] == ("positive" if stored[0] == row["prediction 1"] else "correction")
             corrected += stored[1] == "correction"
     assert corrected > 20
+
+
+def test_preferences_of_people_decide_which_claims_stand(api: Api) -> None:
+    judged = qa_preferences(api, 8)
+    assert judged.items == judged.reviews == 48
+    assert judged.statuses == {name: "approved" if said[0] else "rejected" for name, said in judged.opinions.items()}
+    assert set(judged.statuses.values()) == {"approved", "rejected"}

@@ -92,7 +92,7 @@ def test_it_leaves_no_server_behind(first: Ended, home: Path) -> None:
 
 
 def test_a_second_run_says_what_happened_in_about_ten_lines(second: str, home: Path) -> None:
-    answer = second[second.index("The service desk of") : second.index("Starting the Dagster UI")]
+    answer = second[second.index("The service desk of") : second.index("Starting the feedback service")]
     assert 8 <= len(answer.splitlines()) <= 12
     assert str(home / "artifacts" / "reports" / "demo") in answer
 

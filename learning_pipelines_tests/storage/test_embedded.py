@@ -203,6 +203,7 @@ def test_a_taken_port_is_changed_and_nothing_else(home: Path) -> None:
     server = started_with_a_row(home)
     stop(home)
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections to the stopped server may linger
         taken.bind(("127.0.0.1", server.port))
         taken.listen()
         moved = ensure_running(home)
