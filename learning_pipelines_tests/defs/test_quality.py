@@ -12,7 +12,7 @@ from uuid import uuid4
 import dagster as dg
 import pytest
 
-from learning_pipelines.examples import reviewing
+from learning_pipelines.examples import leases, reviewing
 from learning_pipelines.examples.adjudication import Adjudicated, adjudicate
 from learning_pipelines.examples.agreement_refresh import refresh_agreement
 from learning_pipelines.examples.quality_refresh import Scored, refresh_quality
@@ -335,7 +335,7 @@ def decide(connection: Connection, example: str, expert: str, verdict: Verdict) 
     organization = agent_ref(connection).organization_id
     who = reviewing.Expert(organization, user_id(organization, expert), expert, expert)
     with connection.transaction():
-        reviewing.lease(connection, who, example)
+        leases.lease(connection, who, example)
         reviewing.review(connection, who, reviewing.Review(example, verdict), uuid4())
 
 
