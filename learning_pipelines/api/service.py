@@ -24,7 +24,7 @@ from learning_pipelines.api.keys import Role
 from learning_pipelines.api.limits import Limits
 from learning_pipelines.api.middleware import Metrics
 from learning_pipelines.api.principals import Principal
-from learning_pipelines.api.problems import Problem, not_found, unauthorized
+from learning_pipelines.api.problems import Problem, not_found
 from learning_pipelines.api.tokens import Tokens
 from learning_pipelines.api.writer import Writer
 from learning_pipelines.errors import LearningError
@@ -185,5 +185,4 @@ __all__ = [
     "identified",
     "json_body",
     "service_of",
-    "unauthorized",
 ]  # fmt: skip
