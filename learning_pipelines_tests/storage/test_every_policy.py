@@ -45,13 +45,14 @@ RULES: dict[str, tuple[str, str]] = {
     "stale_quality": ("none", "expert"), "curation_state": ("none", "none"), "example_contents": ("trainer", "none"),
     "preference_pairs": ("trainer", "none"), "dataset_pairs": ("trainer", "none"), "dataset_uses": ("trainer", "none"),
     "dataset_exports": ("trainer", "none"), "judge_verdicts": ("expert|trainer", "none"),
-    "peer_records": ("own", "own"), "peer_spans": ("own", "own"),
+    "peer_records": ("own", "own"), "peer_spans": ("own", "own"), "proposals": ("trainer", "admin"), "acceptance_tests": ("trainer", "none"),
+    "acceptance_test_items": ("trainer", "none"),
 }  # fmt: skip
 READ_BY_APPLICATIONS = ("outbox", "outbox_positions")
 """Beside the rule: ids and times of what changed, for exact statistics."""
 ANONYMOUS = ("agent_feedback",)
 """Where a person may write a row without a user."""
-APPEND_ONLY = ("audit_log",)
+APPEND_ONLY = ("audit_log", "prompt_versions")
 COLUMNS = {"api_keys": "UPDATE api_keys SET last_used_at = now()"}
 """Updates of single columns that are granted where the table is not."""
 
