@@ -46,7 +46,8 @@ RULES: dict[str, tuple[str, str]] = {
     "preference_pairs": ("trainer", "none"), "dataset_pairs": ("trainer", "none"), "dataset_uses": ("trainer", "none"),
     "dataset_exports": ("trainer", "none"), "judge_verdicts": ("expert|trainer", "none"),
     "peer_records": ("own", "own"), "peer_spans": ("own", "own"), "proposals": ("trainer", "admin"), "acceptance_tests": ("trainer", "none"),
-    "acceptance_test_items": ("trainer", "none"),
+    "acceptance_test_items": ("trainer", "none"), "prompt_performance": ("member", "none"), "prompt_candidates": ("trainer", "none"),
+    "prompt_evaluations": ("trainer", "none"),
 }  # fmt: skip
 READ_BY_APPLICATIONS = ("outbox", "outbox_positions")
 """Beside the rule: ids and times of what changed, for exact statistics."""

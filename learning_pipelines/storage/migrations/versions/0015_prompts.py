@@ -82,6 +82,89 @@ CREATE INDEX acceptance_test_items_example ON learning.acceptance_test_items (or
 SELECT learning.protect('learning.acceptance_test_items', 'trainer', 'none');
 """
 
+RUNS = """
+-- The last 30 days of an agent by the version that answered ('' where executions name none). Sums, so that versions add up.
+CREATE TABLE learning.prompt_performance (
+    organization_id uuid NOT NULL,
+    agent_id uuid NOT NULL,
+    prompt_version text NOT NULL,
+    first_day date NOT NULL,
+    last_day date NOT NULL,
+    executions bigint NOT NULL,
+    rating_count bigint NOT NULL,
+    rating_sum bigint NOT NULL,
+    thumbs_up bigint NOT NULL,
+    thumbs_down bigint NOT NULL,
+    corrections bigint NOT NULL,
+    latency_ms_p50 double precision,
+    latency_ms_p95 double precision,
+    input_tokens bigint NOT NULL,
+    output_tokens bigint NOT NULL,
+    issues jsonb NOT NULL DEFAULT '{}',
+    computed_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (organization_id, agent_id, prompt_version),
+    FOREIGN KEY (organization_id, agent_id) REFERENCES learning.agents
+);
+SELECT learning.protect('learning.prompt_performance', 'member', 'none');
+
+-- What a search tried. messages and serving are kept of what may be used (the winner and the front); of the others only the hash.
+CREATE TABLE learning.prompt_candidates (
+    organization_id uuid NOT NULL,
+    training_run_id uuid NOT NULL,
+    name text NOT NULL,
+    agent_id uuid NOT NULL,
+    strategy text NOT NULL,
+    parent text NOT NULL DEFAULT '',
+    note text NOT NULL DEFAULT '',
+    content_hash bytea NOT NULL,
+    messages jsonb,
+    serving jsonb,
+    shown text[] NOT NULL DEFAULT '{}',
+    items integer NOT NULL CHECK (items >= 0),
+    mean_score double precision CHECK (mean_score BETWEEN 0 AND 1),
+    input_tokens double precision,
+    seconds double precision,
+    outcome text NOT NULL,
+    is_winner boolean NOT NULL DEFAULT false,
+    on_front boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (organization_id, training_run_id, name),
+    FOREIGN KEY (organization_id, training_run_id) REFERENCES learning.training_runs ON DELETE CASCADE,
+    FOREIGN KEY (organization_id, agent_id) REFERENCES learning.agents
+);
+CREATE INDEX prompt_candidates_agent ON learning.prompt_candidates (organization_id, agent_id);
+SELECT learning.protect('learning.prompt_candidates', 'trainer', 'none');
+
+-- How a version (or a candidate that became none) did on the items of a split: the winner and the incumbent of every run.
+CREATE TABLE learning.prompt_evaluations (
+    organization_id uuid NOT NULL,
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    agent_id uuid NOT NULL,
+    training_run_id uuid,
+    content_hash bytea NOT NULL,
+    version integer,
+    dataset_id uuid,
+    split text NOT NULL CHECK (split IN ('validation', 'test')),
+    metric text NOT NULL,
+    model text NOT NULL,
+    items integer NOT NULL CHECK (items > 0),
+    mean_score double precision NOT NULL CHECK (mean_score BETWEEN 0 AND 1),
+    low double precision,
+    high double precision,
+    faults integer NOT NULL DEFAULT 0,
+    input_tokens bigint NOT NULL,
+    output_tokens bigint NOT NULL,
+    seconds double precision NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (organization_id, id),
+    UNIQUE (organization_id, training_run_id, content_hash, split),
+    FOREIGN KEY (organization_id, training_run_id) REFERENCES learning.training_runs ON DELETE CASCADE,
+    FOREIGN KEY (organization_id, agent_id) REFERENCES learning.agents,
+    FOREIGN KEY (organization_id, dataset_id) REFERENCES learning.training_datasets
+);
+CREATE INDEX prompt_evaluations_agent ON learning.prompt_evaluations (organization_id, agent_id, created_at);
+SELECT learning.protect('learning.prompt_evaluations', 'trainer', 'none');
+"""
+
 
 API_UPDATE = """
 DO $$ BEGIN
@@ -95,9 +178,11 @@ END $$
 def upgrade() -> None:
     op.execute(VERSIONS)
     op.execute(TABLES)
+    op.execute(RUNS)
 
 
 def downgrade() -> None:
+    op.execute("DROP TABLE learning.prompt_evaluations, learning.prompt_candidates, learning.prompt_performance")
     op.execute("DROP TABLE learning.acceptance_test_items, learning.acceptance_tests, learning.proposals")
     op.execute("ALTER TABLE learning.agents DROP COLUMN learning_enabled")
     op.execute("ALTER TABLE learning.prompt_versions DROP COLUMN serving")
