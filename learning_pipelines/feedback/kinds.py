@@ -12,6 +12,8 @@ from typing import Annotated, Any, ClassVar, Literal
 import orjson
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
+from learning_pipelines.prompts import metric_options
+
 TEXT_LIMIT = 1_000_000
 DOCUMENT_LIMIT = 4_000_000
 NESTED_TOO_DEEPLY = "is nested deeper than 250 levels"
@@ -99,6 +101,12 @@ class Metric(BaseModel):
 
     model_config = ConfigDict(extra="allow")
     type: MetricType
+
+    @model_validator(mode="after")
+    def _options_exist(self) -> Metric:
+        if problem := metric_options.wrong(self.model_dump()):
+            raise ValueError(problem)
+        return self
 
 
 class ExecutionRecord(Record):

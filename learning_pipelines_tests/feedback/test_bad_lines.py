@@ -106,6 +106,8 @@ def test_feedback_names_the_field_at_fault(load: Load, row: Row, field: str) -> 
         ("agents", {"agent": "a...b"}, "agent"),
         ("agents", {"agent": "with space"}, "agent"),
         ("agents", {"metric": {"type": "magic"}}, "metric.type"),
+        ("agents", {"metric": {"type": "json_match", "fields": []}}, "metric"),
+        ("agents", {"metric": {"type": "exact_match", "tolerance": 1}}, "metric"),
         ("executions", {"execution_id": "x", "latency_ms": -1}, "latency_ms"),
         ("executions", {"execution_id": "x", "input_tokens": 2**31}, "input_tokens"),
         ("executions", {"execution_id": "x", "retrieved": [{"rank": 1}]}, "retrieved.0"),
