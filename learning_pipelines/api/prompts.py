@@ -5,7 +5,6 @@ Belongs here: paths, roles, ETags. Not here: SQL (storage/prompts.py), learnt ve
 
 from __future__ import annotations
 
-import hashlib
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -17,6 +16,7 @@ from starlette.responses import Response
 from learning_pipelines.api.problems import Problem
 from learning_pipelines.api.service import Admin, PersonName, Serving, User
 from learning_pipelines.feedback.kinds import TEXT_LIMIT
+from learning_pipelines.prompts.prompt import content_hash
 from learning_pipelines.storage import audit, prompts
 
 router = APIRouter(tags=["prompts"])
@@ -82,7 +82,7 @@ async def post_prompt(agent_id: str, body: WrittenPrompt, who: Admin, service: S
     messages = [message.model_dump() for message in body.messages]
     if any("\x00" in message["content"] for message in messages) or "\x00" in (body.model or ""):
         raise Problem(422, "A message contains a NUL character, which cannot be stored.", field="messages")
-    content = hashlib.sha256(orjson.dumps(messages)).digest()
+    content = content_hash(messages, {})
 
     def write() -> dict[str, str]:
         with service.acting(who) as connection:

@@ -5,7 +5,6 @@ Belongs here: which key goes to which column. Not here: validation (kinds.py, re
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
@@ -25,6 +24,7 @@ from learning_pipelines.feedback.kinds import (
     RetrievalFeedbackRecord,
 )
 from learning_pipelines.feedback.records import Checked
+from learning_pipelines.prompts.prompt import content_hash
 
 Row = tuple[Any, ...]
 
@@ -84,7 +84,7 @@ def _agent_values(record: AgentRecord) -> Row:
     messages = [{"role": "system", "content": record.system_prompt}] if record.system_prompt is not None else None
     text = _json(messages)
     return (
-        record.name, record.system_prompt, text, hashlib.sha256(text.encode()).digest() if text else None, record.model, record.domain,
+        record.name, record.system_prompt, text, content_hash(messages, {}) if messages else None, record.model, record.domain,
         _json(record.metric.model_dump()) if record.metric else None, record.labels,
     )  # fmt: skip
 

@@ -228,7 +228,8 @@ AGENTS = _updating(
     ON CONFLICT (organization_id, slug) DO UPDATE SET name = excluded.name, system_prompt = excluded.system_prompt, model = excluded.model,
         domain = excluded.domain, metric = excluded.metric, labels = excluded.labels, context = excluded.context, updated_at = now()""",
 )
-# A prompt that is new to the agent becomes its next version; production follows only while it points at an imported version (or nothing).
+# A prompt that is new to the agent becomes its next version; production follows only while it points at an imported version (or nothing),
+# and previous is what it pointed at before.
 AGENT_PROMPTS = """
 WITH added AS (
     INSERT INTO prompt_versions (organization_id, agent_id, version, parent_version, origin, messages, model, content_hash)
@@ -240,10 +241,18 @@ WITH added AS (
         AND p.origin = 'imported' ORDER BY version DESC LIMIT 1) imported ON true
     WHERE s.system_prompt IS NOT NULL AND s.prompt_hash IS DISTINCT FROM imported.content_hash
     RETURNING organization_id, agent_id, version
+), served AS (
+    SELECT l.organization_id, l.agent_id, l.version FROM added
+    JOIN prompt_labels l ON l.organization_id = added.organization_id AND l.agent_id = added.agent_id AND l.label = 'production'
+    JOIN prompt_versions p ON p.organization_id = l.organization_id AND p.agent_id = l.agent_id AND p.version = l.version AND p.origin = 'imported'
+), left_behind AS (
+    INSERT INTO prompt_labels (organization_id, agent_id, label, version)
+    SELECT organization_id, agent_id, 'previous', version FROM served
+    ON CONFLICT (organization_id, agent_id, label) DO UPDATE SET version = excluded.version, moved_by = NULL, moved_at = now()
 )
 INSERT INTO prompt_labels AS l (organization_id, agent_id, label, version)
 SELECT organization_id, agent_id, 'production', version FROM added
-ON CONFLICT (organization_id, agent_id, label) DO UPDATE SET version = excluded.version, moved_at = now()
+ON CONFLICT (organization_id, agent_id, label) DO UPDATE SET version = excluded.version, moved_by = NULL, moved_at = now()
     WHERE EXISTS (SELECT FROM prompt_versions p WHERE p.organization_id = l.organization_id AND p.agent_id = l.agent_id
         AND p.version = l.version AND p.origin = 'imported')"""
 

@@ -1,38 +1,107 @@
-"""Prompt versions and the labels that point at them: reading what serves, adding versions written by hand, moving labels.
+"""Prompt versions and the labels that point at them: reading what serves, adding versions written by hand or learnt, moving labels.
 
-Belongs here: SQL of prompt_versions and prompt_labels. Not here: imported prompts (ingest_sql.py), learning new ones.
+Belongs here: SQL of prompt_versions and prompt_labels. Not here: imported prompts (ingest_sql.py), proposals (proposals.py), learning new ones.
+
+Whoever adds a version or moves a label first locks the agent's row: imports that change a prompt hold the same lock, so numbers are never
+given twice, and whatever was checked under the lock still holds when the label moves.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.tenants import AgentRef
 
+PRODUCTION, CANDIDATE, PREVIOUS = "production", "candidate", "previous"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Served:
-    """A version as it is handed out."""
+    """A version as it is handed out; `serving` is what is done for each input beside the messages ({}: nothing)."""
 
     version: int
     messages: list[dict[str, Any]]
     content_hash: bytes
+    serving: dict[str, Any]
 
 
-def labelled(connection: Connection, agent: AgentRef, label: str = "production") -> Served | None:
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version with where it comes from. `origin`: imported, written or learnt; `labels` point at it now."""
+
+    version: int
+    parent: int | None
+    origin: str
+    strategy: str | None
+    messages: list[dict[str, Any]]
+    serving: dict[str, Any]
+    model: str | None
+    dataset_id: UUID | None
+    training_run_id: UUID | None
+    scores: dict[str, Any]
+    content_hash: bytes
+    created_at: dt.datetime
+    labels: list[str]
+
+
+_LABELS = """ARRAY(SELECT l.label FROM prompt_labels l WHERE l.organization_id = p.organization_id AND l.agent_id = p.agent_id AND l.version = p.version
+    ORDER BY l.label = 'production' DESC, l.label)"""
+_SELECT = f"""SELECT p.version, p.parent_version, p.origin, p.strategy, p.messages, p.serving, p.model, p.dataset_id, p.training_run_id, p.scores,
+    p.content_hash, p.created_at, {_LABELS} FROM prompt_versions p"""
+
+
+def lock_agent(connection: Connection, agent: AgentRef) -> bool:
+    """Locks the agent's row until the transaction ends (see above); whether the agent may learn."""
+    row = connection.execute(
+        "SELECT learning_enabled FROM agents WHERE organization_id = %s AND id = %s FOR NO KEY UPDATE", [agent.organization_id, agent.agent_id]
+    ).fetchone()
+    return row is not None and bool(row[0])
+
+
+def labelled(connection: Connection, agent: AgentRef, label: str = PRODUCTION) -> Served | None:
     """The version a label points at; None if nothing has the label."""
     row = connection.execute(
-        """SELECT p.version, p.messages, p.content_hash FROM prompt_labels l
+        """SELECT p.version, p.messages, p.content_hash, p.serving FROM prompt_labels l
         JOIN prompt_versions p ON p.organization_id = l.organization_id AND p.agent_id = l.agent_id AND p.version = l.version
         WHERE l.organization_id = %s AND l.agent_id = %s AND l.label = %s""",
         [agent.organization_id, agent.agent_id, label],
     ).fetchone()
-    return None if row is None else Served(int(row[0]), row[1], bytes(row[2]))
+    return None if row is None else Served(int(row[0]), row[1], bytes(row[2]), row[3])
+
+
+def version(connection: Connection, agent: AgentRef, number: int) -> Version | None:
+    """One version of the agent's prompt; None if there is none with this number."""
+    row = connection.execute(
+        f"{_SELECT} WHERE p.organization_id = %s AND p.agent_id = %s AND p.version = %s", [agent.organization_id, agent.agent_id, number]
+    ).fetchone()
+    return None if row is None else Version(*row)
+
+
+def list_versions(connection: Connection, agent: AgentRef) -> list[dict[str, Any]]:
+    """Every version, newest first: {version, labels, strategy, score, verdict, origin, parent, model, dataset_version, training_run_id, scores, created_at}.
+
+    `score` is scores.score; `verdict` that of the newest test the version was put to as a candidate. None where there is none.
+    """
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            f"""SELECT p.version, {_LABELS} AS labels, p.strategy, CASE WHEN jsonb_typeof(p.scores -> 'score') = 'number'
+                    THEN (p.scores ->> 'score')::double precision END AS score,
+                coalesce((SELECT t.verdict FROM acceptance_tests t WHERE t.organization_id = p.organization_id AND t.agent_id = p.agent_id
+                        AND t.kind = 'prompt' AND t.candidate -> 'version' = to_jsonb(p.version) AND t.verdict IS NOT NULL ORDER BY t.created_at DESC LIMIT 1),
+                    (SELECT o.verdict FROM proposals o WHERE o.organization_id = p.organization_id AND o.agent_id = p.agent_id
+                        AND o.kind = 'prompt' AND o.subject -> 'version' = to_jsonb(p.version) ORDER BY o.created_at DESC LIMIT 1)) AS verdict,
+                p.origin, p.parent_version AS parent, p.model, d.version AS dataset_version, p.training_run_id, p.scores, p.created_at
+            FROM prompt_versions p LEFT JOIN training_datasets d ON d.organization_id = p.organization_id AND d.id = p.dataset_id
+            WHERE p.organization_id = %s AND p.agent_id = %s ORDER BY p.version DESC""",
+            [agent.organization_id, agent.agent_id],
+        ).fetchall()
 
 
 def add_written(
@@ -42,39 +111,91 @@ def add_written(
 
     Returns the version and whether it is new. Part of the caller's transaction.
     """
-    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"prompts/{agent.organization_id}/{agent.agent_id}"])
+    lock_agent(connection, agent)
     latest = connection.execute(
         "SELECT version, content_hash FROM prompt_versions WHERE organization_id = %s AND agent_id = %s ORDER BY version DESC LIMIT 1",
         [agent.organization_id, agent.agent_id],
     ).fetchone()
     if latest is not None and bytes(latest[1]) == content_hash:
         return int(latest[0]), False
-    version = int(latest[0]) + 1 if latest is not None else 1
+    return _insert(
+        connection, agent, origin="written", parent=latest[0] if latest is not None else None, messages=Jsonb(messages), model=model,
+        content_hash=content_hash, created_by=created_by,
+    ), True  # fmt: skip
+
+
+def add_learnt(
+    connection: Connection, agent: AgentRef, *, messages: list[dict[str, Any]], serving: dict[str, Any], content_hash: bytes, parent: int | None,
+    strategy: str, dataset_id: UUID | None, model: str | None, scores: dict[str, Any], training_run_id: UUID | None,
+) -> tuple[int, bool]:  # fmt: skip
+    """A version that was learnt, next in number; a version that has this content already is returned as it is (the newest such).
+
+    Returns the version and whether it is new. Part of the caller's transaction.
+    """
+    lock_agent(connection, agent)
+    same = connection.execute(
+        "SELECT max(version) FROM prompt_versions WHERE organization_id = %s AND agent_id = %s AND content_hash = %s",
+        [agent.organization_id, agent.agent_id, content_hash],
+    ).fetchone()
+    if same is not None and same[0] is not None:
+        return int(same[0]), False
+    return _insert(
+        connection, agent, origin="learnt", parent=parent, strategy=strategy, messages=Jsonb(messages), serving=Jsonb(serving), model=model,
+        dataset_id=dataset_id, training_run_id=training_run_id, scores=Jsonb(scores), content_hash=content_hash,
+    ), True  # fmt: skip
+
+
+def add_scores(connection: Connection, agent: AgentRef, number: int, scores: dict[str, Any]) -> None:
+    """What was measured of a version, beside what is known of it; nothing else of a version ever changes."""
     connection.execute(
-        """INSERT INTO prompt_versions (organization_id, agent_id, version, parent_version, origin, messages, model, content_hash, created_by)
-        VALUES (%s, %s, %s, %s, 'written', %s, %s, %s, (SELECT id FROM users WHERE organization_id = %s AND id = %s))""",
-        [
-            agent.organization_id, agent.agent_id, version, latest[0] if latest is not None else None, Jsonb(messages), model, content_hash,
-            agent.organization_id, created_by,
-        ],
-    )  # fmt: skip
-    return version, True
+        "UPDATE prompt_versions SET scores = scores || %s WHERE organization_id = %s AND agent_id = %s AND version = %s",
+        [Jsonb(scores), agent.organization_id, agent.agent_id, number],
+    )
 
 
 def move_label(connection: Connection, agent: AgentRef, label: str, version: int, moved_by: UUID | None) -> int | None:
-    """Points a label at a version; returns where it pointed before. Raises LookupError if the agent has no such version."""
+    """Points a label at a version; returns where it pointed before. Where production moves, previous points at what it left.
+
+    Part of the caller's transaction. Raises LookupError if the agent has no such version.
+    """
+    lock_agent(connection, agent)
     if connection.execute(
         "SELECT FROM prompt_versions WHERE organization_id = %s AND agent_id = %s AND version = %s", [agent.organization_id, agent.agent_id, version]
     ).fetchone() is None:  # fmt: skip
         raise LookupError(version)
-    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"prompts/{agent.organization_id}/{agent.agent_id}"])
-    before = connection.execute(
+    before = label_target(connection, agent, label)
+    point(connection, agent, label, version, moved_by)
+    if label == PRODUCTION and before is not None and before != version:
+        point(connection, agent, PREVIOUS, before, moved_by)
+    return before
+
+
+def label_target(connection: Connection, agent: AgentRef, label: str) -> int | None:
+    """The number of the version a label points at; None if nothing has it."""
+    row = connection.execute(
         "SELECT version FROM prompt_labels WHERE organization_id = %s AND agent_id = %s AND label = %s", [agent.organization_id, agent.agent_id, label]
     ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def point(connection: Connection, agent: AgentRef, label: str, version: int, moved_by: UUID | None) -> None:
+    """Points one label at a version, whatever the others do. `moved_by` is kept where it is a known user."""
     connection.execute(
         """INSERT INTO prompt_labels AS l (organization_id, agent_id, label, version, moved_by)
         VALUES (%s, %s, %s, %s, (SELECT id FROM users WHERE organization_id = %s AND id = %s))
         ON CONFLICT (organization_id, agent_id, label) DO UPDATE SET version = excluded.version, moved_by = excluded.moved_by, moved_at = now()""",
         [agent.organization_id, agent.agent_id, label, version, agent.organization_id, moved_by],
     )
-    return None if before is None else int(before[0])
+
+
+def _insert(connection: Connection, agent: AgentRef, *, parent: int | None, created_by: UUID | None = None, **values: Any) -> int:
+    """The next version. Under the agent's lock. `created_by` is kept where it is a known user."""
+    columns = ", ".join(values)
+    row = connection.execute(
+        f"""INSERT INTO prompt_versions (organization_id, agent_id, version, parent_version, created_by, {columns})
+        SELECT %s, %s, coalesce(max(version), 0) + 1, %s, (SELECT id FROM users WHERE organization_id = %s AND id = %s), {", ".join(["%s"] * len(values))}
+        FROM prompt_versions WHERE organization_id = %s AND agent_id = %s RETURNING version""",
+        [agent.organization_id, agent.agent_id, parent, agent.organization_id, created_by, *values.values(), agent.organization_id, agent.agent_id],
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
