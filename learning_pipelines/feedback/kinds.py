@@ -105,7 +105,7 @@ class Metric(BaseModel):
     @model_validator(mode="after")
     def _options_exist(self) -> Metric:
         if problem := metric_options.wrong(self.model_dump()):
-            raise ValueError(problem)
+            raise ValueError(f"metric.{problem}")
         return self
 
 
