@@ -89,10 +89,10 @@ def test_the_first_prompt_of_an_agent_is_version_one_in_production(load: Load, p
     assert prompts(pipeline) == ([(1, None, "You answer.")], [("production", 1)])
 
 
-def test_a_changed_prompt_becomes_a_version_and_takes_production(load: Load, pipeline: Connection) -> None:
+def test_a_changed_prompt_becomes_a_version_and_takes_production_from_previous(load: Load, pipeline: Connection) -> None:
     load("agents", [AGENT])
     load("agents", [AGENT | {"system_prompt": "You answer well."}])
-    assert prompts(pipeline) == ([(1, None, "You answer."), (2, 1, "You answer well.")], [("production", 2)])
+    assert prompts(pipeline) == ([(1, None, "You answer."), (2, 1, "You answer well.")], [("previous", 1), ("production", 2)])
 
 
 def test_an_agent_that_changes_in_another_way_makes_no_prompt_version(load: Load, pipeline: Connection) -> None:
