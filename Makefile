@@ -41,8 +41,9 @@ peer-servers: $(PEER_SERVERS)
 	@$(@D)/bin/python -m pip install --disable-pip-version-check -q -r $<
 	@touch $@
 
+# Two workers, each with a server and homes of its own; the tests of a file stay together, since they share what is slow to set up.
 test: install peers lint types
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 fuzz: install
 	@FUZZ_CASES=10000 $(BIN)/python -m pytest --tb=line learning_pipelines_tests/api/test_fuzz.py $(ARGS)
