@@ -5,7 +5,7 @@ Belongs here: values that travel between evaluation, strategies, search and gate
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Protocol
@@ -89,9 +89,12 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What a strategy may look at: the task (never its test split), what the incumbent and the best so far got wrong on train, and whom it may ask.
+    """What a strategy may look at: the task (never its validation and test split), what the incumbent and the best so far got wrong on train, and whom
+    it may ask.
 
-    `reflection` is None where there is no model worth asking (the embedded one); strategies then use edit operators only.
+    `reflection` is None where there is no model worth asking (the embedded one); strategies then use edit operators only. `raced`: what has raced so
+    far, best first. `trial` scores a prompt on train items at the expense of the search's budget (raises OutOfCalls of ledger.py where the share is
+    used up); `admits` tells whether hygiene lets a candidate be scored at all.
     """
 
     task: Task
@@ -101,10 +104,13 @@ class Situation:
     reflection: ChatModel | None
     nearest: Nearest | None
     max_chars: int
+    raced: tuple[Candidate, ...] = ()
+    trial: Evaluate | None = None
+    admits: Callable[[Candidate], bool] = lambda _: True
 
 
 class Strategy(Protocol):
-    """One way to propose prompts: small, seeded, without I/O of its own but the reflection model's."""
+    """One way to propose prompts: small, seeded, without I/O of its own: the reflection model and trials come with the situation."""
 
     @property
     def name(self) -> str: ...
