@@ -9,7 +9,7 @@ PEERS := .venv-peers/.installed
 PEER_SERVERS := .venv-peer-servers/.installed
 PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: install demo up down test lint types fuzz outage peers peer-servers benchmark benchmark-agreement benchmark-privacy benchmark-datasets benchmark-model benchmark-service attacks benchmark-duplicates benchmark-review review-real-data clean
+.PHONY: install demo up down test lint types fuzz outage peers peer-servers benchmark benchmark-agreement benchmark-privacy benchmark-datasets benchmark-model benchmark-service attacks benchmark-duplicates benchmark-review benchmark-gate review-real-data clean
 
 install: $(STAMP)
 
@@ -75,6 +75,10 @@ benchmark-model: install
 # About 5 minutes; with ARGS=--peers MLflow and Phoenix beside it (7 minutes), with ARGS=--features what each feature costs (7 minutes).
 benchmark-service: install $(if $(findstring --peers,$(ARGS)),peer-servers)
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.service $(ARGS)
+
+# About 2 minutes: level, twenty weeks, null task, power and coverage of the gate; with .venv-peer-optimizers gepa beside it.
+benchmark-gate: install
+	@$(BIN)/python -m learning_pipelines_tests.benchmarks.gate $(ARGS)
 
 attacks: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.attacks $(ARGS)

@@ -47,9 +47,9 @@ class Evidence:
     """A verdict and all it rests on; with the scores of the items it can be computed again.
 
     `wins`, `losses`: items on which the candidate scores higher and lower. `difference`: mean gain, -1 … 1, with one bound on each side at
-    level 1 - `alpha`. `p_value`: of "not better"; `p_worse`: of "not worse". `k`, `alpha`: the how-manieth test on overlapping items this
-    is and the level it spends. `power`: the chance that a gain of `planned_effect` is seen with n items; `needed`: items for 80 %; `missing`: of
-    those; `missing_examples`: about so many more approved examples bring them. `reason`: one sentence.
+    level 1 - `alpha`. `p_value`: of "not better"; `p_worse`: of "not worse". `k`, `alpha`: the number of this test among those on linked
+    items and the level it spends. `power`: the chance that a gain of `planned_effect` is seen with n items; `needed`: items for 80 %;
+    `missing`: of those; `missing_examples`: about so many more approved examples bring them. `reason`: one sentence.
     """
 
     verdict: Verdict
@@ -89,7 +89,7 @@ class Evidence:
 
 
 def decide(incumbent: Sequence[float] | Array, candidate: Sequence[float] | Array, *, k: int = 1, rules: Rules | None = None) -> Evidence:
-    """The verdict of the k-th test on overlapping items (alpha.count, storage.acceptance.reserve_test); scores 0 … 1 in the same order of items.
+    """The verdict of the k-th test on linked items (alpha.count, storage.acceptance.reserve_test); scores 0 … 1 in the same order of items.
 
     Raises BadInput for scores that cannot be compared.
     """

@@ -25,7 +25,8 @@ from learning_pipelines.storage.tenants import AgentRef
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """The `k`-th test of an agent and kind on overlapping items, which spends `alpha`. `verdict` is None and `evidence` {} until it is finished."""
+    """The `k`-th test of an agent and kind on linked items (acceptance/alpha.py), which spends `alpha`; `verdict` None and `evidence` {} until
+    it is finished."""
 
     id: UUID
     kind: str
@@ -52,14 +53,26 @@ _COLUMNS = "id, kind, k, alpha, candidate, incumbent, training_run_id, verdict, 
 
 
 def earlier_tests(connection: Connection, agent: AgentRef, kind: str, example_ids: Sequence[str]) -> int:
-    """How many tests of this agent and kind, finished or not, share at least one item with these."""
-    row = connection.execute(
-        """SELECT count(*) FROM acceptance_tests AS t WHERE organization_id = %s AND agent_id = %s AND kind = %s AND EXISTS (
-            SELECT FROM acceptance_test_items AS i WHERE i.organization_id = t.organization_id AND i.test_id = t.id AND i.example_id = ANY(%s))""",
-        [agent.organization_id, agent.agent_id, kind, list(example_ids)],
-    ).fetchone()
-    assert row is not None
-    return int(row[0])
+    """How many tests of this agent and kind, finished or not, are linked with these items: they share one of them, or an item with a linked test.
+
+    One query finds all that overlap directly; a further one is made only while linked tests bring items that were not reached yet.
+    """
+    linked: list[UUID] = []
+    reached, fresh = set(example_ids), list(example_ids)
+    while fresh:
+        found = connection.execute(
+            """SELECT t.id FROM acceptance_tests AS t WHERE organization_id = %s AND agent_id = %s AND kind = %s AND NOT t.id = ANY(%s) AND EXISTS (
+                SELECT FROM acceptance_test_items AS i WHERE i.organization_id = t.organization_id AND i.test_id = t.id AND i.example_id = ANY(%s))""",
+            [agent.organization_id, agent.agent_id, kind, linked, fresh],
+        ).fetchall()
+        new = [row[0] for row in found]
+        linked += new
+        rows = connection.execute(
+            "SELECT DISTINCT example_id FROM acceptance_test_items WHERE organization_id = %s AND test_id = ANY(%s)", [agent.organization_id, new]
+        ).fetchall()
+        fresh = [row[0] for row in rows if row[0] not in reached]
+        reached.update(fresh)
+    return len(linked)
 
 
 def reserve_test(

@@ -17,34 +17,37 @@ def test_all_levels_together_never_exceed_the_total() -> None:
     assert sum(levels) == pytest.approx(TOTAL * (1 - 1 / 10_001))
 
 
-def test_a_shared_item_counts_and_fresh_items_start_again() -> None:
+def test_a_shared_item_counts_also_through_other_tests_and_fresh_items_start_again() -> None:
     earlier = [{"a", "b"}, {"b", "c"}, {"d"}]
     assert count({"b"}, earlier) == 3
-    assert count({"c", "d"}, earlier) == 3
+    assert count({"a"}, earlier) == 3
+    assert count({"c", "d"}, earlier) == 4
     assert count({"e"}, earlier) == 1
 
 
-def test_tests_that_overlap_pairwise_spend_at_most_the_total_together() -> None:
-    """Over random histories: for every item, the tests that used it are such a family; so are all larger cliques."""
+def test_a_chain_in_which_only_neighbours_overlap_spends_no_more_than_the_total() -> None:
+    chain = [{f"{week}", f"{week + 1}"} for week in range(40)]
+    assert [count(items, chain[:week]) for week, items in enumerate(chain)] == list(range(1, 41))
+    assert sum(spent(count(items, chain[:week])) for week, items in enumerate(chain)) <= TOTAL
+
+
+def test_whatever_overlaps_the_tests_of_one_item_spend_the_total_and_linked_ones_no_more_than_that_per_fresh_beginning() -> None:
     draw = random.Random(7)
-    for _ in range(200):
+    for _ in range(300):
         history: list[set[str]] = []
-        levels: list[float] = []
-        for _ in range(draw.randint(2, 9)):
-            items = {str(item) for item in draw.sample(range(12), draw.randint(1, 5))}
-            levels.append(spent(count(items, history)))
+        ks: list[int] = []
+        for _ in range(draw.randint(2, 12)):
+            items = {str(item) for item in draw.sample(range(14), draw.randint(1, 4))}
+            ks.append(count(items, history))
             history.append(items)
-        for size in range(1, len(history) + 1):
+        levels = [spent(k) for k in ks]
+        for size in range(1, 5):
             for family in itertools.combinations(range(len(history)), size):
                 if all(history[one] & history[other] for one, other in itertools.combinations(family, 2)):
                     assert sum(levels[each] for each in family) <= TOTAL
-
-
-def test_a_chain_in_which_only_neighbours_overlap_spends_less_than_as_many_fresh_tests() -> None:
-    chain = [{f"{week}", f"{week + 1}"} for week in range(20)]
-    levels = [spent(count(items, chain[:week])) for week, items in enumerate(chain)]
-    assert levels == pytest.approx([TOTAL / 2] + [TOTAL / 6] * 19)
-    assert TOTAL < sum(levels) < 20 * spent(1)
+        for item in set().union(*history):
+            assert sum(level for level, items in zip(levels, history, strict=True) if item in items) <= TOTAL
+        assert sum(levels) <= TOTAL * ks.count(1)
 
 
 def test_there_is_no_test_before_the_first() -> None:

@@ -55,9 +55,9 @@ def test_a_level_is_spent_by_reserving_and_the_verdict_is_kept_with_its_items(pi
     assert [each.candidate for each in storage.item_scores(pipeline, agent, test.id)] == [1.0] * 60
 
 
-def test_each_further_test_on_a_shared_item_has_less_and_fresh_items_start_again(pipeline: Connection, agent: AgentRef) -> None:
-    assert [meet(pipeline, agent).k, meet(pipeline, agent, ["e0", "new"]).k, meet(pipeline, agent, ["new"]).k] == [1, 2, 2]
-    assert meet(pipeline, agent, ["fresh"]).k == 1
+def test_each_further_test_on_linked_items_has_less_and_fresh_items_start_again(pipeline: Connection, agent: AgentRef) -> None:
+    assert [meet(pipeline, agent).k, meet(pipeline, agent, ["e0", "new"]).k, meet(pipeline, agent, ["new"]).k] == [1, 2, 3]
+    assert [meet(pipeline, agent, ["fresh"]).k, meet(pipeline, agent, ["fresh", "e59"]).k] == [1, 5]
     assert meet(pipeline, agent, kind="policy").k == 1
     other = next(each for each in agents(pipeline) if each.agent == "other")
     assert meet(pipeline, other).k == 1
