@@ -13,6 +13,7 @@ from learning_pipelines import __version__
 from learning_pipelines.cli_datasets import datasets_command, export_command
 from learning_pipelines.cli_keys import keys
 from learning_pipelines.cli_output import Output, organization_option, say, verb
+from learning_pipelines.cli_prompts import COMMANDS as PROMPT_COMMANDS
 from learning_pipelines.errors import BadInput
 from learning_pipelines.settings import load_settings
 
@@ -173,3 +174,5 @@ def report_command(week: str | None, organization: str | None, output: Output) -
 main.add_command(keys)
 main.add_command(datasets_command)
 main.add_command(export_command)
+for command in PROMPT_COMMANDS:
+    main.add_command(command)

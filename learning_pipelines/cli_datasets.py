@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 def datasets_command(agent: str, organization: str | None, output: Output) -> None:
     """List the dataset versions of AGENT, newest first."""
     from learning_pipelines.storage.installation import ready_store
-    from learning_pipelines.storage.tenants import known_organization
+    from learning_pipelines.storage.tenants import known_agent, known_organization
     from learning_pipelines.storage.versions import list_versions
 
     store = ready_store(load_settings())
     slug = known_organization(store, organization)
     with store.pipeline() as connection:
-        found = list_versions(connection, _agent(connection, slug, agent))
+        found = list_versions(connection, known_agent(connection, slug, agent))
     listed = [{**row, "id": str(row["id"]), "created_at": row["created_at"].isoformat()} for row in found]
 
     def lines() -> list[str]:
@@ -64,13 +64,13 @@ def export_command(agent: str, name: FormatName, target: str, split: str, organi
     """
     from learning_pipelines.examples.exporting import export_dataset
     from learning_pipelines.storage.installation import ready_store
-    from learning_pipelines.storage.tenants import known_organization
+    from learning_pipelines.storage.tenants import known_agent, known_organization
 
     agent_name, number = _named(agent)
     store = ready_store(load_settings())
     slug = known_organization(store, organization)
     with store.pipeline() as connection:
-        found = _agent(connection, slug, agent_name)
+        found = known_agent(connection, slug, agent_name)
         dataset = _version(connection, found, number)
         done = export_dataset(connection, found, dataset, name, target, split=split)
     held = sum(done.held_back.values())
@@ -97,16 +97,6 @@ def _named(text: str) -> tuple[str, int | None]:
     if not re.fullmatch(r"[1-9]\d{0,8}", version):
         raise BadInput(f"{version!r} is no dataset version.", f"Give a number, for example {agent or 'AGENT'}@1; `learning-pipelines datasets` lists them.")
     return agent, int(version)
-
-
-def _agent(connection: Connection, organization: str, agent: str) -> AgentRef:
-    from learning_pipelines.storage.tenants import agents
-
-    if found := agents(connection, organization, agent):
-        return found[0]
-    known = [other.agent for other in agents(connection, organization)]
-    there = f"Known: {', '.join(known[:20])}." if known else "There is none yet: `learning-pipelines import agents FILE` makes them."
-    raise BadInput(f"There is no agent {agent!r} in {organization}.", there)
 
 
 def _version(connection: Connection, agent: AgentRef, number: int | None) -> Version:

@@ -40,6 +40,7 @@ class Refused(LearningError):
     def __init__(self, reason: Reason, cause: str, advice: str) -> None:
         super().__init__(cause, advice)
         self.reason = reason
+        self.exit_code = 1 if reason is Reason.STATE else 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,21 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from learning_pipelines import __version__
-from learning_pipelines.api import documentation, executions, feedback, health, knowledge, openapi, problems, prompts, review, runs, sessions, summaries
+from learning_pipelines.api import (
+    documentation,
+    executions,
+    feedback,
+    health,
+    knowledge,
+    openapi,
+    problems,
+    prompts,
+    proposals,
+    review,
+    runs,
+    sessions,
+    summaries,
+)
 from learning_pipelines.api.direct import Direct
 from learning_pipelines.api.middleware import Metrics, Shell
 from learning_pipelines.api.peers_routes import PEERS
@@ -24,7 +38,7 @@ from learning_pipelines.api.service import Service
 from learning_pipelines.settings import Settings, load_settings
 from learning_pipelines.storage.database import Database
 
-ROUTERS = (feedback, executions, knowledge, prompts, review, runs, sessions, summaries)
+ROUTERS = (feedback, executions, knowledge, prompts, proposals, review, runs, sessions, summaries)
 
 
 def create_app(settings: Settings | None = None, database_of: Callable[[], Database] | None = None) -> FastAPI:

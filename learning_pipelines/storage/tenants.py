@@ -77,6 +77,15 @@ def known_organization(store: Store, slug: str | None) -> str:
     raise BadInput(f"There is no organization {wanted!r}.", there)
 
 
+def known_agent(connection: Connection, organization: str, name: str) -> AgentRef:
+    """The agent that a verb names. Raises BadInput naming those that there are."""
+    if found := agents(connection, organization, name):
+        return found[0]
+    known = [other.agent for other in agents(connection, organization)]
+    there = f"Known: {', '.join(known[:20])}." if known else "There is none yet: `learning-pipelines import agents FILE` makes them."
+    raise BadInput(f"There is no agent {name!r} in {organization}.", there)
+
+
 def agent_by_name(connection: Connection, organization_id: UUID, organization: str, name: str) -> AgentRef | None:
     """The agent of an organization by its slug or its uuid; None if there is none."""
     row = connection.execute("SELECT id, slug FROM agents WHERE organization_id = %s AND slug = %s", [organization_id, name]).fetchone()

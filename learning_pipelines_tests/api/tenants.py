@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from learning_pipelines.acceptance.approval import open_proposal
 from learning_pipelines.feedback.identity import organization_id
+from learning_pipelines.prompts.registry import add_learnt
 from learning_pipelines.settings import Settings
+from learning_pipelines.storage.tenants import agents
 from learning_pipelines_tests.api.serving import Api, make_agents, serving
 from learning_pipelines_tests.conftest import MakeDatabase
 from learning_pipelines_tests.storage.one_row import tables
@@ -37,6 +40,14 @@ def two_tenants(make_database: MakeDatabase, settings: Settings) -> Iterator[Api
             shown = {"demonstration_id": "demo", "agent": "desk", "task_description": mark, "actions": [{"type": mark}], "final_output": mark}
             assert running.post("/demonstrations", shown, admin).status_code == 201
         with database.connect("pipeline") as connection:
+            for organization, mark in (("ours", "ours"), ("theirs", MARK)):
+                desk = agents(connection, organization, "desk")[0]
+                better = add_learnt(
+                    connection, desk, messages=[{"role": "system", "content": f"{mark} learnt"}], serving={}, parent=2, strategy="few_shot",
+                    dataset_id=None, model=None, scores={}, training_run_id=None,
+                )  # fmt: skip
+                of = {"subject": {"version": better}, "incumbent": {"version": 2}, "evidence": {"reason": mark}}
+                open_proposal(connection, desk, kind="prompt", verdict="better", **of)
             columns = "organization_id, id, agent_id, example_type, source_type, input_text, expected_output, content_hash, scrub_rules"
             for organization, mark in (("ours", "ours"), ("theirs", MARK)):
                 for name in ("example", f"example-{mark}"):

@@ -1,0 +1,173 @@
+"""Routes of proposals: what may be approved, the review, rolling back, switching learning off and on.
+
+Belongs here: paths, roles, which refusal is which status. Not here: what may be approved (acceptance/approval.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, TypeVar
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, ConfigDict, Field
+
+from learning_pipelines.acceptance import approval
+from learning_pipelines.acceptance.approval import Reason, Refused, Reviewer
+from learning_pipelines.api.principals import Principal
+from learning_pipelines.api.problems import Problem
+from learning_pipelines.api.service import Admin, PersonName, Service, Serving, Trainer
+from learning_pipelines.storage import proposals
+from learning_pipelines.storage.database import Connection
+
+router = APIRouter(tags=["proposals"])
+State = Literal["open", "approved", "rejected"]
+_STATUS = {Reason.UNKNOWN: 404, Reason.STATE: 409, Reason.VALUE: 422}
+_ID = "5f2d8e1c-0f5b-4d0e-9a53-0c8f3f0a7b11"
+T = TypeVar("T")
+
+
+class Proposal(BaseModel):
+    """A change with the verdict of its test. `subject` and `incumbent` name what was compared (for prompts {version}); `run_id` is Dagster's."""
+
+    id: str
+    kind: str
+    agent: str
+    verdict: str
+    state: State
+    run_id: str | None
+    subject: dict[str, Any]
+    incumbent: dict[str, Any]
+    evidence: dict[str, Any]
+    training_run_id: str | None
+    rollout: str | None
+    notes: str | None
+    created_at: str
+    reviewed_at: str | None
+
+
+_PROPOSAL: dict[str, Any] = {
+    "id": _ID, "kind": "prompt", "agent": "desk", "verdict": "better", "state": "approved", "run_id": "0c8f3f0a-7b11-4d0e-9a53-5f2d8e1c0f5b",
+    "subject": {"version": 4}, "incumbent": {"version": 1}, "evidence": {"difference": 0.31, "low": 0.17, "high": 0.45, "n": 60},
+    "training_run_id": "7b110c8f-9a53-4d0e-0f5b-3f0a5f2d8e1c", "rollout": "immediate", "notes": "Reads well.",
+    "created_at": "2026-11-23T02:14:00+00:00", "reviewed_at": "2026-11-23T08:30:00+00:00",
+}  # fmt: skip
+
+
+class Proposals(BaseModel):
+    model_config = ConfigDict(json_schema_extra={"example": {"proposals": [_PROPOSAL]}})
+    proposals: list[Proposal]
+
+
+class Review(BaseModel):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"approve": True, "rollout": "immediate", "notes": "Reads well."}})
+    approve: bool
+    rollout: Literal["immediate", "canary"] = "immediate"
+    notes: Annotated[str | None, Field(max_length=10_000, pattern=r"^[^\x00]*$")] = None
+    user: PersonName | None = None
+
+
+class Rollback(BaseModel):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"kind": "prompt"}})
+    kind: Literal["prompt", "index", "policy"] = "prompt"
+    user: PersonName | None = None
+
+
+class OnBehalf(BaseModel):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {}})
+    user: PersonName | None = None
+
+
+class Changed(BaseModel):
+    """`changed` is false where the same had been done before. `version` serves now, `before` did until then."""
+
+    id: str
+    state: str
+    agent: str
+    kind: str
+    changed: bool
+    version: int | None
+    before: int | None
+
+
+class Learning(BaseModel):
+    """`agents`: those for which it is new."""
+
+    id: str
+    state: Literal["enabled", "disabled"]
+    agents: list[str]
+
+
+@router.get("/proposals", response_model=Proposals)
+async def list_proposals(
+    who: Trainer, service: Serving, state: Annotated[State | None, Query()] = None, agent: Annotated[str | None, Query(max_length=255)] = None
+) -> dict[str, Any]:
+    """What may be approved and what was decided, newest first (at most 1,000)."""
+
+    def read(connection: Connection) -> dict[str, Any]:
+        only = None if agent is None else service.agent(connection, who, agent).agent_id
+        return {"proposals": [one.as_json() for one in proposals.listed(connection, who.organization_id, agent_id=only, state=state)]}
+
+    return await _in_transaction(service, who, read)
+
+
+@router.post("/proposals/{proposal_id}/review", response_model=Changed)
+async def review_proposal(proposal_id: UUID, body: Review, who: Admin, service: Serving) -> dict[str, Any]:
+    """Approves (what it proposes serves at once) or rejects. Repeating a decision changes nothing; deciding otherwise afterwards is a conflict."""
+    who = who.speaking_for(body.user)
+
+    def work(connection: Connection) -> dict[str, Any]:
+        if body.approve:
+            return approval.approve(connection, who.organization_id, proposal_id, body.rollout, _reviewer(who), body.notes).as_json()
+        return approval.reject(connection, who.organization_id, proposal_id, _reviewer(who), body.notes).as_json()
+
+    return await _in_transaction(service, who, work)
+
+
+@router.post("/agents/{agent_id}/rollback", response_model=Changed)
+async def roll_back(agent_id: str, who: Admin, service: Serving, body: Rollback | None = None) -> dict[str, Any]:
+    """What served before serves again, for every client within a second. Doing it twice is doing it once. `id` is the agent's."""
+    asked = body or Rollback()
+    who = who.speaking_for(asked.user)
+    return await _in_transaction(
+        service, who, lambda connection: approval.rollback(connection, service.agent(connection, who, agent_id), _reviewer(who), asked.kind).as_json()
+    )
+
+
+@router.post("/agents/{agent_id}/disable", response_model=Learning)
+async def disable(agent_id: str, who: Admin, service: Serving, body: OnBehalf | None = None) -> dict[str, Any]:
+    """The agent learns no more: its runs end skipped and nothing learnt is approved. What serves stays."""
+    return await _switched(agent_id, who, service, body, enabled=False)
+
+
+@router.post("/agents/{agent_id}/enable", response_model=Learning)
+async def enable(agent_id: str, who: Admin, service: Serving, body: OnBehalf | None = None) -> dict[str, Any]:
+    """The agent learns again."""
+    return await _switched(agent_id, who, service, body, enabled=True)
+
+
+async def _switched(agent_id: str, who: Principal, service: Service, body: OnBehalf | None, *, enabled: bool) -> dict[str, Any]:
+    who = who.speaking_for(None if body is None else body.user)
+
+    def work(connection: Connection) -> dict[str, Any]:
+        agent = service.agent(connection, who, agent_id)
+        changed = approval.set_learning(connection, who.organization_id, agent, _reviewer(who), enabled=enabled)
+        return {"id": str(agent.agent_id), "state": "enabled" if enabled else "disabled", "agents": changed}
+
+    return await _in_transaction(service, who, work)
+
+
+def _reviewer(who: Principal) -> Reviewer:
+    return Reviewer(who.actor, who.user_id)
+
+
+async def _in_transaction(service: Service, who: Principal, work: Callable[[Connection], T]) -> T:
+    def run() -> T:
+        with service.acting(who) as connection:
+            return work(connection)
+
+    try:
+        return await run_in_threadpool(run)
+    except Refused as refused:
+        raise Problem(_STATUS[refused.reason], str(refused)) from None

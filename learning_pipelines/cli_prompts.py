@@ -1,0 +1,200 @@
+"""`learning-pipelines prompts`, `proposals`, `approve`, `reject`, `rollback`, `disable` and `enable`.
+
+Belongs here: the verbs. Not here: what every verb shares (cli_output.py), what may be approved (acceptance/approval.py), scoring (cli_evaluate.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import click
+
+from learning_pipelines.cli_output import Output, organization_option, verb
+from learning_pipelines.errors import BadInput
+from learning_pipelines.settings import load_settings
+
+if TYPE_CHECKING:
+    from learning_pipelines.acceptance.approval import Reviewed
+    from learning_pipelines.storage.database import Connection
+
+KINDS = ("prompt", "index", "policy")
+
+
+@click.command("prompts")
+@click.argument("agent")
+@click.option("--show", metavar="VERSION", help="Print this version as plain text (a number, serving, or a label).")
+@click.option("--diff", nargs=2, metavar="OLD NEW", help="Print what changed from one version to another.")
+@organization_option
+@verb
+def prompts_command(agent: str, show: str | None, diff: tuple[str, str] | None, organization: str | None, output: Output) -> None:
+    """List the prompt versions of AGENT, newest first; print one, or the difference of two."""
+    from learning_pipelines.prompts.registry import difference, named_version, plain_text
+    from learning_pipelines.storage.installation import ready_store
+    from learning_pipelines.storage.prompts import list_versions
+    from learning_pipelines.storage.tenants import known_agent, known_organization
+
+    if show is not None and diff is not None:
+        raise BadInput("--show and --diff are two questions.", "Ask them one after the other.")
+    store = ready_store(load_settings())
+    slug = known_organization(store, organization)
+    with store.pipeline() as connection:
+        found = known_agent(connection, slug, agent)
+        if show is not None:
+            one = named_version(connection, found, show)
+            text = plain_text(one)
+            document = {"version": one.version, "labels": one.labels, "text": text, "messages": one.messages, "serving": one.serving}
+            output.answer(document, lambda: [text.rstrip("\n")])
+        elif diff is not None:
+            old, new = (named_version(connection, found, name) for name in diff)
+            changed = difference(old, new)
+            document = {"old": old.version, "new": new.version, "diff": changed}
+            output.answer(document, lambda: [changed or f"Versions {old.version} and {new.version} are the same."])
+        else:
+            rows = [_plain(row) for row in list_versions(connection, found)]
+            output.answer({"versions": rows}, lambda: _versions(agent, rows))
+
+
+@click.command("proposals")
+@click.option("--agent", metavar="SLUG", help="Only of this agent.")
+@click.option("--state", type=click.Choice(["open", "approved", "rejected"]), help="Only in this state.")
+@organization_option
+@verb
+def proposals_command(agent: str | None, state: Any, organization: str | None, output: Output) -> None:
+    """List what may be approved and what was decided, newest first."""
+    from learning_pipelines.feedback.identity import organization_id
+    from learning_pipelines.storage import proposals
+    from learning_pipelines.storage.installation import ready_store
+    from learning_pipelines.storage.tenants import known_agent, known_organization
+
+    store = ready_store(load_settings())
+    slug = known_organization(store, organization)
+    with store.pipeline() as connection:
+        only = None if agent is None else known_agent(connection, slug, agent).agent_id
+        found = [one.as_json() for one in proposals.listed(connection, organization_id(slug), agent_id=only, state=state)]
+
+    def lines() -> list[str]:
+        rows = [f"{one['id']}  {one['kind']:8} {one['agent']:20} {one['verdict']:11} {one['state']:8}  {_what(one)}" for one in found]
+        return rows or ["There is no proposal: a run of prompt_optimization makes one when it finds something better."]
+
+    output.answer({"proposals": found}, lines)
+
+
+@click.command("approve")
+@click.argument("proposal", metavar="ID")
+@click.option("--rollout", type=click.Choice(["immediate", "canary"]), default="immediate", show_default=True, help="How it begins to serve.")
+@click.option("--notes", help="Why; kept with the proposal.")
+@organization_option
+@verb
+def approve_command(proposal: str, rollout: str, notes: str | None, organization: str | None, output: Output) -> None:
+    """Approve the proposal ID: what it proposes serves from now on."""
+    from learning_pipelines.acceptance.approval import OPERATOR, approve
+
+    reviewed = _with_connection(organization, lambda connection, tenant: approve(connection, tenant, _identity(proposal), rollout, OPERATOR, notes))
+    served = f"version {reviewed.version} serves instead of {reviewed.before}" if reviewed.changed else "it was approved before, and nothing changed"
+    output.answer(reviewed.as_json(), lambda: [f"Approved for {reviewed.agent}: {served}."])
+
+
+@click.command("reject")
+@click.argument("proposal", metavar="ID")
+@click.option("--notes", help="Why; kept with the proposal.")
+@organization_option
+@verb
+def reject_command(proposal: str, notes: str | None, organization: str | None, output: Output) -> None:
+    """Reject the proposal ID. What serves stays."""
+    from learning_pipelines.acceptance.approval import OPERATOR, reject
+
+    reviewed = _with_connection(organization, lambda connection, tenant: reject(connection, tenant, _identity(proposal), OPERATOR, notes))
+    output.answer(reviewed.as_json(), lambda: [f"Rejected for {reviewed.agent}." if reviewed.changed else "It was rejected before, and nothing changed."])
+
+
+@click.command("rollback")
+@click.argument("agent")
+@click.option("--kind", type=click.Choice(KINDS), default="prompt", show_default=True, help="What to take back.")
+@organization_option
+@verb
+def rollback_command(agent: str, kind: str, organization: str | None, output: Output) -> None:
+    """Make what served before for AGENT serve again. Running services follow within a second."""
+    from learning_pipelines.acceptance.approval import OPERATOR, rollback
+    from learning_pipelines.storage.installation import ready_store
+    from learning_pipelines.storage.tenants import known_agent, known_organization
+
+    store = ready_store(load_settings())
+    slug = known_organization(store, organization)
+    with store.pipeline() as connection:
+        done = rollback(connection, known_agent(connection, slug, agent), OPERATOR, kind)
+    was = f"version {done.version} serves instead of {done.before}" if done.changed else f"version {done.version} serves since the last rollback"
+    output.answer(done.as_json(), lambda: [f"{agent}: {was}."])
+
+
+def _switch(name: str, state: str, enabled: bool, summary: str) -> click.Command:
+    @click.command(name, help=summary)
+    @click.option("--agent", metavar="SLUG", help="Only this agent (default: every agent of the organization).")
+    @organization_option
+    @verb
+    def command(agent: str | None, organization: str | None, output: Output) -> None:
+        from learning_pipelines.acceptance.approval import OPERATOR, set_learning
+        from learning_pipelines.feedback.identity import organization_id
+        from learning_pipelines.storage.installation import ready_store
+        from learning_pipelines.storage.tenants import known_agent, known_organization
+
+        store = ready_store(load_settings())
+        slug = known_organization(store, organization)
+        tenant = organization_id(slug)
+        with store.pipeline() as connection:
+            one = None if agent is None else known_agent(connection, slug, agent)
+            changed = set_learning(connection, tenant, one, OPERATOR, enabled=enabled)
+        document = {"id": str(tenant if one is None else one.agent_id), "state": state, "agents": changed}
+        output.answer(document, lambda: [f"Learning {state} for {', '.join(changed)}." if changed else f"Learning was {state} before, and nothing changed."])
+
+    return command
+
+
+disable_command = _switch("disable", "disabled", False, "Stop learning: runs end skipped and nothing learnt is approved. What serves stays.")
+enable_command = _switch("enable", "enabled", True, "Learn again.")
+COMMANDS = (prompts_command, proposals_command, approve_command, reject_command, rollback_command, disable_command, enable_command)
+
+
+def _with_connection(organization: str | None, work: Callable[[Connection, UUID], Reviewed]) -> Reviewed:
+    from learning_pipelines.feedback.identity import organization_id
+    from learning_pipelines.storage.installation import ready_store
+    from learning_pipelines.storage.tenants import known_organization
+
+    store = ready_store(load_settings())
+    slug = known_organization(store, organization)
+    with store.pipeline() as connection:
+        return work(connection, organization_id(slug))
+
+
+def _identity(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise BadInput(f"{text!r} is no id of a proposal.", "`learning-pipelines proposals` lists them.") from None
+
+
+def _versions(agent: str, rows: list[dict[str, Any]]) -> list[str]:
+    if not rows:
+        return [f"{agent} has no prompt yet: import one (kind agents, system_prompt), or write one (POST /prompts/{agent})."]
+    head = f"{'version':>7}  {'labels':28} {'strategy':20} {'score':>6}  {'verdict':11}  made"
+    return [head, *(_version(row) for row in rows)]
+
+
+def _version(row: dict[str, Any]) -> str:
+    score = "–" if row["score"] is None else format(row["score"], ".3f")
+    how, labels = row["strategy"] or row["origin"], ", ".join(row["labels"]) or "–"
+    return f"{row['version']:>7}  {labels:28} {how:20} {score:>6}  {row['verdict'] or '–':11}  {row['created_at']}"
+
+
+def _what(one: dict[str, Any]) -> str:
+    """What is compared, and by how much it is better, where the evidence says so."""
+    numbers = [one["evidence"].get(name) for name in ("difference", "low", "high")]
+    gain = "{:+.3f} [{:+.3f}, {:+.3f}]".format(*numbers) if all(isinstance(number, int | float) for number in numbers) else ""
+    return f"version {one['subject'].get('version', '?')} against {one['incumbent'].get('version', '?')}  {gain}".rstrip()
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of storage.prompts.list_versions as JSON holds it."""
+    run = row["training_run_id"]
+    return {**row, "training_run_id": None if run is None else str(run), "created_at": row["created_at"].isoformat()}
