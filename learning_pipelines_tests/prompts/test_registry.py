@@ -145,4 +145,3 @@ def test_plain_text_and_the_difference_of_two_versions(pipeline: Connection, des
     changed = difference(shown(pipeline, desk, 1), shown(pipeline, desk, number))
     assert changed.splitlines()[:2] == ["--- version 1", "+++ version 2"] and "+Be short." in changed and "-You sort." not in changed
     assert difference(shown(pipeline, desk, 1), shown(pipeline, desk, 1)) == ""
-

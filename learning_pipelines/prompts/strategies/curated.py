@@ -43,8 +43,9 @@ class Curated:
                 yield balanced(items, size, rng), f"{size} approved examples, answers balanced"
                 yield rng.sample(list(items), min(size, len(items))), f"{size} approved examples at random"
                 if failed:
-                    chosen = [*balanced(items, size, rng), *failed[: size // 2]]
-                    yield list(dict.fromkeys(reversed(chosen)))[:size][::-1], "balanced examples, ones that failed among them"
+                    added = rng.sample(list(failed), min(size // 2, len(failed)))
+                    others = [item for item in items if item.id not in {one.id for one in added}]
+                    yield [*balanced(others, size - len(added), rng), *added], f"{size} approved examples, {len(added)} that failed among them"
 
     def _edits(self, shown: _Set, rng: Random) -> Iterator[tuple[list[Item], str]]:
         edits: list[_Edit] = [_add_failed, _swap, _drop, _reorder]
