@@ -76,7 +76,7 @@ benchmark-model: install
 benchmark-service: install $(if $(findstring --peers,$(ARGS)),peer-servers)
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.service $(ARGS)
 
-# About 2 minutes: level, twenty weeks, null task, power and coverage of the gate; with .venv-peer-optimizers gepa beside it.
+# About 5 minutes: level, twenty weeks, null task (gepa beside our search), power and coverage of the gate.
 benchmark-gate: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.gate $(ARGS)
 

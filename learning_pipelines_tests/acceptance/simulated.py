@@ -7,6 +7,7 @@ asserting anything.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,38 +19,42 @@ Flags = NDArray[np.bool_]
 Numbers = NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Weeks:
+    """Agents × weeks: what was promoted, and what each week's candidate seemed to gain on validation."""
+
+    promoted: Flags
+    claimed: Numbers
+
+
 def promotes(wins: NDArray[np.int64], losses: NDArray[np.int64], items: int, level: float | Numbers, min_effect: float = 0.02) -> Flags:
     """Where the gate says `better`, for arrays of wins and losses among `items` scores of 0 and 1."""
     found: Flags = (binom.sf(wins - 1, wins + losses, 0.5) <= level) & ((wins - losses) / max(items, 1) >= min_effect - 1e-12)
     return found
 
 
-def overfitted(rng: np.random.Generator, agents: int, validation: int, tried: int, hit: float) -> Numbers:
-    """What the best of `tried` equally good candidates seems to score on the validation split, per agent."""
-    best: Numbers = (rng.binomial(validation, hit, (agents, tried)) / validation).max(axis=1)
-    return best
+def weekly(rng: np.random.Generator, agents: int, windows: list[NDArray[np.int64]], *, tried: int = 30, validation: int = 50, hit: float = 0.6) -> Weeks:
+    """Twenty weeks of learning where no candidate is better than any other, for many agents.
 
-
-def weekly(rng: np.random.Generator, agents: int, windows: list[NDArray[np.int64]], hit: float = 0.6) -> Flags:
-    """Agents × weeks: promotions where no candidate is better than any other.
-
-    `windows`: the test items of each week. An item's score is drawn once per version (a version keeps its scores); what is promoted becomes
-    the incumbent. The search before it saw other items, and all candidates are equal, so whichever it picks is a fresh draw here.
+    `windows`: the test items of each week. Every week the search returns the best of `tried` candidates on `validation` items of its own, that
+    is the one it overfitted most; that one meets the incumbent on the week's test items. An item's score is drawn once per version, and a version
+    that was promoted keeps its scores.
     """
     size = 1 + max(int(window.max()) for window in windows)
     incumbent = rng.random((agents, size)) < hit
     seen: list[set[str]] = []
-    promoted = np.zeros((agents, len(windows)), dtype=bool)
+    promoted, claimed = np.zeros((agents, len(windows)), dtype=bool), np.zeros((agents, len(windows)))
     for week, window in enumerate(windows):
         items = {str(item) for item in window}
         level = spent(count(items, seen))
         seen.append(items)
+        claimed[:, week] = (rng.binomial(validation, hit, (agents, tried)).max(axis=1) - rng.binomial(validation, hit, agents)) / validation
         candidate = rng.random((agents, size)) < hit
         wins = (candidate & ~incumbent)[:, window].sum(axis=1)
         losses = (incumbent & ~candidate)[:, window].sum(axis=1)
         now = promoted[:, week] = promotes(wins, losses, len(window), level)
         incumbent[now] = candidate[now]
-    return promoted
+    return Weeks(promoted, claimed)
 
 
 def growing(weeks: int, first: int, added: int) -> list[NDArray[np.int64]]:

@@ -1,7 +1,7 @@
-"""How often the gate errs and how much it sees: `make benchmark-gate [ARGS="--json FILE --seeds 200 --gepa PYTHON"]`.
+"""How often the gate errs and how much it sees: `make benchmark-gate [ARGS="--json FILE --seeds 200"]`; about 5 minutes.
 
 Belongs here: drawing runs, printing tables, the raw rounds as JSON. Not here: asserting anything (acceptance/test_error_rates.py). Real outcomes
-of two prompts are looked for where LEARNING_TEST_DATA says; gepa runs in an environment of its own and is left out where that is absent.
+of two prompts are looked for where LEARNING_TEST_DATA says.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from learning_pipelines.acceptance.power import power, size
 from learning_pipelines_tests.acceptance import prompt_outputs
 from learning_pipelines_tests.acceptance.simulated import NULLS, growing, percentile_low, promotes, rolling, shuffled, sign_flip_p, weekly
 from learning_pipelines_tests.benchmarks.intervals import coverage
-from learning_pipelines_tests.benchmarks.null_task import null_gepa, null_search
+from learning_pipelines_tests.benchmarks.null_task import null_rows
 
 PROJECT = Path(__file__).resolve().parents[2]
 Rows = list[dict[str, Any]]
@@ -35,7 +35,6 @@ def main() -> None:
     arguments.add_argument("--json", type=Path, help="where the raw rounds go")
     arguments.add_argument("--seed", type=int, default=0, help="of everything drawn here")
     arguments.add_argument("--seeds", type=int, default=200, help="runs of the null task and of the shuffled labels")
-    arguments.add_argument("--gepa", type=Path, default=PROJECT / ".venv-peer-optimizers" / "bin" / "python", help="a Python that has gepa 0.1.4")
     chosen = arguments.parse_args()
     rng = lambda: np.random.default_rng(chosen.seed)  # noqa: E731  each part draws the same whichever parts run before it
     parts: dict[str, Callable[[], Rows]] = {
@@ -43,7 +42,7 @@ def main() -> None:
         "Level: graded scores, no candidate is better (α = .0125)": lambda: graded_level(rng()),
         "Twenty weeks, no candidate is better": lambda: weeks(rng()),
         f"Labels shuffled, {chosen.seeds} runs": lambda: shuffled_labels(rng(), chosen.seeds),
-        "Null task: search on 50 validation items, 400 test items": lambda: [*null_search(chosen.seeds), *null_gepa(chosen.gepa, chosen.seeds)],
+        "Null task: search on 50 validation items, 400 test items": lambda: null_rows(chosen.seeds),
         "Power": lambda: powers(rng()),
         "Test items for 80 % power": sizes,
         "Interval of the difference, level 97.5 % (1.25 % a side)": lambda: coverage(rng()),
@@ -102,9 +101,17 @@ def weeks(rng: np.random.Generator, agents: int = 20_000) -> Rows:
     }
     found = []
     for name, each in windows.items():
-        promoted = weekly(rng, agents, each)
-        by_week = promoted.mean(axis=0).tolist()
-        found.append({"test split": name, "agents": agents, "ever promoted": float(promoted.any(axis=1).mean()), "asked": 0.05, "rounds": by_week})
+        drawn = weekly(rng, agents, each)
+        found.append(
+            {
+                "test split": name,
+                "agents": agents,
+                "claimed a week, points": 100 * float(drawn.claimed.mean()),
+                "ever promoted": float(drawn.promoted.any(axis=1).mean()),
+                "asked": 0.05,
+                "rounds": drawn.promoted.mean(axis=0).tolist(),
+            }
+        )
     return found
 
 

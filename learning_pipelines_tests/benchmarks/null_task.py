@@ -1,64 +1,135 @@
 """The task on which nothing can be won: what searches claim, and how many of their winners the gate promotes.
 
-Belongs here: our search and gepa (in an environment of its own), both followed by the gate. Not here: the task (search_tasks.py).
+Belongs here: an overfitting search, ours and gepa's, each followed by the gate. Not here: how prompts are scored by chance (prompts/worlds.py).
+
+Every prompt is right on every question with a chance of .6, always alike for the same prompt and question; 60 train, 50 validation and 400 test
+questions, 1,500 calls, a reflection model that always writes something new.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-from pathlib import Path
+import itertools
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
 from learning_pipelines.acceptance.gate import Verdict, decide
-from learning_pipelines_tests.benchmarks.search_tasks import CALLS, null_questions, null_score
+from learning_pipelines.llm import Message
+from learning_pipelines.prompts.prompt import Prompt
+from learning_pipelines.prompts.search import search
+from learning_pipelines.prompts.strategies import default_strategies
+from learning_pipelines.prompts.task import Item, Task
+from learning_pipelines_tests.prompts.worlds import Counting, Scripted, coin, nearest_train
 
-PROJECT = Path(__file__).resolve().parents[2]
-
-
-def null_search(seeds: int) -> list[dict[str, Any]]:
-    """Best of as many prompts as 1,500 calls can score on the validation split: no search overfits it more."""
-    return [summary("best of 30 on validation", [best_of(seed) for seed in range(seeds)])]
-
-
-def best_of(seed: int) -> dict[str, Any]:
-    validation, test = null_questions("validation"), null_questions("test")
-    prompts = ["seed", *(f"variant {number}" for number in range(1, CALLS // len(validation)))]
-    means = [sum(null_score(seed, question, prompt) for question in validation) / len(validation) for prompt in prompts]
-    best = prompts[int(np.argmax(means))]
-    before, after = ([null_score(seed, question, prompt) for question in test] for prompt in ("seed", best))
-    return {"seed": seed, "claimed": max(means) - means[0], "before": before, "after": after}
+CALLS, HIT = 1_500, 0.6
+Round = dict[str, Any]
 
 
-def null_gepa(python: Path, seeds: int) -> list[dict[str, Any]]:
-    rounds = run_gepa(python, "null", seeds)
-    return [summary("gepa 0.1.4", rounds)] if rounds else []
+def null_rows(seeds: int) -> list[dict[str, Any]]:
+    """One row per search, the same seeds for each."""
+    searches = {"best of 30 on validation": best_of, "ours": ours, f"gepa {version('gepa')}": gepa_s}
+    return [_row(name, [{"seed": seed, **run(seed)} for seed in range(seeds)]) for name, run in searches.items()]
 
 
-def run_gepa(python: Path, task: str, seeds: int) -> list[dict[str, Any]]:
-    """One round per seed; [] where there is no such Python."""
-    if not python.is_file():
-        print(f"\ngepa is left out: {python} is not there (make peer-optimizers, or --gepa PYTHON).")
-        return []
-    command = [str(python), "-m", "learning_pipelines_tests.benchmarks.gepa_tasks", task, str(seeds)]
-    done = subprocess.run(command, cwd=PROJECT, env=os.environ | {"PYTHONPATH": str(PROJECT)}, stdout=subprocess.PIPE, text=True, check=True)
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+def best_of(seed: int) -> Round:
+    """As many prompts as the calls can score on the validation split, the best of them: no search overfits it more."""
+    task, scorer = _task(), _scorer(seed)
+    prompts = [task.incumbent, *(_prompt(f"variant {number}") for number in range(1, CALLS // len(task.validation)))]
+    means = [_mean(scorer, prompt, task.validation) for prompt in prompts]
+    return _round(task, scorer, prompts[int(np.argmax(means))], max(means) - means[0], len(scorer.asked))
 
 
-def summary(name: str, rounds: list[dict[str, Any]]) -> dict[str, Any]:
-    """Each round: `claimed` gain on validation, test scores `before` and `after`."""
-    evidence = [decide(each["before"], each["after"]) for each in rounds]
-    pairs = zip(rounds, evidence, strict=True)
+def ours(seed: int) -> Round:
+    task, scorer = _task(), _scorer(seed)
+    reflection = _writing_variants()
+    strategies = default_strategies(task, reflection)
+    found = search(task, scorer, strategies, calls=CALLS, seed=seed, reflection=reflection, nearest=nearest_train(task))
+    return _round(task, scorer, found.winner.candidate.prompt, found.winner.score - found.incumbent.score, found.calls)
+
+
+def gepa_s(seed: int) -> Round:
+    """gepa with its defaults, on the same questions and scores."""
+    import gepa
+
+    task, scorer, reflection = _task(), _scorer(seed), _writing_variants()
+    adapter = _Adapter(scorer)
+    found = gepa.optimize(
+        seed_candidate={"p": task.incumbent.instruction},
+        trainset=list(task.train),
+        valset=list(task.validation),
+        adapter=adapter,
+        reflection_lm=lambda prompt: reflection.complete([Message("user", str(prompt))]).text,
+        max_metric_calls=CALLS,
+        seed=seed,
+        logger=_Silent(),
+    )
+    claimed = max(found.val_aggregate_scores) - found.val_aggregate_scores[0]
+    return _round(task, scorer, _prompt(found.best_candidate["p"]), claimed, len(scorer.asked))
+
+
+class _Adapter:
+    propose_new_texts = None
+
+    def __init__(self, scorer: Counting) -> None:
+        self.scorer = scorer
+
+    def evaluate(self, batch: list[Item], candidate: dict[str, str], capture_traces: bool = False) -> Any:
+        from gepa.core.adapter import EvaluationBatch
+
+        scores = [one.score for one in self.scorer(_prompt(candidate["p"]), batch)]
+        return EvaluationBatch(outputs=scores, scores=scores, trajectories=[{}] * len(scores) if capture_traces else None)
+
+    def make_reflective_dataset(self, candidate: dict[str, str], batch: Any, components: list[str]) -> dict[str, list[dict[str, str]]]:
+        return {component: [{"Inputs": "x", "Generated Outputs": "y", "Feedback": "bad"} for _ in batch.trajectories] for component in components}
+
+
+class _Silent:
+    def log(self, message: str) -> None:
+        pass
+
+
+def _task() -> Task:
+    train, validation, test = (
+        tuple(Item(f"{split}{number}", f"question {split} {number}", "right") for number in range(size))
+        for split, size in (("train", 60), ("validation", 50), ("test", 400))
+    )
+    return Task("null", _prompt("Answer."), {"type": "exact_match"}, train, validation, test)
+
+
+def _prompt(instruction: str) -> Prompt:
+    return Prompt((Message("system", instruction),))
+
+
+def _scorer(seed: int) -> Counting:
+    return coin(lambda prompt: HIT, seed)
+
+
+def _writing_variants() -> Scripted:
+    number = itertools.count(1)
+    return Scripted(lambda question: f"```\nvariant {next(number)}\n```")
+
+
+def _mean(scorer: Counting, prompt: Prompt, items: tuple[Item, ...]) -> float:
+    return sum(one.score for one in scorer(prompt, items)) / len(items)
+
+
+def _round(task: Task, scorer: Counting, winner: Prompt, claimed: float, calls: int) -> Round:
+    """What the gate makes of it: `claimed` gain on validation, the verdict on the test split."""
+    before, after = ([one.score for one in scorer(prompt, task.test)] for prompt in (task.incumbent, winner))
+    found = decide(before, after)
+    return {"claimed": claimed, "calls": calls, "true": found.difference, "p": found.p_value, "verdict": found.verdict}
+
+
+def _row(name: str, rounds: list[Round]) -> dict[str, Any]:
     return {
         "search": name,
         "runs": len(rounds),
-        "claim a gain": sum(each["claimed"] > 0 for each in rounds),
+        "claim a gain": sum(each["claimed"] > 1e-9 for each in rounds),
         "claimed, points": 100 * float(np.mean([each["claimed"] for each in rounds])),
-        "true, points": 100 * float(np.mean([each.difference for each in evidence])),
-        "promoted by the gate": sum(each.verdict is Verdict.BETTER for each in evidence),
-        "called worse": sum(each.verdict is Verdict.WORSE for each in evidence),
-        "rounds": [{"seed": each["seed"], "claimed": each["claimed"], "p": found.p_value, "verdict": found.verdict} for each, found in pairs],
+        "true, points": 100 * float(np.mean([each["true"] for each in rounds])),
+        "promoted by the gate": sum(each["verdict"] is Verdict.BETTER for each in rounds),
+        "called worse": sum(each["verdict"] is Verdict.WORSE for each in rounds),
+        "calls": float(np.mean([each["calls"] for each in rounds])),
+        "rounds": rounds,
     }

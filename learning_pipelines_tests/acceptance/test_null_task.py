@@ -1,0 +1,17 @@
+"""The real search and the gate together where nothing can be won; `make benchmark-gate` runs 200 seeds of it with 1,500 calls."""
+
+from __future__ import annotations
+
+import pytest
+
+from learning_pipelines.acceptance.gate import Verdict
+from learning_pipelines_tests.benchmarks import null_task
+
+
+def test_a_search_that_reports_gains_where_none_are_promotes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight runs at a level of 1.25 %: more than one promotion in one of 200 such sets."""
+    monkeypatch.setattr(null_task, "CALLS", 200)
+    runs = [null_task.ours(seed) for seed in range(8)]
+    assert sum(run["claimed"] > 0.04 for run in runs) >= 4
+    assert sum(run["verdict"] is Verdict.BETTER for run in runs) <= 1
+    assert all(run["calls"] <= 200 for run in runs)
