@@ -59,10 +59,10 @@ class Racer:
 
     @property
     def tokens(self) -> float:
-        """Input tokens per call; from the length of the text where the endpoint counts none."""
-        counted = sum(one.input_tokens for one in self.scored)
+        """Input tokens per answered call; from the length of the text where the endpoint counts none."""
+        counted = [one.input_tokens for one in self.scored if one.input_tokens]
         if counted:
-            return counted / len(self.scored)
+            return sum(counted) / len(counted)
         return sum(len(message.content) for message in self.candidate.prompt.messages) / 4
 
     @property

@@ -8,10 +8,11 @@ checkpoints are pickles.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
+from learning_pipelines.errors import LearningError
 from learning_pipelines.prompts.ledger import OutOfCalls
 from learning_pipelines.prompts.strategies.asking import answer
 from learning_pipelines.prompts.strategies.edits import reworded
@@ -22,6 +23,7 @@ MOST_ITERATIONS = 200
 """Also where every minibatch is right or every call known already, and the budget would never end it."""
 BEST = 2
 _PART = "instruction"
+_Given = TypeVar("_Given")
 
 
 class GepaEngine:
@@ -45,11 +47,13 @@ class GepaEngine:
             trainset=items[held:],
             valset=items[:held],
             adapter=engine,
-            reflection_lm=lambda prompt: "" if adapter.ended else adapter.asked(lambda: answer(reflection, str(prompt), rng)),
+            reflection_lm=lambda prompt: adapter.guarded(lambda: answer(reflection, str(prompt), rng)) or "",
             stop_callbacks=lambda state: adapter.ended or state.i >= MOST_ITERATIONS,
             logger=_Silent(),
             seed=rng.getrandbits(31),
         )
+        if adapter.error is not None:
+            raise adapter.error
         ranked = sorted(range(len(result.candidates)), key=lambda at: (-result.val_aggregate_scores[at], at))
         for at in ranked[:BEST]:
             text = result.candidates[at][_PART]
@@ -65,32 +69,31 @@ class _Adapter:
     def __init__(self, situation: Situation, trial: Evaluate) -> None:
         self.situation, self.trial = situation, trial
         self.ended = False
+        self.error: LearningError | None = None
 
     def evaluate(self, batch: list[Item], candidate: dict[str, str], capture_traces: bool = False) -> Any:
         from gepa.core.adapter import EvaluationBatch
 
         proposed = reworded(self.situation, candidate[_PART], GepaEngine.name, "")
         same = proposed.prompt == self.situation.best.prompt
-        scored = self._scored(proposed, batch) if not self.ended and (same or self.situation.admits(proposed)) else None
+        scored = self.guarded(lambda: self.trial(proposed.prompt, batch)) if same or self.situation.admits(proposed) else None
         kept = scored if scored is not None else [Scored(item, "", 0.0, fault="not scored") for item in batch]
         return EvaluationBatch(outputs=[one.output for one in kept], scores=[one.score for one in kept], trajectories=kept if capture_traces else None)
 
     def make_reflective_dataset(self, candidate: dict[str, str], batch: Any, components: Sequence[str]) -> Mapping[str, Sequence[Mapping[str, Any]]]:
         return {component: [_feedback(scored) for scored in batch.trajectories or []] for component in components}
 
-    def asked(self, ask: Any) -> str:
-        try:
-            return str(ask())
-        except OutOfCalls:
-            self.ended = True
-            return ""
-
-    def _scored(self, proposed: Candidate, batch: Sequence[Item]) -> list[Scored] | None:
-        try:
-            return self.trial(proposed.prompt, batch)
-        except OutOfCalls:
-            self.ended = True
+    def guarded(self, ask: Callable[[], _Given]) -> _Given | None:
+        """What is asked for; None from when there are no calls left or something broke: the engine would swallow the error and go on."""
+        if self.ended:
             return None
+        try:
+            return ask()
+        except OutOfCalls:
+            self.ended = True
+        except LearningError as error:
+            self.ended, self.error = True, error
+        return None
 
 
 class _Silent:
