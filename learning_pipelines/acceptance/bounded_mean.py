@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 Array = NDArray[np.float64]
 # On the line through the saddle point t = width · sinh(u), u in even steps: the trapezoid rule. Checked against the binomial distribution
@@ -35,6 +34,8 @@ def p_value(values: Array, lowest: float, mean: float = 0.0) -> float:
 
 def lower_bound(values: Array, lowest: float, alpha: float) -> float:
     """The mean's lower confidence bound at level 1 - `alpha`: the smallest mean that `p_value` does not reject. `lowest` without values."""
+    from scipy.optimize import brentq  # slow to import
+
     points, counts = _with(values, lowest)
     top = float(points.max())
     if top <= lowest:
@@ -74,6 +75,7 @@ def _at_most_zero(steps: Array, counts: Array) -> float:
 
 def _saddle(steps: Array, counts: Array) -> float:
     """Where the integrand is smallest on the real axis between its pole (1 / the lowest step) and 0; there is one such place."""
+    from scipy.optimize import brentq  # slow to import
 
     def slope(at: float) -> float:
         return float(np.sum(counts * steps / (1 - at * steps)) - 1 / at)

@@ -17,7 +17,7 @@ from typing import Any
 
 from learning_pipelines.acceptance.alpha import spent
 from learning_pipelines.acceptance.paired import Array, Comparison, compare
-from learning_pipelines.acceptance.power import plan
+from learning_pipelines.acceptance.power import plan, size
 from learning_pipelines.errors import BadInput
 from learning_pipelines.settings import Settings
 
@@ -30,12 +30,15 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the gate asks. `min_effect`: smallest mean gain worth promoting. `planned_effect`: gain that sizes are planned for.
-    `test_share`: share of approved examples that the test split gets."""
+    """What the gate asks. `min_effect`: smallest mean gain worth promoting. `planned_effect`: gain that sizes are planned for, above it.
+    `test_share`: share of approved examples that the test split gets. Raises BadInput for what cannot be planned, before anything is spent."""
 
     min_effect: float = 0.02
     planned_effect: float = 0.30
     test_share: float = 0.3
+
+    def __post_init__(self) -> None:
+        size(self.planned_effect, spent(1), min_effect=self.min_effect)
 
     @classmethod
     def of(cls, settings: Settings) -> Rules:

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
 
 from learning_pipelines.acceptance.bounded_mean import lower_bound, p_value
 from learning_pipelines.errors import BadInput
@@ -91,6 +90,8 @@ def _scores(values: Sequence[float] | Array, whose: str) -> Array:
 
 def _binomial(wins: int, losses: int) -> float:
     """P(at least so many wins among the pairs that differ) if both were equally likely."""
+    from scipy.stats import binom  # slow to import
+
     return float(binom.sf(wins - 1, wins + losses, 0.5))
 
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.stats import binom
 
 from learning_pipelines.acceptance.alpha import spent
 from learning_pipelines.errors import BadInput
@@ -58,6 +57,8 @@ def power(n: int, effect: float, alpha: float, *, discordant: float = DISCORDANT
     `effect`: fewer cannot make that gain)."""
     if n < 1:
         return 0.0
+    from scipy.stats import binom  # slow to import
+
     discordant = min(1.0, max(discordant, effect))
     spread = 8 * math.sqrt(n * discordant * (1 - discordant)) + 8
     differ = np.arange(max(0, math.floor(n * discordant - spread)), min(n, math.ceil(n * discordant + spread)) + 1)

@@ -61,6 +61,11 @@ def test_the_rules_are_read_from_the_settings() -> None:
     assert Rules.of(Settings()) == Rules()
 
 
+def test_rules_that_cannot_be_planned_by_are_refused_before_a_test_is_spent() -> None:
+    with pytest.raises(BadInput, match="LEARNING_PLANNED_EFFECT above LEARNING_MIN_EFFECT"):
+        Rules.of(Settings(min_effect=0.3))
+
+
 @pytest.mark.parametrize("k", [1, 4])
 @pytest.mark.parametrize("graded", [False, True])
 def test_every_verdict_can_be_computed_again_from_its_evidence_and_the_items(graded: bool, k: int) -> None:

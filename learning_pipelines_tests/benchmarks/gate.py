@@ -24,7 +24,7 @@ from learning_pipelines.acceptance.power import power, size
 from learning_pipelines_tests.acceptance import prompt_outputs
 from learning_pipelines_tests.acceptance.simulated import NULLS, growing, percentile_low, promotes, rolling, shuffled, sign_flip_p, weekly
 from learning_pipelines_tests.benchmarks.intervals import coverage
-from learning_pipelines_tests.benchmarks.null_task import null_rows
+from learning_pipelines_tests.benchmarks.null_task import intent_rows, null_rows
 
 PROJECT = Path(__file__).resolve().parents[2]
 Rows = list[dict[str, Any]]
@@ -43,6 +43,7 @@ def main() -> None:
         "Twenty weeks, no candidate is better": lambda: weeks(rng()),
         f"Labels shuffled, {chosen.seeds} runs": lambda: shuffled_labels(rng(), chosen.seeds),
         "Null task: search on 50 validation items, 400 test items": lambda: null_rows(chosen.seeds),
+        "Our search on five intents, 300 calls, 200 test items": lambda: intent_rows(chosen.seeds),
         "Power": lambda: powers(rng()),
         "Test items for 80 % power": sizes,
         "Interval of the difference, level 97.5 % (1.25 % a side)": lambda: coverage(rng()),

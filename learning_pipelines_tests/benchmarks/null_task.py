@@ -9,7 +9,9 @@ questions, 1,500 calls, a reflection model that always writes something new.
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from importlib.metadata import version
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -20,9 +22,10 @@ from learning_pipelines.prompts.prompt import Prompt
 from learning_pipelines.prompts.search import search
 from learning_pipelines.prompts.strategies import default_strategies
 from learning_pipelines.prompts.task import Item, Task
-from learning_pipelines_tests.prompts.worlds import Counting, Scripted, coin, nearest_train
+from learning_pipelines_tests.prompts.worlds import Counting, Scripted, coin, copying, intent_task, nearest_train
 
 CALLS, HIT = 1_500, 0.6
+LABELS = {"labels as they are": False, "labels shuffled": True}
 Round = dict[str, Any]
 
 
@@ -30,6 +33,27 @@ def null_rows(seeds: int) -> list[dict[str, Any]]:
     """One row per search, the same seeds for each."""
     searches = {"best of 30 on validation": best_of, "ours": ours, f"gepa {version('gepa')}": gepa_s}
     return [_row(name, [{"seed": seed, **run(seed)} for seed in range(seeds)]) for name, run in searches.items()]
+
+
+def intent_rows(seeds: int, calls: int = 300) -> list[dict[str, Any]]:
+    """Our search on five intents with a model that copies its nearest demonstration: labels as they are, and shuffled among all questions."""
+    return [_row(name, [{"seed": seed, **intents(seed, calls, shuffled)} for seed in range(seeds)]) for name, shuffled in LABELS.items()]
+
+
+def intents(seed: int, calls: int, shuffled: bool) -> Round:
+    draw = Random(seed)
+    task = intent_task(draw, test=200)
+    if shuffled:
+        items = [*task.train, *task.validation, *task.test]
+        labels = draw.sample([item.expected for item in items], len(items))
+        mixed = [replace(item, expected=label) for item, label in zip(items, labels, strict=True)]
+        splits = iter(mixed)
+        train, validation, test = (tuple(itertools.islice(splits, len(split))) for split in (task.train, task.validation, task.test))
+        task = replace(task, train=train, validation=validation, test=test)
+    nearest = nearest_train(task)
+    scorer = copying(task, nearest)
+    found = search(task, scorer, default_strategies(task), calls=calls, seed=seed, nearest=nearest)
+    return _round(task, scorer, found.winner.candidate.prompt, found.winner.score - found.incumbent.score, found.calls)
 
 
 def best_of(seed: int) -> Round:
