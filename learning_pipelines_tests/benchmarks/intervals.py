@@ -19,7 +19,7 @@ from learning_pipelines.acceptance.bounded_mean import lower_bound
 LEVEL = spent(1)
 
 
-def coverage(rng: np.random.Generator, draws: int = 20_000) -> list[dict[str, Any]]:
+def coverage(rng: np.random.Generator, draws: int = 10_000) -> list[dict[str, Any]]:
     """Share of draws in which either bound misses, the larger side, and mean width."""
     found = []
     for n in (20, 55, 200, 600):
