@@ -97,9 +97,10 @@ def reserve_test(
         raise LearningError("A test was to be reserved inside a transaction.", "Reserve it on a connection in autocommit, before the transaction begins.")
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"acceptance/{agent.organization_id}/{agent.agent_id}/{kind}"])
-        own = _own(connection, agent, kind, example_ids, candidate, incumbent, training_run_id)
-        if own is not None:
-            return own
+        if training_run_id is not None:
+            own = reserved_by(connection, agent, kind, example_ids, training_run_id, candidate, incumbent)
+            if own is not None:
+                return own
         k = earlier_tests(connection, agent, kind, example_ids) + 1
         with connection.cursor(row_factory=class_row(Reservation)) as cursor:
             made = cursor.execute(
@@ -167,24 +168,31 @@ def item_scores(connection: Connection, agent: AgentRef, test_id: UUID) -> list[
     return [ItemScores(*row) for row in rows]
 
 
-def _own(
+def reserved_by(
     connection: Connection,
     agent: AgentRef,
     kind: str,
     example_ids: Sequence[str],
-    candidate: Mapping[str, Any],
-    incumbent: Mapping[str, Any],
-    training_run_id: UUID | None,
+    training_run_id: UUID,
+    candidate: Mapping[str, Any] | None = None,
+    incumbent: Mapping[str, Any] | None = None,
 ) -> Reservation | None:
-    """What this training run reserved before for the same comparison; None for a new one, and always without a training run."""
-    if training_run_id is None:
-        return None
+    """The first test that a training run reserved on exactly these items, of this candidate and incumbent where they are given; None if it has none."""
+    named = {"candidate": candidate, "incumbent": incumbent}
     with connection.cursor(row_factory=class_row(Reservation)) as cursor:
         return cursor.execute(
             f"""SELECT {_COLUMNS} FROM acceptance_tests AS t
-            WHERE organization_id = %s AND agent_id = %s AND kind = %s AND training_run_id = %s AND candidate = %s AND incumbent = %s
-                AND %s::text[] = ARRAY (SELECT i.example_id FROM acceptance_test_items AS i
+            WHERE organization_id = %(organization)s AND agent_id = %(agent)s AND kind = %(kind)s AND training_run_id = %(run)s
+                AND (%(candidate)s::jsonb IS NULL OR candidate = %(candidate)s) AND (%(incumbent)s::jsonb IS NULL OR incumbent = %(incumbent)s)
+                AND %(items)s::text[] = ARRAY (SELECT i.example_id FROM acceptance_test_items AS i
                     WHERE i.organization_id = t.organization_id AND i.test_id = t.id ORDER BY i.example_id COLLATE "C")
             ORDER BY created_at, id LIMIT 1""",
-            [agent.organization_id, agent.agent_id, kind, training_run_id, Jsonb(dict(candidate)), Jsonb(dict(incumbent)), sorted(example_ids)],
+            {
+                "organization": agent.organization_id,
+                "agent": agent.agent_id,
+                "kind": kind,
+                "run": training_run_id,
+                "items": sorted(example_ids),
+                **{name: None if value is None else Jsonb(dict(value)) for name, value in named.items()},
+            },
         ).fetchone()
