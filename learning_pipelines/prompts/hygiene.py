@@ -51,15 +51,39 @@ class Fault:
     detail: str
 
 
-def faults(candidate: Candidate, task: Task, *, gain: float | None = None, tokens: tuple[float, float] | None = None, min_effect: float = 0.02) -> list[Fault]:
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What the examples of a task say, in spans: all of their spans, and their whole inputs of WHOLE_INPUT to SPAN tokens. Made once for many candidates."""
+
+    spans: frozenset[tuple[str, ...]]
+    wholes: frozenset[tuple[str, ...]]
+
+    @classmethod
+    def of(cls, task: Task) -> Texts:
+        """Of every split that the task holds: inputs, expected answers, contexts."""
+        items = (*task.train, *task.validation, *task.test)
+        spans = {span for item in items for text in _texts_of(item) for span in _spans([text])}
+        wholes = {tuple(words(item.input)) for item in items}
+        return cls(frozenset(spans), frozenset(whole for whole in wholes if WHOLE_INPUT <= len(whole) <= SPAN))
+
+
+def faults(
+    candidate: Candidate,
+    task: Task,
+    *,
+    texts: Texts | None = None,
+    gain: float | None = None,
+    tokens: tuple[float, float] | None = None,
+    min_effect: float = 0.02,
+) -> list[Fault]:
     """Everything wrong with a candidate; [] if it may be scored (without `gain`) or served (with it).
 
-    `gain`: its score minus the incumbent's; `tokens`: input tokens per call of candidate and incumbent (estimated from the text if None). Examples of
-    every split that the task holds are compared. The incumbent itself has no faults: it was not proposed.
+    `texts`: Texts.of(task), if it is at hand; `gain`: the candidate's score minus the incumbent's; `tokens`: input tokens per call of candidate and
+    incumbent (estimated from the text if None). The incumbent itself has no faults: it was not proposed.
     """
     if candidate.prompt.content_hash == task.incumbent.content_hash:
         return []
-    found = [*_structure(candidate, task), *_copied(candidate, task), *_personal(candidate, task)]
+    found = [*_structure(candidate, task), *_copied(candidate, task, texts or Texts.of(task)), *_personal(candidate, task)]
     if len(candidate.prompt.instruction) > max_chars(task):
         found.append(Fault("length", f"the instruction has {len(candidate.prompt.instruction)} characters, {max_chars(task)} are the most"))
     elif gain is not None and not length_pays(candidate, task, gain, tokens, min_effect):
@@ -84,8 +108,9 @@ def length_pays(candidate: Candidate, task: Task, gain: float, tokens: tuple[flo
 
 
 def can_be_shown(item: Item) -> bool:
-    """Whether an example can be a demonstration: nothing in it opens a variable or another turn, and it says something."""
-    return bool(item.input.strip() and item.expected.strip()) and not any(_breaks_out(text) for text in (item.input, item.expected))
+    """Whether an example can be a demonstration: it says something, opens neither a variable nor another turn, and holds no personal data."""
+    texts = (item.input, item.expected)
+    return all(text.strip() for text in texts) and not any(_breaks_out(text) or _persons(text) for text in texts)
 
 
 def words(text: str) -> list[str]:
@@ -98,12 +123,14 @@ def _structure(candidate: Candidate, task: Task) -> Iterator[Fault]:
     prompt, own = candidate.prompt, task.incumbent
     if not any(message.content.strip() for message in prompt.messages) and prompt.retrieval is None:
         yield Fault("empty", "the prompt says nothing")
-    allowed = {match[0] for message in own.messages for match in _TEMPLATE.finditer(message.content)}
+    allowed, kept = _variables(own), _variables(prompt)
+    if lost := len(allowed - kept):
+        yield Fault("template", f"{lost} variables of the present prompt are gone")
     declared = _declared(candidate, task)
     for at, message in enumerate(prompt.messages):
         if message in own.messages:
             continue
-        if any(match[0] not in allowed for match in _TEMPLATE.finditer(message.content)):
+        if _variables_in(message.content) - allowed:
             yield Fault("template", f"message {at + 1} brings a variable that the present prompt does not have")
         if _ROLE.search(message.content) or (at not in declared and _SPOKEN.search(message.content)):
             yield Fault("chat_role", f"message {at + 1} holds a marker of another turn")
@@ -111,15 +138,14 @@ def _structure(candidate: Candidate, task: Task) -> Iterator[Fault]:
             yield Fault("undeclared_demonstration", f"message {at + 1} is not the approved answer of a declared example")
 
 
-def _copied(candidate: Candidate, task: Task) -> Iterator[Fault]:
+def _copied(candidate: Candidate, task: Task, texts: Texts) -> Iterator[Fault]:
     prompt, declared = candidate.prompt, _declared(candidate, task)
     own = _spans(message.content for message in task.incumbent.messages)
-    spans, wholes = _of_examples(_examples(task))
     system = [message.content for message in prompt.messages if message.role == "system"]
-    if (copied := len((_spans(system) & spans) - own)) or _holds_whole(system, wholes, task.incumbent):
+    if (copied := len((_spans(system) & texts.spans) - own)) or _holds_whole(system, texts.wholes, task.incumbent):
         yield Fault("user_text_in_system", f"{copied} spans of {SPAN} tokens, or a whole input, of examples in the system role")
     rest = [message.content for at, message in enumerate(prompt.messages) if at not in declared]
-    if copied := len((_spans(rest) & spans) - own):
+    if copied := len((_spans(rest) & texts.spans) - own):
         yield Fault("copied_span", f"{copied} spans of {SPAN} tokens stand in examples too")
 
 
@@ -151,28 +177,10 @@ def _texts(pair: tuple[Message, Message]) -> tuple[str, str]:
     return pair[0].content, pair[1].content
 
 
-def _examples(task: Task) -> tuple[Item, ...]:
-    return (*task.train, *task.validation, *task.test)
-
-
 def _spans(texts: Iterable[str]) -> set[tuple[str, ...]]:
     """Spans across all of the texts, so that what is cut into two messages is found too."""
     tokens = [word for text in texts for word in words(text)]
     return {tuple(tokens[at : at + SPAN]) for at in range(len(tokens) - SPAN + 1)}
-
-
-def _of_examples(items: Sequence[Item]) -> tuple[set[tuple[str, ...]], frozenset[tuple[str, ...]]]:
-    """(all spans of the examples, their whole inputs of WHOLE_INPUT to SPAN tokens)."""
-    found = [_of_example(_texts_of(item)) for item in items]
-    spans = {span for of_one, _ in found for span in of_one}
-    return spans, frozenset(whole for _, whole in found if whole)
-
-
-@lru_cache(maxsize=20_000)
-def _of_example(texts: tuple[str, ...]) -> tuple[frozenset[tuple[str, ...]], tuple[str, ...]]:
-    spans = frozenset(span for text in texts for span in _spans([text]))
-    whole = tuple(words(texts[0]))
-    return spans, whole if WHOLE_INPUT <= len(whole) <= SPAN else ()
 
 
 def _texts_of(item: Item) -> tuple[str, ...]:
@@ -191,6 +199,15 @@ def _persons(text: str) -> frozenset[tuple[str, str]]:
     """(entity, value) of personal data; placeholders are none."""
     hidden = blank(text, [(match.start(), match.end()) for match in PLACEHOLDER.finditer(text)])
     return frozenset((finding.entity, finding.value) for finding in find(hidden))
+
+
+def _variables(prompt: Prompt) -> set[str]:
+    return {variable for message in prompt.messages for variable in _variables_in(message.content)}
+
+
+def _variables_in(text: str) -> set[str]:
+    """As written, but for spaces."""
+    return {"".join(match[0].split()) for match in _TEMPLATE.finditer(text)}
 
 
 def _breaks_out(text: str) -> bool:

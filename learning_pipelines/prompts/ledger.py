@@ -5,7 +5,7 @@ Belongs here: counting and remembering during one search. Not here: money and to
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from learning_pipelines.llm import ChatModel, Completion, Message, Outcome, Request
@@ -19,15 +19,16 @@ class OutOfCalls(Exception):
 
 
 class Ledger:
-    """Scores prompts on items within `calls`. A call is one evaluation of a prompt on an item, or one question to the reflection model.
+    """Scores prompts on items within `calls`. A call is one evaluation of a prompt on an item, or one question to the reflection model. `told` is called
+    whenever something was scored.
 
     Calls are logical: an answer out of the cache of an earlier process counts too, so that the same seed and answers give the same search.
     """
 
-    def __init__(self, evaluate: Evaluate, calls: int) -> None:
+    def __init__(self, evaluate: Evaluate, calls: int, told: Callable[[], None] = lambda: None) -> None:
         self.calls = calls
         self.evaluations = self.cached_evaluations = self.reflections = self.cached_reflections = 0
-        self._evaluate = evaluate
+        self._evaluate, self._told = evaluate, told
         self._known: dict[bytes, dict[str, Scored]] = {}
         self._ceiling = calls
 
@@ -60,6 +61,7 @@ class Ledger:
                 known[scored.item.id] = scored
                 self.evaluations += 1
                 self.cached_evaluations += scored.from_cache
+            self._told()
         return [known[item.id] for item in items]
 
     def of(self, prompt: Prompt, items: Iterable[Item]) -> list[Scored]:

@@ -5,6 +5,7 @@ Belongs here: the values, and the front. Not here: finding them (search.py), sto
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +14,8 @@ from learning_pipelines.prompts.race import Racer
 from learning_pipelines.prompts.task import Candidate
 
 OPTIMISTIC = (
-    "The winner was chosen on the validation split, among {compared} prompts: its score there is optimistic, the more so the more were compared. "
-    "What it is worth is what the held-out test split says."
+    "The winner was chosen on the validation split, among {compared} prompts: its score there is optimistic. By luck alone the best of so many that are "
+    "no better than the present prompt can be up to {luck:.0f} points ahead; it is ahead by {gain:.0f}. What it is worth the held-out test split says."
 )
 
 
@@ -71,7 +72,8 @@ class Entry:
 @dataclass(frozen=True, slots=True)
 class SearchResult:
     """The end of a search. `winner` is the incumbent itself where nothing beat it. `front`: whoever, scored on all items, is beaten by nobody in score,
-    input tokens and seconds at once. `existed_after`: evaluations spent when the winner was proposed. `dropped`: faulty proposals by kind of fault."""
+    input tokens and seconds at once. `existed_after`: evaluations spent when the winner was proposed. `luck`:
+    the gain that the best of all `compared` may well show if none is better than the incumbent. `dropped`: faulty proposals by kind of fault."""
 
     winner: Standing
     incumbent: Standing
@@ -84,6 +86,7 @@ class SearchResult:
     stopped: str
     existed_after: int
     compared: int
+    luck: float = 0.0
     dropped: Mapping[str, int] = field(default_factory=dict)
     seed: int = 0
 
@@ -99,13 +102,32 @@ class SearchResult:
     @property
     def caveat(self) -> str:
         """To be shown beside the winner's score."""
-        return OPTIMISTIC.format(compared=self.compared)
+        return OPTIMISTIC.format(compared=self.compared, luck=100 * self.luck, gain=100 * self.gain)
+
+    @property
+    def gain(self) -> float:
+        """Score of the winner minus the incumbent's, as found on validation; optimistic."""
+        return self.winner.score - self.incumbent.score
+
+    @property
+    def beyond_luck(self) -> bool:
+        """Whether the gain is more than choosing the best of many explains. No proof either way: that is the gate's."""
+        return self.gain > self.luck
 
 
 def front(standings: Sequence[Standing]) -> tuple[Standing, ...]:
     """Those that no other one equals or beats in score, input tokens and seconds at once, best score first."""
     kept = [one for one in standings if not any(_dominates(other, one) for other in standings)]
     return tuple(sorted(kept, key=lambda one: (-one.score, one.input_tokens, one.candidate.name)))
+
+
+def luck(differences: Sequence[float], compared: int) -> float:
+    """The gain below which the best of `compared` prompts, none better than the incumbent, stays in 19 of 20 searches: the standard error of the mean
+    difference times the normal quantile of .95 for the largest of so many. All are counted, also those that were out early: cautious."""
+    if compared < 2 or len(differences) < 2:
+        return 0.0
+    spread = math.sqrt(statistics.fmean(difference * difference for difference in differences) / len(differences))
+    return spread * statistics.NormalDist().inv_cdf(0.95 ** (1 / (compared - 1)))
 
 
 def _dominates(one: Standing, other: Standing) -> bool:

@@ -16,10 +16,10 @@ from random import Random
 from learning_pipelines.llm import ChatModel
 from learning_pipelines.llm_errors import BudgetExceeded
 from learning_pipelines.prompts import race
-from learning_pipelines.prompts.hygiene import faults, length_pays, max_chars
+from learning_pipelines.prompts.hygiene import Texts, faults, length_pays, max_chars
 from learning_pipelines.prompts.ledger import CountedModel, Ledger, OutOfCalls
 from learning_pipelines.prompts.race import Racer
-from learning_pipelines.prompts.results import Entry, SearchResult, Standing, front
+from learning_pipelines.prompts.results import Entry, SearchResult, Standing, front, luck
 from learning_pipelines.prompts.task import Candidate, Evaluate, Nearest, Situation, Strategy, Task
 
 INCUMBENT = "incumbent"
@@ -81,7 +81,7 @@ class _Search:
     ) -> None:
         self.task, self.strategies, self.nearest, self.min_effect, self.delta = task, strategies, nearest, min_effect, delta
         self.rng, self.seed = Random(seed), seed
-        self.ledger = Ledger(evaluate, calls)
+        self.ledger = Ledger(evaluate, calls, self._tell)
         self.reflection = None if reflection is None else CountedModel(reflection, self.ledger)
         self.progress: Progress = progress or (lambda share, message: None)
         self.items = race.in_order(task.validation, self.rng)[: max(10, calls // 6)]
@@ -92,18 +92,19 @@ class _Search:
         self.seen = {task.incumbent.content_hash}
         self.born = {task.incumbent.content_hash: 0}
         self.dropped: dict[str, int] = {}
+        self.texts = Texts.of(task)
+        self.number = 0
         self.accounts = {strategy.name: _Account() for strategy in strategies}
 
     def run(self) -> SearchResult:
-        number, stopped = 0, ""
+        stopped = ""
         try:
             while not (stopped := self._over()):
-                field = self._field(number)
+                field = self._field()
                 if not field:
                     stopped = "no strategy has anything new to propose"
                     break
-                number += 1
-                self._race(field, number)
+                self._race(field)
         except BudgetExceeded as error:
             stopped = str(error)
             self._crown()
@@ -120,9 +121,9 @@ class _Search:
             return f"the budget of {self.ledger.calls} calls is used up"
         return ""
 
-    def _field(self, number: int) -> list[Candidate]:
+    def _field(self) -> list[Candidate]:
         """Who races next: in the first round each strategy's best proposals in turn, later those of strategies that earned most."""
-        if number == 0:
+        if self.number == 0:
             wanted = max(1, min(FIRST_FIELD, self.ledger.left // (4 * race.FIRST_LAP) - 1))
             return self._in_turn(wanted)
         self._probe()
@@ -176,7 +177,7 @@ class _Search:
                 yield candidate
 
     def _admits(self, candidate: Candidate) -> bool:
-        found = faults(candidate, self.task)
+        found = faults(candidate, self.task, texts=self.texts)
         for kind in {fault.kind for fault in found}:
             self.dropped[kind] = self.dropped.get(kind, 0) + 1
         return not found
@@ -203,7 +204,8 @@ class _Search:
         asked = self.rng.sample(new, min(PROBE, len(new), self.ledger.left // 10))
         self.ledger(self.champion.candidate.prompt, asked)
 
-    def _race(self, candidates: Sequence[Candidate], number: int) -> None:
+    def _race(self, candidates: Sequence[Candidate]) -> None:
+        self.number += 1
         field = [Racer(candidate) for candidate in candidates]
         self.racers += field
         known = {scored.item.id: scored.score for scored in self.champion.scored} if self._complete(self.champion) else None
@@ -214,9 +216,9 @@ class _Search:
             self._crown()
             self._complete_incumbent()
         finally:
-            self.entries += [Entry.of(racer, number, len(self.items)) for racer in ([self.incumbent, *field] if number == 1 else field)]
+            began = [self.incumbent, *field] if self.number == 1 else field
+            self.entries += [Entry.of(racer, self.number, len(self.items)) for racer in began]
         self._settle(field, before)
-        self._tell(number, len(field))
 
     def _settle(self, field: Sequence[Racer], before: Racer) -> None:
         """Rewards: how many of the race's laps a candidate came, halved; 1 for the one that is champion now."""
@@ -249,10 +251,10 @@ class _Search:
             self.incumbent.scored = self.ledger(self.task.incumbent, self.items)
             self._crown()
 
-    def _tell(self, number: int, raced: int) -> None:
-        best, mean = self.champion.candidate.name, self.champion.mean
-        share = min(1.0, self.ledger.spent / max(1, self.ledger.calls))
-        self.progress(share, f"round {number}: {raced} candidates; best so far {best}, {mean:.3f} on {len(self.champion.scored)} items")
+    def _tell(self) -> None:
+        best, ledger = self.champion, self.ledger
+        share = min(1.0, ledger.spent / max(1, ledger.calls))
+        self.progress(share, f"round {self.number}, {ledger.spent} of {ledger.calls} calls: best so far {best.candidate.name} with {best.mean:.3f}")
 
     def _result(self, stopped: str) -> SearchResult:
         n = len(self.items)
@@ -272,6 +274,7 @@ class _Search:
             stopped=stopped,
             existed_after=self.born[winner.candidate.prompt.content_hash],
             compared=len(self.racers),
+            luck=luck(race.paired(self.champion, self.incumbent), len(self.racers)),
             dropped=dict(self.dropped),
             seed=self.seed,
         )

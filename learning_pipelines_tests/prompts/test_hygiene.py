@@ -103,9 +103,10 @@ def test_a_variable_that_the_present_prompt_does_not_have_is_a_fault(text: str) 
     assert "template" in kinds(worded(text))
 
 
-def test_variables_of_the_present_prompt_may_stay() -> None:
-    own = "You work for {{company}}."
-    assert kinds(worded(own + " Name the topic."), task=replace(TASK, incumbent=worded(own))) == set()
+def test_variables_of_the_present_prompt_have_to_stay() -> None:
+    task = replace(TASK, incumbent=worded("You work for {{company}}."))
+    assert kinds(worded("Name the topic. You work for {{ company }}."), task=task) == set()
+    assert "template" in kinds(worded("Name the topic."), task=task)
 
 
 @pytest.mark.parametrize(
@@ -115,9 +116,9 @@ def test_a_marker_of_another_turn_is_a_fault(text: str) -> None:
     assert "chat_role" in kinds(worded(text))
 
 
-def test_examples_that_would_break_out_of_their_turn_are_not_shown() -> None:
+def test_examples_that_break_out_of_their_turn_or_name_somebody_are_not_shown() -> None:
     assert can_be_shown(TRAIN[0])
-    for text in ("Please {{input}}", "x <|im_end|>", " "):
+    for text in ("Please {{input}}", "x <|im_end|>", " ", "Write to anna.schmidt@example.org"):
         assert not can_be_shown(Item("bad", text, "delivery"))
     bad = Item("bad", "Please {{input}}", "delivery")
     assert "template" in kinds(shows((bad.input, bad.expected)), ("bad",), replace(TASK, train=(bad,)))

@@ -5,13 +5,16 @@ Belongs here: what is found, with how many calls, when it stops, that it repeats
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from random import Random
 
-from learning_pipelines.prompts.results import SearchResult
+from learning_pipelines.llm import Message
+from learning_pipelines.prompts.prompt import Prompt
+from learning_pipelines.prompts.results import SearchResult, Standing, front
 from learning_pipelines.prompts.search import search
-from learning_pipelines.prompts.strategies.curated import Curated
-from learning_pipelines.prompts.strategies.retrieved import Retrieved
-from learning_pipelines.prompts.task import Task
+from learning_pipelines.prompts.strategies import Curated, Restructure, Retrieved, default_strategies
+from learning_pipelines.prompts.task import Candidate, Situation, Task
 from learning_pipelines_tests.prompts.worlds import Counting, coin, copying, intent_task, nearest_train
 
 
@@ -52,4 +55,120 @@ def test_on_a_score_that_is_a_coin_the_gain_is_called_optimistic() -> None:
     task = intent_task(Random(1))
     result = search(task, coin(lambda prompt: 0.6), [Retrieved(), Curated()], calls=300, nearest=nearest_train(task))
     assert result.evaluations <= 300
-    assert f"among {result.compared} prompts" in result.caveat and "optimistic" in result.caveat
+    assert f"among {result.compared} prompts" in result.caveat and "optimistic" in result.caveat and "test split" in result.caveat
+
+
+def test_a_gain_that_choosing_explains_is_not_beyond_luck() -> None:
+    """The score is a coin for 30 searches, the nearest examples answer for five: claims beyond luck are rare there and the rule here."""
+    found = []
+    for seed in range(30):
+        task = intent_task(Random(seed))
+        found.append(search(task, coin(lambda prompt: 0.6, seed), default_strategies(task), calls=300, seed=seed, nearest=nearest_train(task)))
+    assert sum(one.gain > 0 for one in found) > 20  # every search without a gate would call these better
+    assert sum(one.beyond_luck for one in found) <= 3
+    assert all(searched(seed)[2].beyond_luck for seed in range(5))
+
+
+def test_the_incumbent_is_scored_on_all_items_before_another_takes_its_place() -> None:
+    for seed in range(5):
+        task = intent_task(Random(seed))
+        result = search(task, coin(lambda prompt: 0.5, seed), [Curated()], calls=300, seed=seed)
+        assert result.incumbent.n == result.winner.n == 40 and result.winner.score >= result.incumbent.score
+
+
+def test_where_nothing_is_better_the_incumbent_stays() -> None:
+    task = intent_task(Random(0))
+    incumbent = task.incumbent.content_hash
+    result = search(task, coin(lambda prompt: 0.9 if prompt.content_hash == incumbent else 0.1), default_strategies(task), calls=300)
+    assert not result.improved and result.winner.candidate.prompt == task.incumbent and result.existed_after == 0
+
+
+def test_full_marks_end_the_search_and_so_does_having_nothing_to_propose() -> None:
+    _, _, won = searched(0)
+    assert "full marks" in won.stopped and won.calls < 300
+    task = intent_task(Random(0))
+    assert "anything new" in search(task, coin(lambda prompt: 0.5), [Restructure()], calls=1_000).stopped
+    assert "no validation items" in search(replace(task, validation=()), coin(lambda prompt: 0.5), [Curated()], calls=100).stopped
+
+
+def test_faulty_proposals_are_dropped_before_anything_is_asked() -> None:
+    task = intent_task(Random(0))
+
+    class Copying:
+        name = "copying"
+
+        def propose(self, situation: Situation, rng: Random) -> Iterator[Candidate]:
+            text = " ".join(item.input for item in situation.task.train[:3])
+            yield Candidate(situation.best.prompt.with_instruction(text), self.name)
+
+    evaluate = coin(lambda prompt: 0.5)
+    result = search(task, evaluate, [Copying()], calls=100)
+    assert evaluate.asked == [] and result.dropped == {"user_text_in_system": 1} and not result.improved
+
+
+def test_strategies_see_neither_validation_nor_test_and_what_the_champion_fails() -> None:
+    seen: list[Situation] = []
+
+    class Watching(Curated):
+        def propose(self, situation: Situation, rng: Random) -> Iterator[Candidate]:
+            seen.append(situation)
+            yield from super().propose(situation, rng)
+
+    task = intent_task(Random(0), test=30)
+    search(task, coin(lambda prompt: 0.5), [Watching()], calls=300)
+    assert all(one.task.validation == one.task.test == () for one in seen)
+    assert seen[0].failures == () and len(seen[1].failures) + len(seen[1].successes) >= 6
+    assert all(scored.score < 1 and scored.item in task.train for one in seen for scored in one.failures)
+
+
+def test_a_longer_prompt_wins_only_if_its_length_pays() -> None:
+    task = intent_task(Random(0))
+
+    class Padding:
+        name = "padding"
+
+        def propose(self, situation: Situation, rng: Random) -> Iterator[Candidate]:
+            yield Candidate(situation.best.prompt.with_instruction("Help the customer. " * 200), self.name)
+
+    def chances(prompt: Prompt) -> float:
+        return 0.55 if len(prompt.instruction) > 1_000 else 0.5  # five points for about 940 tokens
+
+    winners = [search(task, coin(chances, seed), [Padding()], calls=100, seed=seed).winner.candidate.strategy for seed in range(20)]
+    assert winners.count("incumbent") >= 16
+
+
+def test_the_front_holds_what_nobody_beats_in_score_tokens_and_time_at_once() -> None:
+    def standing(name: str, score: float, tokens: float, seconds: float) -> Standing:
+        return Standing(Candidate(Prompt((Message("system", name),)), "test"), 10, score, tokens, 1, seconds)
+
+    best, cheap, fast = standing("best", 0.9, 100, 2.0), standing("cheap", 0.9, 50, 3.0), standing("fast", 0.5, 100, 1.0)
+    beaten = standing("beaten", 0.9, 100, 3.0)
+    assert front([beaten, fast, best, cheap]) == (cheap, best, fast)
+
+
+def test_the_front_of_a_search_holds_the_cheap_incumbent_beside_the_better_winner() -> None:
+    _, _, result = searched(0)
+    assert {one.candidate.strategy for one in result.front} == {"retrieved", "incumbent"}
+    assert result.front[0].candidate == result.winner.candidate
+
+
+def test_progress_grows_to_one_and_quotes_nobody() -> None:
+    told: list[tuple[float, str]] = []
+    task = intent_task(Random(0))
+    search(task, coin(lambda prompt: 0.5), [Curated()], calls=200, progress=lambda share, message: told.append((share, message)))
+    shares = [share for share, _ in told]
+    assert shares == sorted(shares) and shares[-1] == 1.0 and len(shares) > 10
+    assert not any(item.input in message for item in (*task.train, *task.validation) for _, message in told)
+
+
+def test_many_validation_items_are_cut_to_what_the_calls_can_race_on() -> None:
+    task = intent_task(Random(0), validation=600)
+    result = search(task, coin(lambda prompt: 0.5), default_strategies(task), calls=300)
+    assert result.winner.n == 50 and result.calls <= 300
+
+
+def test_the_rounds_tell_of_everybody_why_it_is_out() -> None:
+    _, _, result = searched(1)
+    assert len(result.rounds) == result.compared
+    assert all(entry.eliminated or entry.n == 40 for entry in result.rounds)
+    assert {entry.name for entry in result.rounds} >= {result.winner.candidate.name, result.incumbent.candidate.name}
