@@ -7,9 +7,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PEERS := .venv-peers/.installed
 PEER_SERVERS := .venv-peer-servers/.installed
+PEER_OPTIMIZERS := .venv-peer-optimizers/.installed
 PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: install demo up down test lint types fuzz outage peers peer-servers benchmark benchmark-agreement benchmark-privacy benchmark-datasets benchmark-model benchmark-service attacks benchmark-duplicates benchmark-review benchmark-gate review-real-data clean
+.PHONY: install demo up down test lint types fuzz outage peers peer-servers peer-optimizers benchmark benchmark-agreement benchmark-privacy benchmark-datasets benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-gate review-real-data clean
 
 install: $(STAMP)
 
@@ -34,6 +35,9 @@ peers: $(PEERS)
 
 # Servers of peers for the load benchmark, in no test: 1.3 GB, 90 s.
 peer-servers: $(PEER_SERVERS)
+
+# Optimizers of peers for the benchmark of prompts, in no test: 400 MB, 40 s.
+peer-optimizers: $(PEER_OPTIMIZERS)
 
 .venv-%/.installed: requirements-%.txt
 	@echo "Installing $< into $(@D) …"
@@ -72,6 +76,10 @@ benchmark-agreement: install
 benchmark-model: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.embedded_model $(ARGS)
 
+# About 90 minutes on a quiet machine; goes on where it was interrupted. LEARNING_TEST_DATA names the folder of the data sets; ARGS="--table" only prints.
+benchmark-prompts: install peer-optimizers
+	@$(BIN)/python -m learning_pipelines_tests.benchmarks.prompts $(ARGS)
+
 # About 5 minutes; with ARGS=--peers MLflow and Phoenix beside it (7 minutes), with ARGS=--features what each feature costs (7 minutes).
 benchmark-service: install $(if $(findstring --peers,$(ARGS)),peer-servers)
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.service $(ARGS)
@@ -94,4 +102,4 @@ review-real-data: install
 	@$(BIN)/python -m learning_pipelines_tests.api.real_reviews $(ARGS)
 
 clean: down
-	rm -rf $(VENV) .venv-peers .venv-peer-servers .learning
+	rm -rf $(VENV) .venv-peers .venv-peer-servers .venv-peer-optimizers .learning
