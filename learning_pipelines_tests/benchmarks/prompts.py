@@ -23,7 +23,7 @@ import psutil
 from learning_pipelines.settings import Settings, load_settings
 from learning_pipelines_tests.benchmarks import prompts_endpoint, prompts_table
 from learning_pipelines_tests.benchmarks.loop import machine
-from learning_pipelines_tests.benchmarks.prompts_methods import BASELINES, METHODS, PEERS, Answers, Bench, MethodFailed
+from learning_pipelines_tests.benchmarks.prompts_methods import METHODS, Bench, MethodFailed
 from learning_pipelines_tests.benchmarks.prompts_tasks import DATA, TASKS, Split, item, split
 
 
@@ -88,7 +88,8 @@ def run(settings: Settings, results: dict[str, Any], out: Path, missing: list[tu
         with prompts_endpoint.serving(counting, server.model) as url:
             bench = Bench(url, server.model, encoder, peers.absolute(), folder)
             for number, (seed, task, method) in enumerate(missing, 1):
-                cell = measured(bench, counting, psutil.Process(server.pid), split(task, seed, results["about"]["test_items"]), method, results["about"]["calls"])
+                given = split(task, seed, results["about"]["test_items"])
+                cell = measured(bench, counting, psutil.Process(server.pid), given, method, results["about"]["calls"])
                 results["cells"].append(cell)
                 save(results, out)
                 print(f"{dt.datetime.now():%H:%M:%S} {number}/{len(missing)} {line(cell)}", file=sys.stderr, flush=True)
@@ -135,5 +136,3 @@ def git() -> str:
 
 if __name__ == "__main__":
     main()
-
-__all__ = ["BASELINES", "PEERS", "Answers"]

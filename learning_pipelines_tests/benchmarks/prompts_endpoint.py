@@ -37,9 +37,9 @@ class Answered:
 class Upstream:
     """Asks the embedded server, one request at a time."""
 
-    def __init__(self, base_url: str, api_key: str) -> None:
+    def __init__(self, base_url: str, api_key: str, transport: httpx.BaseTransport | None = None) -> None:
         self._url = f"{base_url}/chat/completions"
-        self._http = httpx.Client(trust_env=False, timeout=300, headers={"Authorization": f"Bearer {api_key}"})
+        self._http = httpx.Client(trust_env=False, timeout=300, headers={"Authorization": f"Bearer {api_key}"}, transport=transport)
 
     def __call__(self, body: dict[str, Any], choices: list[str] | None) -> Answered:
         return self._free(body) if choices is None else self._chosen(body, choices)
@@ -174,5 +174,5 @@ def serving(counting: Counting, model: str) -> Iterator[str]:
 
 def _openai(found: Answered, model: str) -> dict[str, Any]:
     usage = {"prompt_tokens": found.input_tokens, "completion_tokens": found.output_tokens, "total_tokens": found.input_tokens + found.output_tokens}
-    message = {"role": "assistant", "content": found.text}
-    return {"id": "-", "object": "chat.completion", "created": 0, "model": model, "usage": usage, "choices": [{"index": 0, "finish_reason": "stop", "message": message}]}
+    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": found.text}}
+    return {"id": "-", "object": "chat.completion", "created": 0, "model": model, "usage": usage, "choices": [choice]}

@@ -1,6 +1,6 @@
 """What is compared in the prompt benchmark: each method takes a split and a budget of calls, and answers the test items.
 
-Belongs here: baselines without a model, running the peers' processes, our own search. Not here: the peers' code (prompts_peers.py), counting, scores.
+Belongs here: baselines, running the peers' processes. Not here: the peers' code (prompts_peers.py), our search (prompts_ours.py), counting, scores.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from learning_pipelines.encoder import Encoder
-from learning_pipelines.llm import Message, Request
+from learning_pipelines.llm import Message
 from learning_pipelines.llm_client import Endpoint, OpenAIModel
 from learning_pipelines_tests.benchmarks.prompts_tasks import Split
 
@@ -68,12 +68,8 @@ def vote(bench: Bench, split: Split, _: int) -> Answers:
 
 def starting_prompt(bench: Bench, split: Split, _: int) -> Answers:
     model = bench.asked_in("test")
-    return Answers(
-        [
-            model.complete([Message("system", split.instruction), Message("user", text)], max_tokens=16, choices=split.labels).text
-            for text, _ in split.test
-        ]
-    )
+    asked = ([Message("system", split.instruction), Message("user", text)] for text, _ in split.test)
+    return Answers([model.complete(messages, max_tokens=16, choices=split.labels).text for messages in asked])
 
 
 def peer(name: str) -> Method:
@@ -105,12 +101,17 @@ def _vectors(encoder: Encoder, texts: Sequence[str]) -> dict[str, list[float]]:
     return {text: [round(float(value), 6) for value in vector] for text, vector in zip(texts, encoder.encode(texts), strict=True)}
 
 
-BASELINES = ("majority", "vote")
+def our_search(bench: Bench, split: Split, calls: int) -> Answers:
+    from learning_pipelines_tests.benchmarks.prompts_ours import ours  # it needs Answers and Bench of this module
+
+    return ours(bench, split, calls)
+
+
 PEERS = ("gepa", "dspy-mipro", "dspy-random-search", "dspy-knn")
 METHODS: dict[str, Method] = {
     "majority": majority,
     "vote": vote,
     "start": starting_prompt,
+    "ours": our_search,
     **{name: peer(name) for name in (*PEERS, "gepa-reflection")},
 }
-__all__ = ["BASELINES", "METHODS", "PEERS", "Answers", "Bench", "Method", "MethodFailed", "Request"]

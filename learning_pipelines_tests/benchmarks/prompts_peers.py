@@ -3,7 +3,7 @@
 Belongs here: the adapters that a user of gepa and dspy would write for this model, and their budgets. Not here: anything of ours; it is not importable there.
 
 The job is JSON on stdin: {method, seed, calls, url, instruction, labels, train, validation, test, vectors}. The last line of stdout is {predictions, notes}.
-Every peer asks in the same chat form (instruction, demonstrations as turns, the message) with answers constrained to the labels: free, this model answers in prose.
+Every peer asks in the same chat form (instruction, demonstrations as turns, the message), answers constrained to the labels: else this model writes prose.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def gepa(job: dict[str, Any], reflect: bool = False) -> tuple[list[str], dict[st
                 {"Inputs": trace["text"], "Generated Outputs": trace["said"], "Feedback": f"The right answer is: {trace['label']}", "label": trace["label"]}
                 for trace in eval_batch.trajectories
             ]
-            return {name: records for name in components_to_update}
+            return dict.fromkeys(components_to_update, records)
 
     def propose(candidate: dict[str, str], reflective: Any, components: list[str]) -> dict[str, str]:
         """What a good reflection would keep of the failures: the allowed labels, and the failed messages with their right labels."""

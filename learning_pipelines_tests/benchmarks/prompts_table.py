@@ -7,6 +7,7 @@ An item may be a test item under several seeds, so the bounds come from a bootst
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 OURS = "ours"
-DRAWS, LEVEL = 10_000, 0.95
+DRAWS, LEVEL = 4_000, 0.95
 NAMES = {
     "majority": "majority class, no model", "vote": "vote of the 5 nearest, no model", "start": "the starting prompt", "gepa": "gepa 0.1.4, templated proposer",
     "gepa-reflection": "gepa 0.1.4, the model reflects", "dspy-mipro": "dspy 3.4.1 MIPROv2 (light)",
@@ -35,7 +36,7 @@ class Difference:
     p: float
 
 
-def difference(cells: Sequence[dict[str, Any]], first: str, second: str, tasks: Sequence[str]) -> Difference | None:
+def difference(cells: Sequence[dict[str, Any]], first: str, second: str, tasks: Sequence[str], draws: int = DRAWS) -> Difference | None:
     """Pooled over the given tasks and the seeds that both methods have, every answer weighing the same. None without any."""
     found = {(cell["task"], cell["seed"], cell["method"]): cell for cell in cells if cell["error"] is None}
     sums: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
@@ -52,27 +53,26 @@ def difference(cells: Sequence[dict[str, Any]], first: str, second: str, tasks: 
             won, lost = won + (a and not b), lost + (b and not a)
     if not sums:
         return None
-    drawn = _bootstrapped([np.array(list(items.values())) for items in sums.values()])
+    drawn = _bootstrapped([np.array(list(items.values())) for items in sums.values()], draws)
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     answers = sum(count for items in sums.values() for _, count in items.values())
     return Difference(100 * (won - lost) / answers, 100 * float(low), 100 * float(high), won, lost, mcnemar(won, lost))
 
 
-def _bootstrapped(tasks: list[Any]) -> Any:
-    """DRAWS pooled differences; items are drawn with replacement within their task, each with all its answers."""
+def _bootstrapped(tasks: list[Any], draws: int) -> Any:
+    """`draws` pooled differences; items are drawn with replacement within their task, each with all its answers."""
     generator = np.random.default_rng(0)
-    total, answers = np.zeros(DRAWS), np.zeros(DRAWS)
+    total, answers = np.zeros(draws), np.zeros(draws)
     for items in tasks:
-        times = generator.multinomial(len(items), np.full(len(items), 1 / len(items)), size=DRAWS)
+        times = generator.multinomial(len(items), np.full(len(items), 1 / len(items)), size=draws)
         total, answers = total + times @ items[:, 0], answers + times @ items[:, 1]
     return total / answers
 
 
 def mcnemar(won: int, lost: int) -> float:
     """Exact two-sided p that both are right equally often (McNemar 1947, binomial form)."""
-    from scipy.stats import binomtest
-
-    return 1.0 if won + lost == 0 else float(binomtest(won, won + lost).pvalue)
+    fewer = sum(math.comb(won + lost, wins) for wins in range(min(won, lost) + 1))
+    return min(1.0, 2 * fewer / 2 ** (won + lost))
 
 
 def markdown(results: dict[str, Any]) -> str:
@@ -84,7 +84,7 @@ def markdown(results: dict[str, Any]) -> str:
 
 def _heading(results: dict[str, Any]) -> str:
     about = results["about"]
-    sizes = {cell["task"]: f"{cell['task']} {cell['train']} + {cell['validation']} labelled, {cell['test']} test, {cell['labels']} labels" for cell in results["cells"]}
+    sizes = {cell["task"]: "{task} {train} + {validation} labelled, {test} test, {labels} labels".format(**cell) for cell in results["cells"]}
     seeds = sorted({cell["seed"] for cell in results["cells"]})
     said = f"Right answers in %; {about['calls']} calls, seeds {', '.join(map(str, seeds))}; {'; '.join(sizes.values())}."
     return f"{said} {about.get('model', '')}, {about.get('machine', '')}."
