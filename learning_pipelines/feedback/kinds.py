@@ -94,6 +94,8 @@ class AgentRecord(Record):
     domain: Label | None = None
     metric: Metric | None = None
     labels: Annotated[list[Annotated[str, Field(min_length=1, max_length=255)]], Field(max_length=10_000)] | None = None
+    judge_sample: Share | None = None
+    """Share of live executions that the judge is to score; kept in the agent's context."""
 
 
 class Metric(BaseModel):

@@ -77,6 +77,8 @@ def _dumped(models: list[Any] | None) -> str | None:
 
 def _context(record: Record) -> dict[str, Any]:
     own = record.context if isinstance(record, ExecutionRecord) else None
+    if isinstance(record, AgentRecord) and record.judge_sample is not None:
+        own = {"judge_sample": record.judge_sample}
     return {**(record.model_extra or {}), **(own or {})}
 
 

@@ -110,7 +110,7 @@ def interval(scores: Sequence[float]) -> Interval:
     values = np.asarray(scores, dtype=np.float64)
     mean, n = float(values.mean()), len(values)
     if np.isin(values, (0.0, 1.0)).all() or values.min() == values.max():
-        low, high = _wilson(mean, n)
+        low, high = wilson(mean, n)
         return Interval(low, high, "wilson")
     from scipy.stats import t  # slow to import
 
@@ -126,7 +126,8 @@ def majority(items: Sequence[Item]) -> tuple[str, float]:
     return answer, count / len(items)
 
 
-def _wilson(share: float, n: int) -> tuple[float, float]:
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """95 % score interval of a share of n."""
     z = 1.959963984540054
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))

@@ -1,6 +1,6 @@
 """What agreement is computed from and where it is kept: verdicts of experts, thumbs of users, verdicts of a judge.
 
-Belongs here: SQL of expert_reliability, annotation_agreement, judge_verdicts and curation_state. Not here: alpha, kappa, reliability.
+Belongs here: SQL of expert_reliability, annotation_agreement and curation_state. Not here: alpha, kappa, reliability, writing verdicts (judging.py).
 """
 
 from __future__ import annotations
@@ -114,7 +114,10 @@ def compared(connection: Connection, agent: AgentRef, zone: str, typical: float)
                     FROM expert_verdicts v LEFT JOIN expert_reliability r ON r.organization_id = v.organization_id AND r.expert_id = v.expert_id
                     WHERE v.organization_id = %(organization)s
                     UNION ALL
-                    SELECT example_id, NULL, CASE WHEN approved THEN 1 ELSE -1 END, created_at FROM judge_verdicts WHERE organization_id = %(organization)s
+                    -- A judge that replaced another speaks for it.
+                    SELECT * FROM (SELECT DISTINCT ON (example_id) example_id, NULL::double precision, CASE WHEN approved THEN 1 ELSE -1 END, created_at
+                        FROM judge_verdicts WHERE organization_id = %(organization)s AND approved IS NOT NULL
+                        ORDER BY example_id, created_at DESC, judge) AS latest
                 ) AS said GROUP BY 1
             )
             SELECT {_WEEK.format("each.at")} AS week,

@@ -74,7 +74,8 @@ def judge(connection: Connection, organization_id: UUID, example_id: str) -> dic
     if connection.execute("SELECT to_regclass('learning.judge_verdicts')").fetchone() == (None,):
         return None
     row = connection.execute(
-        "SELECT judge, approved, created_at FROM judge_verdicts WHERE organization_id = %s AND example_id = %s ORDER BY created_at DESC LIMIT 1",
+        """SELECT judge, approved, created_at FROM judge_verdicts WHERE organization_id = %s AND example_id = %s AND approved IS NOT NULL
+        ORDER BY created_at DESC, judge LIMIT 1""",
         [organization_id, example_id],
     ).fetchone()
     return None if row is None else {"judge": row[0], "approved": row[1], "created_at": row[2]}

@@ -18,6 +18,7 @@ VALUES: dict[str, Any] = {
     "similarity": 0.5, "embedding": "[1]", "split": "train", "first_id": "a", "second_id": "b", "leg": "text", "peer": "langfuse",
     "source": "choice", "format": "trl-dpo", "sha256": "0" * 64, "content_hash": sha256(b"{}").digest(), "rejected_hash": b"y" * 32,
     "alpha": 0.5, "verdict": "better", "proposals.kind": "prompt", "prompt_evaluations.split": "test",
+    "judge_verdicts.approved": True, "execution_scores.score": 0.5,
 }  # fmt: skip
 OF_TYPE: dict[str, Any] = {
     "integer": 1, "bigint": 1, "smallint": 1, "double precision": 0, "bytea": b"x" * 32, "jsonb": "{}", "text[]": [], "boolean": True,
@@ -48,7 +49,7 @@ def one_row(connection: psycopg.Connection[Any], table: str, *, organization_id:
     for name, type_, needed in columns:
         if name in given:
             chosen[name] = given[name]
-        elif needed and name != "organization_id":
+        elif (needed or f"{table}.{name}" in VALUES) and name != "organization_id":
             chosen[name] = VALUES.get(f"{table}.{name}", VALUES.get(name, _of_type(type_, id_suffix)))
     names = ", ".join(chosen)
     connection.execute(f"INSERT INTO learning.{table} ({names}) VALUES ({', '.join(['%s'] * len(chosen))})", list(chosen.values()))  # type: ignore[call-overload]
