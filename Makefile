@@ -10,7 +10,7 @@ PEER_SERVERS := .venv-peer-servers/.installed
 PEER_OPTIMIZERS := .venv-peer-optimizers/.installed
 PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: install demo up down test lint types fuzz outage peers peer-servers peer-optimizers benchmark benchmark-agreement benchmark-privacy benchmark-datasets benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-gate review-real-data clean
+.PHONY: install demo up down test lint types fuzz outage peers peer-servers peer-optimizers benchmark benchmark-agreement benchmark-privacy benchmark-datasets benchmark-judge benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-gate review-real-data clean
 
 install: $(STAMP)
 
@@ -72,6 +72,10 @@ benchmark-datasets: install
 
 benchmark-agreement: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.agreement $(ARGS)
+
+# Real ratings judged by a model (about 2 s a verdict with the embedded one; needs LEARNING_TEST_DATA).
+benchmark-judge: install
+	@$(BIN)/python -m learning_pipelines_tests.benchmarks.judge $(ARGS)
 
 benchmark-model: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.embedded_model $(ARGS)
