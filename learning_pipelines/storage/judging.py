@@ -49,10 +49,11 @@ class Spoken:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """An agent as its judge needs it. `sample`: the share of live executions that it wants judged."""
+    """What an agent says about how it is scored. `sample`: the share of live executions that it wants judged."""
 
     system_prompt: str
     metric: Mapping[str, Any] | None
+    labels: tuple[str, ...]
     sample: float
 
 
@@ -90,14 +91,15 @@ class AutomatedScores:
 
 
 def asked(connection: Connection, agent: AgentRef) -> Asked:
-    """What the agent says about being judged."""
+    """What the agent says about how it is scored."""
     row = connection.execute(
-        "SELECT coalesce(system_prompt, ''), metric, context -> 'judge_sample' FROM agents WHERE organization_id = %s AND id = %s",
+        "SELECT coalesce(system_prompt, ''), metric, labels, context -> 'judge_sample' FROM agents WHERE organization_id = %s AND id = %s",
         [agent.organization_id, agent.agent_id],
     ).fetchone()
     assert row is not None
-    sample = row[2]
-    return Asked(row[0], row[1], float(sample) if isinstance(sample, int | float) and not isinstance(sample, bool) and 0 <= sample <= 1 else 0.0)
+    prompt, metric, labels, sample = row
+    share = float(sample) if isinstance(sample, int | float) and not isinstance(sample, bool) and 0 <= sample <= 1 else 0.0
+    return Asked(prompt, metric, tuple(labels or ()), share)
 
 
 def to_judge(connection: Connection, agent: AgentRef, judge: str, most: int) -> list[Subject]:
