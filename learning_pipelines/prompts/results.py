@@ -68,6 +68,12 @@ class Entry:
         out = racer.out if racer.out or len(racer.scored) == n else "the search ended"
         return cls(number, candidate.name, candidate.strategy, candidate.parent, candidate.note, len(racer.scored), racer.mean, racer.laps, out)
 
+    @classmethod
+    def of_play_off(cls, racer: Racer, number: int, n: int, score: float, won: bool) -> Entry:
+        candidate = racer.candidate
+        out = None if won else "lost the play-off"
+        return cls(number, candidate.name, candidate.strategy, candidate.parent, "play-off on train items", n, score, racer.laps, out)
+
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:

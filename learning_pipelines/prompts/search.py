@@ -15,7 +15,7 @@ from random import Random
 
 from learning_pipelines.llm import ChatModel
 from learning_pipelines.llm_errors import BudgetExceeded
-from learning_pipelines.prompts import race
+from learning_pipelines.prompts import playoff, race
 from learning_pipelines.prompts.hygiene import Texts, faults, length_pays, max_chars
 from learning_pipelines.prompts.ledger import CountedModel, Ledger, OutOfCalls
 from learning_pipelines.prompts.race import Racer
@@ -105,6 +105,7 @@ class _Search:
                     stopped = "no strategy has anything new to propose"
                     break
                 self._race(field)
+            self._play_off()
         except BudgetExceeded as error:
             stopped = str(error)
             self._crown()
@@ -117,9 +118,18 @@ class _Search:
         if self._complete(self.champion) and self.champion.mean >= 1.0 - 1e-9:
             return "nothing can win any more: the best prompt has full marks on validation"
         # A round takes at least the first lap of one candidate, and of the champion while it is not known.
-        if self.ledger.left < race.laps(len(self.items))[0] * (1 if self._complete(self.champion) else 2):
+        least = race.laps(len(self.items))[0] * (1 if self._complete(self.champion) else 2)
+        if self.ledger.left - self._kept() < least:
             return f"the budget of {self.ledger.calls} calls is used up"
         return ""
+
+    def _kept(self) -> int:
+        """Calls kept for the play-off."""
+        return int(playoff.SHARE * self.ledger.calls) if self._rivals() else 0
+
+    def _rivals(self) -> list[Racer]:
+        worth = [racer for racer in self.racers if racer is self.incumbent or self._pays(racer)]
+        return playoff.rivals(self.champion, worth, same_wording=self.ledger.reflections > 0) if self._complete(self.champion) else []
 
     def _field(self) -> list[Candidate]:
         """Who races next: in the first round each strategy's best proposals in turn, later those of strategies that earned most."""
@@ -127,7 +137,7 @@ class _Search:
             wanted = max(1, min(FIRST_FIELD, self.ledger.left // (4 * race.FIRST_LAP) - 1))
             return self._in_turn(wanted)
         self._probe()
-        return self._by_earnings(max(1, min(LATER_FIELD, self.ledger.left // race.FIRST_LAP)))
+        return self._by_earnings(max(1, min(LATER_FIELD, (self.ledger.left - self._kept()) // race.FIRST_LAP)))
 
     def _in_turn(self, wanted: int) -> list[Candidate]:
         open_ = [self._proposals(strategy) for strategy in self.strategies]
@@ -160,7 +170,7 @@ class _Search:
         proposing: Iterator[Candidate] | None = None
         while True:
             before = self.ledger.spent
-            self.ledger.share(int(CLIMB_SHARE * (self.ledger.calls - self.ledger.spent)))
+            self.ledger.share(int(CLIMB_SHARE * (self.ledger.left - self._kept())))
             try:
                 proposing = proposing or strategy.propose(self._situation(), rng)
                 candidate = next(proposing, None)
@@ -212,7 +222,9 @@ class _Search:
         items = race.in_order(self.items, self.rng, known)
         before = self.champion
         try:
+            self.ledger.share(self.ledger.left - self._kept())
             race.run_laps(self.champion, field, items, self.ledger, self.delta)
+            self.ledger.share(None)
             self._crown()
             self._complete_incumbent()
         finally:
@@ -234,10 +246,24 @@ class _Search:
         far = [racer for racer in self.racers if most and len(racer.scored) == most and (racer is self.incumbent or self._pays(racer))]
         self.champion = min(far, key=lambda racer: racer.rank, default=self.champion)
 
-    def _pays(self, racer: Racer) -> bool:
-        """Against the incumbent on the items both were scored on."""
-        differences = race.paired(racer, self.incumbent)
-        gain = math.fsum(differences) / len(differences) if differences else 0.0
+    def _play_off(self) -> None:
+        """Near equals meet again on train items, as far as calls are left."""
+        players = self._rivals()
+        items = playoff.further(race.in_order(self.task.train, self.rng), players, self.ledger.left)
+        if not players or not items:
+            return
+        means = {id(racer): playoff.mean_of_all(racer, self.ledger(racer.candidate.prompt, items)) for racer in players}
+        own = means.get(id(self.incumbent))
+        worth = [racer for racer in players if racer is self.incumbent or own is None or self._pays(racer, means[id(racer)] - own)]
+        self.champion = min(worth, key=lambda racer: (-round(means[id(racer)], 9), racer.rank))
+        n = len(self.items) + len(items)
+        self.entries += [Entry.of_play_off(racer, self.number + 1, n, means[id(racer)], racer is self.champion) for racer in players]
+
+    def _pays(self, racer: Racer, gain: float | None = None) -> bool:
+        """Against the incumbent on the items both were scored on, unless the gain is known from more."""
+        if gain is None:
+            differences = race.paired(racer, self.incumbent)
+            gain = math.fsum(differences) / len(differences) if differences else 0.0
         return length_pays(racer.candidate, self.task, gain, (racer.tokens, self.incumbent.tokens), self.min_effect)
 
     def _complete(self, racer: Racer) -> bool:

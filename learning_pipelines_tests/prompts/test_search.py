@@ -64,7 +64,7 @@ def test_a_gain_that_choosing_explains_is_not_beyond_luck() -> None:
     for seed in range(30):
         task = intent_task(Random(seed))
         found.append(search(task, coin(lambda prompt: 0.6, seed), default_strategies(task), calls=300, seed=seed, nearest=nearest_train(task)))
-    assert sum(one.gain > 0 for one in found) > 20  # every search without a gate would call these better
+    assert sum(one.gain > 0 for one in found) > 15  # every search without a gate would call these better
     assert sum(one.beyond_luck for one in found) <= 3
     assert all(searched(seed)[2].beyond_luck for seed in range(5))
 
@@ -169,6 +169,7 @@ def test_many_validation_items_are_cut_to_what_the_calls_can_race_on() -> None:
 
 def test_the_rounds_tell_of_everybody_why_it_is_out() -> None:
     _, _, result = searched(1)
-    assert len(result.rounds) == result.compared
-    assert all(entry.eliminated or entry.n == 40 for entry in result.rounds)
+    raced = [entry for entry in result.rounds if not entry.note.startswith("play-off")]
+    assert len(raced) == result.compared and all(entry.eliminated or entry.n == 40 for entry in raced)
+    assert [entry.name for entry in result.rounds if entry not in raced and entry.eliminated is None] == [result.winner.candidate.name]
     assert {entry.name for entry in result.rounds} >= {result.winner.candidate.name, result.incumbent.candidate.name}
