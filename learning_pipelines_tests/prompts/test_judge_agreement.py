@@ -56,6 +56,7 @@ def test_a_judge_in_agreement_is_told_with_all_its_numbers() -> None:
         ([[10, 10], [20, 20]], "not above chance"),
         ([[2, 18], [18, 2]], "not above chance"),
         ([[300, 200], [240, 260]], "above chance but slight"),
+        ([[20, 5], [27, 8]], "not above chance"),  # the embedded model on 60 answers of FeedbackQA (benchmarks/judge.py --most 60)
     ],
 )
 def test_any_other_is_told_why_it_may_not(table: list[list[int]], cause: str) -> None:
