@@ -1,6 +1,6 @@
 """The search: strategies propose, candidates race, what earned gets more of the budget; in the end one prompt that may meet the gate, and the front.
 
-Belongs here: rounds, shares of the budget, when to stop. Not here: who is eliminated (race.py), counting (ledger.py), significance (acceptance/).
+Belongs here: rounds, when to stop, who wins. Not here: who proposes (proposals.py), who is eliminated (race.py), counting (ledger.py), significance.
 
 Deterministic: the same task, seed, calls and answers give the same search. A run that was killed is therefore run again from the start: its answers
 come out of the cache (storage/llm_cache.py), are paid for once, and lead to the same place. The cached answers are the whole state.
@@ -9,25 +9,23 @@ come out of the cache (storage/llm_cache.py), are paid for once, and lead to the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
 from random import Random
 
 from learning_pipelines.llm import ChatModel
 from learning_pipelines.llm_errors import BudgetExceeded
 from learning_pipelines.prompts import playoff, race
-from learning_pipelines.prompts.hygiene import Texts, faults, length_pays, max_chars
-from learning_pipelines.prompts.ledger import CountedModel, Ledger, OutOfCalls
+from learning_pipelines.prompts.hygiene import length_pays
+from learning_pipelines.prompts.ledger import CountedModel, Ledger
+from learning_pipelines.prompts.proposals import Proposals, View
 from learning_pipelines.prompts.race import Racer
 from learning_pipelines.prompts.results import Entry, SearchResult, Standing, front, luck
-from learning_pipelines.prompts.task import Candidate, Evaluate, Nearest, Situation, Strategy, Task
+from learning_pipelines.prompts.task import Candidate, Evaluate, Nearest, Strategy, Task
 
 INCUMBENT = "incumbent"
 FIRST_FIELD, LATER_FIELD = 12, 6
 PROBE = 6
 """Train items the champion is scored on at a time, so that strategies see what it gets wrong."""
-CLIMB_SHARE = 0.3
-"""Of the calls that are left, what one strategy may spend on trials of its own before its candidate races."""
 Progress = Callable[[float, str], None]
 
 
@@ -52,19 +50,6 @@ def search(
     return _Search(task, evaluate, strategies, calls, seed, reflection, nearest, progress, min_effect, delta).run()
 
 
-@dataclass(slots=True)
-class _Account:
-    """What a strategy cost and earned: for each candidate it raced, a reward of 0–1 (how far it came; 1: it became the champion)."""
-
-    raced: float = 0.0
-    earned: float = 0.0
-    exhausted: bool = False
-
-    def index(self, total: float) -> float:
-        """UCB1 (Auer et al. 2002)."""
-        return math.inf if not self.raced else self.earned / self.raced + math.sqrt(0.5 * math.log(max(total, 1.0)) / self.raced)
-
-
 class _Search:
     def __init__(
         self,
@@ -79,22 +64,18 @@ class _Search:
         min_effect: float,
         delta: float,
     ) -> None:
-        self.task, self.strategies, self.nearest, self.min_effect, self.delta = task, strategies, nearest, min_effect, delta
+        self.task, self.min_effect, self.delta = task, min_effect, delta
         self.rng, self.seed = Random(seed), seed
-        self.ledger = Ledger(evaluate, calls, self._tell)
-        self.reflection = None if reflection is None else CountedModel(reflection, self.ledger)
         self.progress: Progress = progress or (lambda share, message: None)
+        self.ledger = Ledger(evaluate, calls, self._tell)
+        counted = None if reflection is None else CountedModel(reflection, self.ledger)
+        self.proposals = Proposals(task, strategies, self.ledger, counted, nearest, self.rng, self._view)
         self.items = race.in_order(task.validation, self.rng)[: max(10, calls // 6)]
         self.incumbent = Racer(Candidate(task.incumbent, INCUMBENT))
         self.champion = self.incumbent
         self.racers: list[Racer] = [self.incumbent]
         self.entries: list[Entry] = []
-        self.seen = {task.incumbent.content_hash}
-        self.born = {task.incumbent.content_hash: 0}
-        self.dropped: dict[str, int] = {}
-        self.texts = Texts.of(task)
         self.number = 0
-        self.accounts = {strategy.name: _Account() for strategy in strategies}
 
     def run(self) -> SearchResult:
         stopped = ""
@@ -135,72 +116,13 @@ class _Search:
         """Who races next: in the first round each strategy's best proposals in turn, later those of strategies that earned most."""
         if self.number == 0:
             wanted = max(1, min(FIRST_FIELD, self.ledger.left // (4 * race.FIRST_LAP) - 1))
-            return self._in_turn(wanted)
+            return self.proposals.in_turn(wanted)
         self._probe()
-        return self._by_earnings(max(1, min(LATER_FIELD, (self.ledger.left - self._kept()) // race.FIRST_LAP)))
+        return self.proposals.by_earnings(max(1, min(LATER_FIELD, (self.ledger.left - self._kept()) // race.FIRST_LAP)))
 
-    def _in_turn(self, wanted: int) -> list[Candidate]:
-        open_ = [self._proposals(strategy) for strategy in self.strategies]
-        field: list[Candidate] = []
-        while open_ and len(field) < wanted:
-            proposals = open_.pop(0)
-            if (candidate := next(proposals, None)) is not None:
-                field.append(candidate)
-                open_.append(proposals)
-        return field
-
-    def _by_earnings(self, wanted: int) -> list[Candidate]:
-        open_ = {strategy.name: self._proposals(strategy) for strategy in self.strategies}
-        planned = {name: replace(account) for name, account in self.accounts.items()}
-        field: list[Candidate] = []
-        while open_ and len(field) < wanted:
-            total = sum(account.raced for account in planned.values())
-            name = max(open_, key=lambda name: planned[name].index(total))
-            candidate = next(open_[name], None)
-            if candidate is None:
-                del open_[name]
-                continue
-            planned[name].raced += 1  # as if it earned nothing: the next place may go to another
-            field.append(candidate)
-        return field
-
-    def _proposals(self, strategy: Strategy) -> Iterator[Candidate]:
-        """A strategy's candidates that are new and without fault. Its share of the calls holds while it works, not while others do."""
-        rng = Random(self.rng.getrandbits(64))
-        proposing: Iterator[Candidate] | None = None
-        while True:
-            before = self.ledger.spent
-            self.ledger.share(int(CLIMB_SHARE * (self.ledger.left - self._kept())))
-            try:
-                proposing = proposing or strategy.propose(self._situation(), rng)
-                candidate = next(proposing, None)
-            except OutOfCalls:
-                candidate = None
-            finally:
-                self.ledger.share(None)
-                self.accounts[strategy.name].raced += (self.ledger.spent - before) / (4 * race.FIRST_LAP)
-            if candidate is None:
-                return
-            if candidate.prompt.content_hash not in self.seen and self._admits(candidate):
-                self.seen.add(candidate.prompt.content_hash)
-                self.born[candidate.prompt.content_hash] = self.ledger.evaluations
-                yield candidate
-
-    def _admits(self, candidate: Candidate) -> bool:
-        found = faults(candidate, self.task, texts=self.texts)
-        for kind in {fault.kind for fault in found}:
-            self.dropped[kind] = self.dropped.get(kind, 0) + 1
-        return not found
-
-    def _situation(self) -> Situation:
-        best = self.champion.candidate
-        known = self.ledger.of(best.prompt, [item for item in self.task.train if item.id not in best.shown])
-        failures = tuple(scored for scored in known if scored.score < 1)
-        successes = tuple(scored for scored in known if scored.score >= 1)
-        hidden = replace(self.task, validation=(), test=())
-        ranked = tuple(racer.candidate for racer in sorted(self.racers, key=lambda racer: (-len(racer.scored), racer.rank)))
-        chars = max_chars(self.task)
-        return Situation(hidden, best, failures, successes, self.reflection, self.nearest, chars, ranked, self.ledger, self._admits)
+    def _view(self) -> View:
+        ranked = sorted(self.racers, key=lambda racer: (-len(racer.scored), racer.rank))
+        return View(self.champion.candidate, tuple(racer.candidate for racer in ranked), self._kept())
 
     def _probe(self) -> None:
         """Scores the champion on a few more train items while little is known of what it gets wrong."""
@@ -230,15 +152,7 @@ class _Search:
         finally:
             began = [self.incumbent, *field] if self.number == 1 else field
             self.entries += [Entry.of(racer, self.number, len(self.items)) for racer in began]
-        self._settle(field, before)
-
-    def _settle(self, field: Sequence[Racer], before: Racer) -> None:
-        """Rewards: how many of the race's laps a candidate came, halved; 1 for the one that is champion now."""
-        lap_count = len(race.laps(len(self.items)))
-        for racer in field:
-            account = self.accounts[racer.candidate.strategy] if racer.candidate.strategy in self.accounts else _Account()
-            account.raced += 1
-            account.earned += 1.0 if racer is self.champion is not before else 0.5 * max(0, racer.laps - 1) / lap_count
+        self.proposals.settle(field, self.champion if self.champion is not before else None, len(race.laps(len(items))))
 
     def _crown(self) -> None:
         """The champion is the best of those scored on all items (where the budget ended before, on most); a longer one only if its length pays."""
@@ -247,9 +161,9 @@ class _Search:
         self.champion = min(far, key=lambda racer: racer.rank, default=self.champion)
 
     def _play_off(self) -> None:
-        """Near equals meet again on train items, as far as calls are left."""
+        """Near equals meet again on train items, as far as the calls kept for it go."""
         players = self._rivals()
-        items = playoff.further(race.in_order(self.task.train, self.rng), players, self.ledger.left)
+        items = playoff.further(race.in_order(self.task.train, self.rng), players, min(self.ledger.left, self._kept()))
         if not players or not items:
             return
         means = {id(racer): playoff.mean_of_all(racer, self.ledger(racer.candidate.prompt, items)) for racer in players}
@@ -298,9 +212,9 @@ class _Search:
             reflections=ledger.reflections,
             cached_reflections=ledger.cached_reflections,
             stopped=stopped,
-            existed_after=self.born[winner.candidate.prompt.content_hash],
+            existed_after=self.proposals.born[winner.candidate.prompt.content_hash],
             compared=len(self.racers),
             luck=luck(race.paired(self.champion, self.incumbent), len(self.racers)),
-            dropped=dict(self.dropped),
+            dropped=dict(self.proposals.dropped),
             seed=self.seed,
         )
