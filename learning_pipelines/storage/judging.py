@@ -21,6 +21,8 @@ SAMPLES_READER = "execution_scores"
 NEW_AT_MOST = 100_000
 """Entries of the outbox that one look takes in."""
 _JUDGED = "sha256(convert_to(jsonb_build_array(e.input_text, e.expected_output)::text, 'UTF8'))"
+# By primary key: as a join, a planner without statistics reads the whole table.
+_EXAMPLE = "SELECT * FROM learning_examples WHERE organization_id = %(organization)s AND id = v.example_id OFFSET 0"
 _PLACE = "('x' || left(md5('judged/' || {}), 8))::bit(32)::bigint / 4294967296.0"
 """Where an execution stands between 0 and 1: the same for ever and on every server."""
 
@@ -109,7 +111,7 @@ def to_judge(connection: Connection, agent: AgentRef, judge: str, most: int) -> 
         return cursor.execute(
             f"""SELECT e.id, e.input_text, e.expected_output, {_JUDGED} AS judged_hash
             FROM (SELECT example_id, max(created_at) AS at FROM expert_verdicts WHERE organization_id = %(organization)s GROUP BY 1) v
-            JOIN learning_examples e ON e.organization_id = %(organization)s AND e.id = v.example_id
+            CROSS JOIN LATERAL ({_EXAMPLE}) e
             LEFT JOIN judge_verdicts j ON j.organization_id = e.organization_id AND j.example_id = e.id AND j.judge = %(judge)s
             WHERE e.agent_id = %(agent)s AND e.is_active AND e.example_type NOT IN ('negative', 'failure', 'preference')
                 AND e.expected_output ~ '\\S' AND j.judged_hash IS DISTINCT FROM {_JUDGED}
@@ -144,7 +146,7 @@ def verdict_table(connection: Connection, agent: AgentRef, judge: str, typical: 
             LEFT JOIN expert_reliability r ON r.organization_id = v.organization_id AND r.expert_id = v.expert_id
             WHERE v.organization_id = %(organization)s GROUP BY 1) v
         JOIN judge_verdicts j ON j.organization_id = %(organization)s AND j.example_id = v.example_id AND j.judge = %(judge)s
-        JOIN learning_examples e ON e.organization_id = %(organization)s AND e.id = v.example_id
+        CROSS JOIN LATERAL ({_EXAMPLE}) e
         WHERE e.agent_id = %(agent)s AND v.side <> 0 AND j.approved IS NOT NULL AND j.judged_hash = {_JUDGED} GROUP BY 1, 2""",
         {"organization": agent.organization_id, "agent": agent.agent_id, "judge": judge, "typical": typical},
     ).fetchall()
@@ -181,7 +183,7 @@ def new_sample(connection: Connection, agent: AgentRef, judge: str, share: float
     with connection.cursor(row_factory=class_row(Sampled)) as cursor:
         executions = cursor.execute(
             """SELECT x.id, x.input, x.output, x.prompt_version, x.created_at FROM unnest(%s::text[]) WITH ORDINALITY AS c (id, place)
-            JOIN agent_executions x ON x.organization_id = %s AND x.id = c.id ORDER BY c.place""",
+            CROSS JOIN LATERAL (SELECT * FROM agent_executions WHERE organization_id = %s AND id = c.id OFFSET 0) x ORDER BY c.place""",
             [chosen, agent.organization_id],
         ).fetchall()
     position = outbox.Position(start.cluster, int(last[0]), int(last[1])) if last else start

@@ -21,7 +21,16 @@ from learning_pipelines.llm_client import Endpoint, OpenAIModel, Retry
 from learning_pipelines.llm_errors import BudgetExceeded
 from learning_pipelines.prompts.judge import Judge, JudgeMetric
 from learning_pipelines.prompts.judge_agreement import JudgeNotTrusted
-from learning_pipelines.prompts.judging import JudgedExecutions, agreement_with_experts, deciding, judge_examples, judge_executions, open_judge
+from learning_pipelines.prompts.judging import (
+    JudgedExecutions,
+    agreement_with_experts,
+    deciding,
+    judge_agent,
+    judge_examples,
+    judge_executions,
+    needs_judge,
+    open_judge,
+)
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import review_hints
 from learning_pipelines.storage.database import Connection
@@ -254,6 +263,24 @@ def test_automated_scores_are_summed_up_by_judge(load: Load, pipeline: Connectio
     assert (found.judge, found.n, found.faults) == (judge(endpoint).name, 9, 1)
     assert found.mean is not None and 0 < found.mean < 1 and set(found.goals) == {"accuracy", "clarity", "completeness"}
     assert automated_scores(pipeline, agent, since.replace(year=2100)) == []
+
+
+# All of it
+
+
+def test_an_agent_is_judged_as_far_as_it_asks_and_the_run_is_charged(load: Load, pipeline: Connection, endpoint: FakeEndpoint) -> None:
+    load("agents", [{"agent": "plain"}, {"agent": "judged", "metric": {"type": "judge"}}])
+    live(load, 1, 10)
+    assert [needs_judge(pipeline, agent_ref(pipeline, name)) for name in ("plain", "judged", "desk")] == [False, True, True]
+    load("examples", [example(1)])
+    review(pipeline, "x01", True)
+    settings = Settings(OPENAI_BASE_URL=endpoint.base_url, judge_model="mine")  # type: ignore[call-arg]
+    with pytest.raises(BudgetExceeded):
+        judge_agent(settings, pipeline, agent_ref(pipeline), "run-1", budget=Budget(calls=4))
+    examples, executions = judge_agent(settings, pipeline, agent_ref(pipeline), "run-2")
+    assert (examples.judged, executions.judged) == (0, 7)
+    used = {row["run_id"]: (row["role"], row["requests"]) for row in table(pipeline, "llm_usage")}
+    assert used == {"run-1": ("judge", 4), "run-2": ("judge", 7)}
 
 
 # Which judge
