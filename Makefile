@@ -10,7 +10,7 @@ PEER_SERVERS := .venv-peer-servers/.installed
 PEER_OPTIMIZERS := .venv-peer-optimizers/.installed
 PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: install demo up down test lint types fuzz outage peers peer-servers peer-optimizers benchmark benchmark-agreement benchmark-privacy benchmark-datasets benchmark-judge benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-gate review-real-data clean
+.PHONY: install demo up down test lint types fuzz outage peers peer-servers peer-optimizers benchmark benchmark-agreement benchmark-privacy benchmark-datasets benchmark-judge benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-gate benchmark-rules review-real-data clean
 
 install: $(STAMP)
 
@@ -89,6 +89,9 @@ benchmark-service: install $(if $(findstring --peers,$(ARGS)),peer-servers)
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.service $(ARGS)
 
 # About 5 minutes: level, twenty weeks, null task (gepa beside our search), power and coverage of the gate.
+benchmark-rules: install
+	@$(BIN)/python -m learning_pipelines_tests.benchmarks.rule_task $(ARGS)
+
 benchmark-gate: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.gate $(ARGS)
 

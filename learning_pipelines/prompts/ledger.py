@@ -13,9 +13,16 @@ from learning_pipelines.llm_budget import Budget
 from learning_pipelines.prompts.prompt import Prompt
 from learning_pipelines.prompts.task import Evaluate, Item, Scored
 
+HOPELESS = 20
+"""After so many answers of which none was usable a search ends: several prompts were tried by then."""
+
 
 class OutOfCalls(Exception):
     """What was asked for does not fit into the calls that are left. Nothing was asked."""
+
+
+class NoUsableAnswers(Exception):
+    """So far the model has given nothing but faults: more calls would only cost. The message says which, without any user's text."""
 
 
 class Ledger:
@@ -31,6 +38,7 @@ class Ledger:
         self._evaluate, self._told = evaluate, told
         self._known: dict[bytes, dict[str, Scored]] = {}
         self._ceiling = calls
+        self._usable = False
 
     @property
     def spent(self) -> int:
@@ -51,7 +59,8 @@ class Ledger:
         return len({item.id for item in items} - known.keys())
 
     def __call__(self, prompt: Prompt, items: Sequence[Item]) -> list[Scored]:
-        """One Scored per item; only pairs that are new are asked for, each once. Raises OutOfCalls before asking, ModelError as Evaluate does."""
+        """One Scored per item; only pairs that are new are asked for, each once. Raises OutOfCalls before asking, NoUsableAnswers when the first
+        HOPELESS answers or more were all faults, ModelError as Evaluate does."""
         known = self._known.setdefault(prompt.content_hash, {})
         new = list({item.id: item for item in items if item.id not in known}.values())
         if len(new) > self.left:
@@ -61,7 +70,10 @@ class Ledger:
                 known[scored.item.id] = scored
                 self.evaluations += 1
                 self.cached_evaluations += scored.from_cache
+                self._usable = self._usable or scored.fault is None
             self._told()
+            if not self._usable and self.evaluations >= HOPELESS:
+                raise NoUsableAnswers(f"the first {self.evaluations} answers were all unusable, the last one because: {scored.fault}")
         return [known[item.id] for item in items]
 
     def of(self, prompt: Prompt, items: Iterable[Item]) -> list[Scored]:

@@ -16,7 +16,7 @@ from learning_pipelines.llm import ChatModel
 from learning_pipelines.llm_errors import BudgetExceeded
 from learning_pipelines.prompts import playoff, race
 from learning_pipelines.prompts.hygiene import length_pays
-from learning_pipelines.prompts.ledger import CountedModel, Ledger
+from learning_pipelines.prompts.ledger import CountedModel, Ledger, NoUsableAnswers
 from learning_pipelines.prompts.proposals import Proposals, View
 from learning_pipelines.prompts.race import Racer
 from learning_pipelines.prompts.results import Entry, SearchResult, Standing, front, luck
@@ -44,8 +44,9 @@ def search(
 ) -> SearchResult:
     """The best prompt that `calls` calls (evaluations and questions to the reflection model together) find on the validation split.
 
-    `progress`: called with a share of 0–1 and a message without any user's text. Ends early, with what there is, where the model's own budget of money or
-    tokens ends (BudgetExceeded); any other ModelError is raised: run again, and the search goes on where it was. The test split is not looked at.
+    `progress`: called with a share of 0–1 and a message without any user's text. Ends early, with what there is, where no answer is usable or the model's
+    own budget of money or tokens ends (BudgetExceeded); any other ModelError is raised: run again, and the search goes on where it was. The test split is
+    not looked at.
     """
     return _Search(task, evaluate, strategies, calls, seed, reflection, nearest, progress, min_effect, delta).run()
 
@@ -87,7 +88,7 @@ class _Search:
                     break
                 self._race(field)
             self._play_off()
-        except BudgetExceeded as error:
+        except (BudgetExceeded, NoUsableAnswers) as error:
             stopped = str(error)
             self._crown()
         return self._result(stopped)

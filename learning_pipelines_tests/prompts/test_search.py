@@ -5,7 +5,7 @@ Belongs here: what is found, with how many calls, when it stops, that it repeats
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from random import Random
 
@@ -14,7 +14,7 @@ from learning_pipelines.prompts.prompt import Prompt
 from learning_pipelines.prompts.results import SearchResult, Standing, front
 from learning_pipelines.prompts.search import search
 from learning_pipelines.prompts.strategies import Curated, Restructure, Retrieved, default_strategies
-from learning_pipelines.prompts.task import Candidate, Situation, Task
+from learning_pipelines.prompts.task import Candidate, Item, Scored, Situation, Task
 from learning_pipelines_tests.prompts.worlds import Counting, coin, copying, intent_task, nearest_train
 
 
@@ -173,3 +173,25 @@ def test_the_rounds_tell_of_everybody_why_it_is_out() -> None:
     assert len(raced) == result.compared and all(entry.eliminated or entry.n == 40 for entry in raced)
     assert [entry.name for entry in result.rounds if entry not in raced and entry.eliminated is None] == [result.winner.candidate.name]
     assert {entry.name for entry in result.rounds} >= {result.winner.candidate.name, result.incumbent.candidate.name}
+
+
+def test_a_model_that_gives_no_usable_answer_is_not_asked_for_long() -> None:
+    task = intent_task(Random(0))
+
+    def garbage(prompt: Prompt, items: Sequence[Item]) -> list[Scored]:
+        return [Scored(item, "<html>", 0.0, fault="The language model answered with a web page.") for item in items]
+
+    result = search(task, garbage, default_strategies(task), calls=300, nearest=nearest_train(task))
+    assert "all unusable" in result.stopped and "a web page" in result.stopped
+    assert result.evaluations <= 25 and not result.improved and result.winner.faults == result.winner.n > 0
+
+
+def test_a_present_prompt_that_gets_no_usable_answer_can_be_replaced() -> None:
+    task = intent_task(Random(0))
+    incumbent = task.incumbent.content_hash
+
+    def too_long(prompt: Prompt, items: Sequence[Item]) -> list[Scored]:
+        fault = "The messages do not fit." if prompt.content_hash == incumbent else None
+        return [Scored(item, "", float(fault is None), fault=fault) for item in items]
+
+    assert search(task, too_long, default_strategies(task), calls=300, nearest=nearest_train(task)).winner.score == 1.0
