@@ -74,11 +74,23 @@ class HubGraph:
     @classmethod
     def build(cls, items: int, links: Iterable[tuple[int, int]], hubs: Iterable[Iterable[int]]) -> HubGraph:
         """From pairs of items and from groups of items that stay together; loops and groups of one are dropped."""
-        edges = {(min(pair), max(pair)) for pair in links if pair[0] != pair[1]}
-        groups = [sorted(members) for members in map(set, hubs) if len(members) > 1]
-        rows = sorted(edges) + [(item, items + number) for number, members in enumerate(groups) for item in members]
-        table = np.asarray(rows, dtype=np.int64).reshape(-1, 2)
-        return cls(items, len(groups), table[:, 0].copy(), table[:, 1].copy())
+        pairs = np.asarray(list(links), dtype=np.int64).reshape(-1, 2)
+        groups = np.asarray([(item, number) for number, members in enumerate(hubs) for item in members], dtype=np.int64).reshape(-1, 2)
+        return cls.of_arrays(items, (pairs[:, 0], pairs[:, 1]), (groups[:, 0], groups[:, 1]))
+
+    @classmethod
+    def of_arrays(cls, items: int, links: tuple[Ints, Ints], members: tuple[Ints, Ints]) -> HubGraph:
+        """The same from arrays: the two ends of every link, and every item of a group with the number of its group."""
+        low, high = np.minimum(*links), np.maximum(*links)
+        edges = np.unique((low * items + high)[low != high])
+        codes = np.unique(members[1] * items + members[0])
+        group = codes // max(items, 1)
+        _, number, sizes = np.unique(group, return_inverse=True, return_counts=True)
+        shared = (sizes > 1)[number]
+        hubs = (np.cumsum(sizes > 1) - 1)[number[shared]]
+        left = np.concatenate([edges // max(items, 1), (codes % max(items, 1))[shared]])
+        right = np.concatenate([edges % max(items, 1), items + hubs])
+        return cls(items, int(np.count_nonzero(sizes > 1)), left, right)
 
     def edges(self, active: Bools) -> tuple[Ints, Ints]:
         """The edges whose items are all active (shape of `active`: (items,))."""

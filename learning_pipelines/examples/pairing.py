@@ -24,23 +24,22 @@ def refresh_pairs(connection: Connection, agent: AgentRef) -> None:
 
     Corrections and choices cost what is new; ratings cost the inputs that were asked more than once.
     """
-    while _add(connection, agent):
-        pass
+    _add(connection, agent)
     _rate(connection, agent)
     storage.follow_members(connection, agent)
     storage.set_states(connection, agent, settle(Contested(*row) for row in storage.contested(connection, agent)))
 
 
-def _add(connection: Connection, agent: AgentRef) -> bool:
-    """One portion of new pairs; True if it was full (what was added is not read again)."""
+def _add(connection: Connection, agent: AgentRef) -> None:
     found: list[storage.StoredPair] = []
     with closing(storage.new_examples(connection, agent)) as new:
         for example_id, content_hash, split, weight, content in new:
             found += [_stored(pair, split) for pair in pairs_of_example(Side(example_id, bytes(content_hash)), content, weight)]
             if len(found) >= PORTION:
-                break
-    added = storage.add_pairs(connection, agent, found)
-    return len(found) >= PORTION and added > 0
+                storage.add_pairs(connection, agent, found)
+                found = []
+        if found:
+            storage.add_pairs(connection, agent, found)
 
 
 def _rate(connection: Connection, agent: AgentRef) -> None:

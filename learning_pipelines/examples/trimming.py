@@ -74,16 +74,25 @@ def deal(counts: Ints, held: Ints, shares: Sequence[float]) -> Sides:
     wanted = np.outer(shares, counts.sum(axis=0) + held.sum(axis=0)) - held
     short = wanted.sum(axis=1).tolist()
     short_of = wanted.T.tolist()  # by type, then side
-    kinds = [np.flatnonzero(row).tolist() for row in counts] if counts.shape[1] > 1 else [[0]] * len(counts)
+    # Flat lists of what each component has of which type: a list per component would be a gigabyte for a million of them.
+    rows, columns = np.nonzero(counts)
+    amounts, kinds, begins = counts[rows, columns].tolist(), columns.tolist(), np.searchsorted(rows, np.arange(len(counts) + 1)).tolist()
     sides = []
-    for row, mine in zip(counts.tolist(), kinds, strict=True):
-        size = sum(row)
-        need = [short[side] + sum(row[kind] * short_of[kind][side] for kind in mine) / size for side in range(3)]
+    for place in range(len(counts)):
+        begin, end = begins[place], begins[place + 1]
+        if end - begin == 1 and amounts[begin] == 1:
+            size, lacking = 1, short_of[kinds[begin]]
+            need = [short[0] + lacking[0], short[1] + lacking[1], short[2] + lacking[2]]
+        else:
+            mine = [(kinds[entry], amounts[entry]) for entry in range(begin, end)]
+            size = sum(amount for _, amount in mine)
+            need = [short[side] + sum(amount * short_of[kind][side] for kind, amount in mine) / size for side in range(3)]
+        train, validation, test = round(need[0], 6), round(need[1], 6), round(need[2], 6)
         # Ties go to train, then test, then validation: one example is for train, two are for train and test.
-        side = max((0, 2, 1), key=lambda candidate: round(need[candidate], 6))
+        side = 0 if train >= test and train >= validation else 2 if test >= validation else 1
         short[side] -= size
-        for kind in mine:
-            short_of[kind][side] -= row[kind]
+        for entry in range(begin, end):
+            short_of[kinds[entry]][side] -= amounts[entry]
         sides.append(side)
     return sides
 

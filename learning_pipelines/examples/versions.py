@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +27,7 @@ from learning_pipelines.examples.weights import RULE, example_weight
 from learning_pipelines.storage import preferences, versions
 from learning_pipelines.storage.database import Connection, database_errors
 from learning_pipelines.storage.tenants import AgentRef
-from learning_pipelines.storage.versions import Member, PairRow, Version
+from learning_pipelines.storage.versions import Member, PairRow, Totals, Version
 
 TYPES = ("positive", "negative", "correction", "demonstration", "edge_case", "failure", "preference")
 SCHEMA = 1
@@ -36,13 +36,16 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Made:
-    """The version that stands: `version` None while there is none, `is_new` whether it was made now; `pairs`: preference pairs by split."""
+    """The version that stands: `version` None while there is none, `is_new` whether it was made now; `pairs`: preference pairs by split;
+    `totals`: of what was staged.
+    """
 
     version: int | None
     is_new: bool
     content_hash: bytes
     pairs: dict[str, int]
     statistics: dict[str, Any]
+    totals: Totals
 
 
 @dataclass(frozen=True)
@@ -55,16 +58,11 @@ class Rebuilt:
     pairs: int
 
 
-def make_version(connection: Connection, agent: AgentRef, kept: Sequence[Mapping[str, Any]], rules: Mapping[str, Any]) -> Made:
-    """Stores a new version of these examples if they, their pairs or the system message are not what the newest one holds.
+def make_version(connection: Connection, agent: AgentRef, rules: Mapping[str, Any]) -> Made:
+    """Stores a new version of the staged members (versions.stage_members) if they, their pairs or the system message are not what the newest holds.
 
-    `kept`: rows with id, split, quality_score, confidence_score, example_type, domain, task_type, annotated. `rules`: how they were chosen.
-    Part of the caller's transaction, which holds the lock of the agent's datasets.
+    `rules`: how they were chosen. Part of the caller's transaction, which holds the lock of the agent's datasets.
     """
-    scored = [(row["quality_score"], row["confidence_score"]) for row in kept]
-    versions.stage_members(
-        connection, agent, ((row["id"], row["split"], example_weight(*scores), *scores) for row, scores in zip(kept, scored, strict=True))
-    )
     refresh_pairs(connection, agent)
     found = versions.production_prompt(connection, agent)
     prompt = None if found is None else {"version": found[0], **system_message(found[1])}
@@ -74,20 +72,24 @@ def make_version(connection: Connection, agent: AgentRef, kept: Sequence[Mapping
     pairs = Counter[tuple[str, str]]()
     with closing(preferences.active_pairs(connection, agent)) as active:
         manifest.add_pairs(_counted(active, pairs))
-    content = manifest.digest()
+    content, totals = manifest.digest(), versions.staged_totals(connection)
     latest = versions.newest(connection, agent)
     by_split = {split: sum(count for (_, other), count in pairs.items() if other == split) for _, split in pairs}
-    if not kept or (latest is not None and latest.content_hash == content):
-        return Made(None if latest is None else latest.version, False, content, by_split, {} if latest is None else latest.statistics)
+    if not totals.examples or (latest is not None and latest.content_hash == content):
+        return Made(None if latest is None else latest.version, False, content, by_split, {} if latest is None else latest.statistics, totals)
     number = 1 if latest is None else latest.version + 1
     recipe = {
         "schema": SCHEMA, "made_by": __version__, "examples": dict(rules), "weights": RULE, "prompt": prompt,
         "content": "example_contents by SHA-256", "members": manifest.members, "pairs": manifest.pairs,
     }  # fmt: skip
     statistics = {**versions.staged_statistics(connection), "pairs": {f"{source}/{split}": count for (source, split), count in sorted(pairs.items())}}
-    values = _values(agent, kept, number, content)
+    values = {
+        **{name: totals.types.get(name, 0) for name in TYPES}, "name": agent.agent, "version": number, "total": totals.examples,
+        "domains": totals.domains, "task_types": totals.task_types, "quality": totals.quality,
+        "verified": 100.0 * versions.staged_annotated(connection, agent) / totals.examples, "hash": content,
+    }  # fmt: skip
     versions.store_version(connection, agent, {**values, "recipe": recipe, "statistics": statistics, "pairs": manifest.pairs})
-    return Made(number, True, content, by_split, statistics)
+    return Made(number, True, content, by_split, statistics, totals)
 
 
 def rebuild(connection: Connection, agent: AgentRef, dataset_id: UUID) -> Rebuilt:
@@ -158,19 +160,3 @@ def _counted(pairs: Iterable[PairRow], counts: Counter[tuple[str, str]]) -> Iter
     for pair in pairs:
         counts[pair[1], pair[-1]] += 1
         yield pair
-
-
-def _values(agent: AgentRef, kept: Sequence[Mapping[str, Any]], version: int, content: bytes) -> dict[str, Any]:
-    types = Counter(row["example_type"] for row in kept)
-    scores = [row["quality_score"] for row in kept if row["quality_score"] is not None]
-    return {
-        **{name: types.get(name, 0) for name in TYPES},
-        "name": agent.agent,
-        "version": version,
-        "total": len(kept),
-        "domains": sorted({row["domain"] for row in kept if row["domain"]}),
-        "task_types": sorted({row["task_type"] for row in kept if row["task_type"]}),
-        "quality": sum(scores) / len(scores) if scores else None,
-        "verified": 100.0 * sum(row["annotated"] for row in kept) / len(kept) if kept else None,
-        "hash": content,
-    }

@@ -227,30 +227,6 @@ def store_links(connection: Connection, agent: AgentRef, links: Sequence[tuple[s
         )
 
 
-def approved_links(connection: Connection, agent: AgentRef) -> list[tuple[str, str]]:
-    """Links between two approved, active examples."""
-    rows = connection.execute(
-        """SELECT l.first_id, l.second_id FROM duplicate_links l
-        JOIN learning_examples a ON a.organization_id = l.organization_id AND a.id = l.first_id AND a.review_status = 'approved' AND a.is_active
-        JOIN learning_examples b ON b.organization_id = l.organization_id AND b.id = l.second_id AND b.review_status = 'approved' AND b.is_active
-        WHERE l.organization_id = %s AND l.agent_id = %s""",
-        [agent.organization_id, agent.agent_id],
-    ).fetchall()
-    return [(str(first), str(second)) for first, second in rows]
-
-
-def large_clusters(connection: Connection, agent: AgentRef) -> list[tuple[int, list[tuple[str, str]]]]:
-    """Clusters whose pairs are not all listed: how many inputs they have, and (id, input) of those that are approved and active."""
-    rows = connection.execute(
-        """SELECT count(*), array_agg(e.id ORDER BY s.number) FILTER (WHERE e.review_status = 'approved' AND e.is_active),
-            array_agg(e.input_text ORDER BY s.number) FILTER (WHERE e.review_status = 'approved' AND e.is_active)
-        FROM example_sketches s JOIN learning_examples e ON e.organization_id = s.organization_id AND e.id = s.example_id
-        WHERE s.organization_id = %s AND s.agent_id = %s GROUP BY s.cluster HAVING NOT bool_and(s.is_listed) ORDER BY s.cluster""",
-        [agent.organization_id, agent.agent_id],
-    ).fetchall()
-    return [(int(count), list(zip(names or [], texts or [], strict=True))) for count, names, texts in rows]
-
-
 def cluster_numbers(connection: Connection, agent: AgentRef) -> dict[str, Any]:
     """Active, unrejected examples of an agent: how many there are, in how many clusters, how large these are, how many hang together how."""
     row = connection.execute(

@@ -11,6 +11,9 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import orjson
+from psycopg.types.json import set_json_loads
+
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.tenants import AgentRef
 from learning_pipelines.storage.versions import PairRow
@@ -26,21 +29,24 @@ _COLUMNS = """id, source, chosen_example_id, chosen_content, rejected_example_id
 
 
 def new_examples(connection: Connection, agent: AgentRef) -> Generator[tuple[str, bytes, str, float, dict[str, Any]], None, None]:
-    """Staged examples that may make pairs by themselves and whose content has made none yet: (id, content hash, split, weight, content)."""
+    """Staged examples that may make pairs by themselves and whose content has made none yet: (id, content hash, split, weight, content).
+
+    As they are when this is called: pairs may be added while it is read.
+    """
     with connection.transaction(), connection.cursor(name="learning_new_pairs") as cursor:
         cursor.itersize = 2_000
+        set_json_loads(orjson.loads, cursor)
         with _hashed(connection):
-            cursor.execute(_NEW, [agent.organization_id])
+            cursor.execute(_NEW, {"organization": agent.organization_id})
         yield from cursor
 
 
-_NEW = """
-SELECT s.example_id, s.content_hash, s.split, s.weight, s.content FROM staged_members s
-WHERE ((s.content ->> 'original_output' IS NOT NULL AND s.content ->> 'original_output' <> s.content ->> 'expected_output')
-        OR s.content ->> 'preferred_output' IS NOT NULL)
-    AND NOT EXISTS (SELECT FROM preference_pairs p WHERE p.organization_id = %s AND p.chosen_example_id = s.example_id
-        AND p.chosen_content = s.content_hash AND p.source <> 'rating')
-ORDER BY s.example_id COLLATE "C\""""
+# What was put together for this version is at hand; the rest is read by its key.
+_SAID = """coalesce(s.content, (SELECT c.content FROM example_contents c WHERE c.organization_id = %(organization)s AND c.content_hash = s.content_hash))"""
+_NEW = f"""
+SELECT s.example_id, s.content_hash, s.split, s.weight, {_SAID} FROM staged_members s
+WHERE s.pairs AND NOT EXISTS (SELECT FROM preference_pairs p WHERE p.organization_id = %(organization)s AND p.chosen_example_id = s.example_id
+    AND p.chosen_content = s.content_hash AND p.source <> 'rating')"""
 
 
 def rated_answers(connection: Connection, agent: AgentRef, similarity: float) -> list[tuple[Any, ...]]:
@@ -54,12 +60,12 @@ def rated_answers(connection: Connection, agent: AgentRef, similarity: float) ->
     ).fetchall()
 
 
-_RATED = """
+_RATED = f"""
 WITH answered AS MATERIALIZED (
-    SELECT s.example_id, s.content_hash, s.split, s.content ->> 'input_text' AS input_text,
-        coalesce(s.content ->> 'original_output', s.content ->> 'expected_output') AS answer,
-        md5(regexp_replace(lower(s.content ->> 'input_text'), '\\W+', ' ', 'g')) AS key
-    FROM staged_members s WHERE s.content ->> 'source_type' = 'user_feedback' AND s.content ->> 'example_type' NOT IN ('preference', 'demonstration')
+    SELECT s.example_id, s.content_hash, s.split, c.content ->> 'input_text' AS input_text,
+        coalesce(c.content ->> 'original_output', c.content ->> 'expected_output') AS answer,
+        md5(regexp_replace(lower(c.content ->> 'input_text'), '\\W+', ' ', 'g')) AS key
+    FROM staged_members s CROSS JOIN LATERAL (SELECT {_SAID} AS content OFFSET 0) c WHERE s.rated
 ),
 alike AS (
     SELECT l.first_id AS example_id, l.second_id AS other FROM duplicate_links l WHERE l.organization_id = %(organization)s

@@ -1,4 +1,4 @@
-"""Building a dataset version and exporting it at 10⁴, 10⁵ and 10⁶ examples, time and peak memory: `make benchmark-datasets [ARGS="--examples 10000"]`.
+"""Building a dataset version and exporting it at 10⁴, 10⁵ and 10⁶ examples, time, CPU and peak memory: `make benchmark-datasets [ARGS="--examples 10000"]`.
 
 Belongs here: making examples, timing the real refresh and the real exports, each in a process of its own. Not here: asserting anything.
 """
@@ -22,7 +22,8 @@ from typing import Any
 from learning_pipelines_tests.benchmarks.loop import machine, remove
 
 FORMATS = ("openai-chat", "openai-dpo", "trl-dpo", "triples", "parquet")
-STEPS = ("duplicates", "version", "again", "rebuild", *FORMATS)
+STEPS = ("duplicates", "version", "unchanged", "add", "100 new", "rebuild", *FORMATS)
+"""`add` approves 100 more and is not printed."""
 TYPES = ("positive", "positive", "positive", "correction", "correction", "demonstration", "edge_case", "negative", "preference", "failure")
 
 
@@ -36,7 +37,7 @@ def main() -> None:
         print(json.dumps(step(chosen.step)))
         return
     print(machine(), flush=True)
-    print("| examples | step | seconds | rows | rows/s | peak memory MB |\n|---|---|---|---|---|---|")
+    print("| examples | step | seconds | CPU s, process | CPU s, database | rows | rows/s | peak memory MB |\n|---|---|---|---|---|---|---|---|")
     for count in chosen.examples:
         folder = Path(tempfile.mkdtemp(prefix="learning-benchmark-", dir="/var/tmp"))
         os.environ["LEARNING_HOME"] = str(folder / "home")
@@ -44,11 +45,16 @@ def main() -> None:
             fill(count, chosen.seed)
             for name in STEPS:
                 found = in_child(name)
-                rate = found["rows"] / found["seconds"]
-                print(f"| {count:,} | {name} | {found['seconds']:.1f} | {found['rows']:,} | {rate:,.0f} | {found['memory']:.0f} |", flush=True)
+                if name != "add":
+                    print(f"| {count:,} {line(name, found)}", flush=True)
         finally:
             remove(folder)
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def line(name: str, found: dict[str, Any]) -> str:
+    seconds = f"{found['seconds']:.2f} | {found['cpu']:.2f} | {found['database']:.2f}"
+    return f"| {name} | {seconds} | {found['rows']:,} | {found['rows'] / found['seconds']:,.0f} | {found['memory']:.0f} |"
 
 
 def rows(count: int, seed: int) -> Iterator[tuple[Any, ...]]:
@@ -73,19 +79,24 @@ def fill(count: int, seed: int) -> None:
     from learning_pipelines.storage.installation import ready_store
 
     store = ready_store(Settings())
-    with store.pipeline() as connection, connection.cursor() as cursor:
-        cursor.execute("INSERT INTO organizations (organization_id, slug) VALUES (organization_id('default'), 'default') ON CONFLICT DO NOTHING")
-        cursor.execute("INSERT INTO agents (organization_id, slug) VALUES (organization_id('default'), 'desk')")
+    with store.pipeline() as connection:
+        connection.execute("INSERT INTO organizations (organization_id, slug) VALUES (organization_id('default'), 'default') ON CONFLICT DO NOTHING")
+        connection.execute("INSERT INTO agents (organization_id, slug) VALUES (organization_id('default'), 'desk')")
+        approve(connection, rows(count, seed))
+        connection.execute("ANALYZE learning_examples")
+
+
+def approve(connection: Any, made: Iterator[tuple[Any, ...]]) -> None:
+    with connection.transaction(), connection.cursor() as cursor:
         cursor.execute("""CREATE TEMP TABLE made (id text, example_type text, input_text text, original_output text, expected_output text, output_a text,
-            output_b text, preferred_output text, quality_score double precision, confidence_score double precision)""")
+            output_b text, preferred_output text, quality_score double precision, confidence_score double precision) ON COMMIT DROP""")
         with cursor.copy("COPY made FROM STDIN") as copy:
-            for row in rows(count, seed):
+            for row in made:
                 copy.write_row(row)
         cursor.execute("""INSERT INTO learning_examples (organization_id, agent_id, id, example_type, source_type, input_text, original_output,
                 expected_output, output_a, output_b, preferred_output, quality_score, confidence_score, review_status, content_hash, scrub_rules)
             SELECT a.organization_id, a.id, m.id, m.example_type, 'imported', m.input_text, m.original_output, m.expected_output, m.output_a, m.output_b,
                 m.preferred_output, m.quality_score, m.confidence_score, 'approved', sha256(convert_to(m.id, 'UTF8')), '1' FROM made m, agents a""")
-        cursor.execute("ANALYZE learning_examples")
 
 
 def in_child(name: str) -> dict[str, Any]:
@@ -109,11 +120,15 @@ def step(name: str) -> dict[str, Any]:
     with Store(settings).pipeline() as connection:
         (agent,) = agents(connection)
         dataset = find_version(connection, agent)
-        begun = time.monotonic()
+        begun, server = time.monotonic(), Path(f"/proc/{connection.info.backend_pid}/stat")
+        if name == "add":
+            approve(connection, ((f"n{row[0]}", *row[1:]) for row in rows(100, 99)))
+            return {}
+        before = server_seconds(server), time.process_time()
         if name == "duplicates":
             refresh_clusters(connection, agent, rule, None)
             count = connection.execute("SELECT count(*) FROM learning_examples").fetchone()[0]  # type: ignore[index]
-        elif name in ("version", "again"):
+        elif name in ("version", "unchanged", "100 new"):
             count = refresh_dataset(connection, agent, rule=rule, shares=settings.split_shares).examples
         elif name == "rebuild":
             assert dataset is not None
@@ -122,8 +137,15 @@ def step(name: str) -> dict[str, Any]:
             assert dataset is not None
             target = str(Path(os.environ["LEARNING_HOME"]) / name)
             count = export_dataset(connection, agent, dataset, name, target, split="all").rows  # type: ignore[arg-type]
-        seconds = time.monotonic() - begun
-    return {"seconds": seconds, "rows": count, "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+        seconds, cpu, database = time.monotonic() - begun, time.process_time() - before[1], server_seconds(server) - before[0]
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"seconds": seconds, "cpu": cpu, "database": database, "rows": count, "memory": memory}
+
+
+def server_seconds(stat: Path) -> float:
+    """CPU seconds of our connection's server process."""
+    user, system = stat.read_text().rsplit(") ", 1)[1].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":
