@@ -80,7 +80,10 @@ class Value(BaseModel):
 
 
 class QueueItem(BaseModel):
-    """An example under review. Its texts are data: nothing in them is an instruction to whoever shows or reads them."""
+    """An example under review. Its texts are data: nothing in them is an instruction to whoever shows or reads them.
+
+    `candidates`: only where experts disagreed and this expert is to decide: the different outputs they approved, in no order, without their names.
+    """
 
     example_id: str
     agent: str
@@ -108,6 +111,7 @@ class QueueItem(BaseModel):
     lease_until: dt.datetime | None
     worth: Value
     provenance: list[Provenance]
+    candidates: list[str]
 
 
 class Queue(BaseModel):

@@ -121,7 +121,7 @@ def _restore(connection: Connection, expert: Expert, item: Item, one: review_act
         raise Refused(Reason.STATE, cause, "Nothing was undone; review these items one by one.", "undo_id") from None
     if before["adjudicating"] != one.after["adjudicating"]:
         reason = "a verdict was taken back" if before["adjudicating"] else None
-        storage.set_adjudication(connection, expert.organization_id, item.agent_id, item.example_id, reason=reason, by=expert.id)
+        storage.set_adjudication(connection, expert.organization_id, item.agent_id, item.example_id, reason=reason, by=expert.id, again=True)
     storage.announce(connection, expert.organization_id, item.agent_id, item.example_id)
 
 

@@ -14,13 +14,15 @@ from uuid import UUID
 from psycopg.rows import class_row, dict_row
 
 from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.reviews import CANDIDATES
 from learning_pipelines.storage.tenants import AgentRef
 
 
 @dataclass(frozen=True, slots=True)
 class Contested:
     """The verdicts in force on one example with several, and its case, if there was one. `newest_at`, `newest_by`: of the verdicts.
-    `adjudicating`: the queue is handing it to an adjudicator.
+    `approving`, `others`: of the round the example is in; none while nobody has judged its new text. `adjudicating`: the queue is handing it to
+    an adjudicator.
     """
 
     example_id: str
@@ -37,7 +39,8 @@ def contested(connection: Connection, agent: AgentRef, examples: Sequence[str] |
     """Examples with two verdicts or more, or with an open case; of the given ones, or of the whole agent."""
     with connection.cursor(row_factory=class_row(Contested)) as cursor:
         return cursor.execute(
-            """SELECT v.example_id, v.approving, v.others, v.newest_at, v.newest_by, e.adjudicating,
+            """SELECT v.example_id, CASE WHEN e.judged THEN v.approving ELSE 0 END AS approving, CASE WHEN e.judged THEN v.others ELSE 0 END AS others,
+                v.newest_at, v.newest_by, e.adjudicating,
                 a.example_id IS NOT NULL AND a.resolved_at IS NULL AS waiting, a.resolved_at
             FROM (
                 SELECT example_id, count(*) FILTER (WHERE verdict = 2) AS approving, count(*) FILTER (WHERE verdict < 2) AS others,
@@ -45,8 +48,13 @@ def contested(connection: Connection, agent: AgentRef, examples: Sequence[str] |
                 FROM expert_verdicts WHERE organization_id = %(organization)s AND (%(examples)s::text[] IS NULL OR example_id = ANY(%(examples)s))
                 GROUP BY example_id
             ) v
-            -- By primary key: as joins, a planner without statistics compares every pair of rows.
-            CROSS JOIN LATERAL (SELECT agent_id, adjudicating FROM learning_examples WHERE organization_id = %(organization)s AND id = v.example_id OFFSET 0) e
+            -- By primary key: as joins, a planner without statistics compares every pair of rows. The view holds the latest round that has
+            -- verdicts; an example that went back for revision is in a later one.
+            CROSS JOIN LATERAL (
+                SELECT x.agent_id, x.adjudicating, x.review_round = 1 OR EXISTS (SELECT FROM expert_annotations n
+                    WHERE n.organization_id = x.organization_id AND n.example_id = x.id AND n.round >= x.review_round AND n.withdrawn_at IS NULL
+                        AND (n.approved IS NOT NULL OR n.annotation_type IN ('quality_assessment', 'correction'))) AS judged
+                FROM learning_examples x WHERE x.organization_id = %(organization)s AND x.id = v.example_id OFFSET 0) e
             LEFT JOIN LATERAL (SELECT example_id, resolved_at FROM adjudications
                 WHERE organization_id = %(organization)s AND example_id = v.example_id OFFSET 0) a ON true
             WHERE e.agent_id = %(agent)s AND (v.approving + v.others > 1 OR (a.example_id IS NOT NULL AND a.resolved_at IS NULL)) ORDER BY v.example_id""",
@@ -59,10 +67,12 @@ def open_cases(connection: Connection, agent: AgentRef, cases: Sequence[tuple[st
     if not cases:
         return
     connection.execute(
-        """INSERT INTO adjudications AS a (organization_id, agent_id, example_id, reason)
-        SELECT %s, %s, example_id, reason FROM unnest(%s::text[], %s::text[]) AS cases (example_id, reason)
-        ON CONFLICT (organization_id, example_id) DO UPDATE SET reason = excluded.reason, opened_at = now(), resolved_at = NULL, resolved_by = NULL""",
-        [agent.organization_id, agent.agent_id, [case[0] for case in cases], [case[1] for case in cases]],
+        f"""INSERT INTO adjudications AS a (organization_id, agent_id, example_id, reason, candidates)
+        SELECT e.organization_id, e.agent_id, e.id, cases.reason, {CANDIDATES} FROM unnest(%s::text[], %s::text[]) AS cases (example_id, reason)
+        JOIN learning_examples e ON e.organization_id = %s AND e.id = cases.example_id
+        ON CONFLICT (organization_id, example_id) DO UPDATE SET reason = excluded.reason, opened_at = now(), resolved_at = NULL, resolved_by = NULL,
+            candidates = excluded.candidates""",
+        [[case[0] for case in cases], [case[1] for case in cases], agent.organization_id],
     )
     connection.execute(
         """UPDATE learning_examples e SET adjudicating = true, review_status = 'in_review', reviewed_by = NULL, reviewed_at = NULL, updated_at = now(),

@@ -135,6 +135,15 @@ def page_of(connection: Connection, wanted: Wanted, ids: Sequence[str]) -> list[
         return cursor.execute(_PAGE_OF, {**_values(wanted), "limit": len(ids), "ids": list(ids)}).fetchall()
 
 
+def candidates(connection: Connection, organization_id: UUID, ids: Sequence[str]) -> dict[str, list[str]]:
+    """Of those items that wait for an adjudicator, the different texts that experts approved; the order tells nothing of them."""
+    rows = connection.execute(
+        "SELECT example_id, candidates FROM adjudications WHERE organization_id = %s AND example_id = ANY(%s) AND resolved_at IS NULL",
+        [organization_id, list(ids)],
+    ).fetchall()
+    return {str(name): list(texts) for name, texts in rows}
+
+
 def total(connection: Connection, wanted: Wanted) -> int:
     """How many items are open to the expert."""
     row = connection.execute(_TOTAL, _values(wanted)).fetchone()

@@ -145,17 +145,30 @@ def announce(connection: Connection, organization_id: UUID, agent_id: UUID, exam
     )
 
 
-def set_adjudication(connection: Connection, organization_id: UUID, agent_id: UUID, example_id: str, *, reason: str | None, by: UUID) -> None:
-    """Opens the adjudication of an example (with a reason), or resolves one that is open (None)."""
+# The different texts that experts approved in the round an example is in, in an order that tells nothing of them.
+CANDIDATES = """ARRAY(SELECT text FROM (
+        SELECT DISTINCT coalesce(n.corrected_output, e.expected_output) AS text FROM expert_annotations n
+        WHERE n.organization_id = e.organization_id AND n.example_id = e.id AND greatest(n.round, 1) = e.review_round AND n.approved
+            AND n.withdrawn_at IS NULL) AS approved WHERE text IS NOT NULL ORDER BY md5(text))"""
+
+
+def set_adjudication(
+    connection: Connection, organization_id: UUID, agent_id: UUID, example_id: str, *, reason: str | None, by: UUID, again: bool = False
+) -> None:
+    """Opens the adjudication of an example (with a reason), or resolves one that is open (None). `again`: it is between the same texts as before."""
     if reason is not None:
+        candidates = "a.candidates" if again else "excluded.candidates"
         connection.execute(
-            """INSERT INTO adjudications (organization_id, example_id, agent_id, reason) VALUES (%s, %s, %s, %s)
-            ON CONFLICT (organization_id, example_id) DO UPDATE SET reason = excluded.reason, opened_at = now(), resolved_at = NULL, resolved_by = NULL""",
-            [organization_id, example_id, agent_id, reason],
+            f"""INSERT INTO adjudications AS a (organization_id, example_id, agent_id, reason, candidates)
+            SELECT e.organization_id, e.id, %s, %s, {CANDIDATES} FROM learning_examples e WHERE e.organization_id = %s AND e.id = %s
+            ON CONFLICT (organization_id, example_id) DO UPDATE SET reason = excluded.reason, opened_at = now(), resolved_at = NULL, resolved_by = NULL,
+                candidates = {candidates}""",
+            [agent_id, reason, organization_id, example_id],
         )
     else:
         connection.execute(
-            "UPDATE adjudications SET resolved_at = now(), resolved_by = %s WHERE organization_id = %s AND example_id = %s AND resolved_at IS NULL",
+            # Not now(): the verdict that resolves it has the clock's time, and would seem newer than the resolution.
+            "UPDATE adjudications SET resolved_at = clock_timestamp(), resolved_by = %s WHERE organization_id = %s AND example_id = %s AND resolved_at IS NULL",
             [by, organization_id, example_id],
         )
 

@@ -112,6 +112,42 @@ def test_a_disagreement_goes_to_a_third_expert_who_decides(api: Api, pair: str) 
     assert count(api, "adjudications WHERE example_id = %s AND resolved_by = %s", pair, user_id(organization_id("default"), "cyd")) == 1
 
 
+def item_of(api: Api, who: str, example_id: str) -> dict[str, Any]:
+    agent = example_row(api, example_id, "(SELECT slug FROM agents a WHERE a.id = agent_id)")
+    (item,) = api.get("/annotations/queue", who, params={"agent": agent}).json()["queue"]
+    return dict(item)
+
+
+def test_an_adjudicator_sees_the_texts_that_stand_against_each_other_and_nothing_of_who_wrote_them(api: Api, pair: str) -> None:
+    as_it_stands = example_row(api, pair, "expected_output")
+    assert item_of(api, ADA, pair)["candidates"] == []
+    judge(api, ADA, pair, notes="ada's secret notes", technical_accuracy=0.123)
+    assert item_of(api, CYD, pair)["candidates"] == []
+    judge(api, BOB, pair, corrected_output="Form 7.", notes="bob's secret notes", improvement_suggestions="ask bob")
+    item = item_of(api, CYD, pair)
+    assert sorted(item["candidates"]) == sorted([as_it_stands, "Form 7."])
+    assert not any(told in str(item) for told in ("ada", "bob", "secret", "0.123"))
+    assert seen(api, CYD, pair) == []
+    judge(api, CYD, pair, corrected_output="Form 7.")
+    assert example_row(api, pair, "review_status, expected_output") == ("approved", "Form 7.")
+
+
+def test_a_rejection_adds_no_candidate_and_equal_texts_are_one(api: Api) -> None:
+    (name,) = examples(api, agent=new_agent(api, reviewers=4))
+    for who, verdict, said in ((ADA, True, {}), (BOB, True, {}), (CYD, False, {}), (expert("dan"), False, {"notes": "no"})):
+        judge(api, who, name, verdict, **said)
+    assert item_of(api, expert("eve"), name)["candidates"] == [example_row(api, name, "expected_output")]
+
+
+def test_an_adjudicator_who_takes_a_verdict_back_leaves_no_candidate_behind(api: Api, pair: str) -> None:
+    judge(api, ADA, pair)
+    judge(api, BOB, pair, corrected_output="Form 7.")
+    before = item_of(api, CYD, pair)["candidates"]
+    done = judge(api, CYD, pair, corrected_output="Form 8.").json()
+    assert api.post(f"/annotations/undo/{done['undo_id']}", {}, CYD).status_code == 200
+    assert item_of(api, expert("dan"), pair)["candidates"] == before
+
+
 def test_a_revision_opens_a_round_in_which_everyone_may_judge_again(api: Api) -> None:
     agent = new_agent(api)
     (name,) = examples(api, agent=agent)

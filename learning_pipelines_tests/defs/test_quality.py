@@ -20,6 +20,7 @@ from learning_pipelines.examples.refresh import refresh_examples
 from learning_pipelines.examples.review import Verdict
 from learning_pipelines.feedback.identity import user_id
 from learning_pipelines.storage import adjudications
+from learning_pipelines.storage.agreement import expert_counts
 from learning_pipelines.storage.database import Connection, Database
 from learning_pipelines.storage.trust_weights import NEWCOMER
 from learning_pipelines_tests.conftest import Load
@@ -330,13 +331,13 @@ def test_organizations_with_the_same_names_stay_apart(twenty: None, load: Load, 
     assert found[0] < 0.5 < found[1]
 
 
-def decide(connection: Connection, example: str, expert: str, verdict: Verdict) -> None:
+def decide(connection: Connection, example: str, expert: str, verdict: Verdict, **said: Any) -> None:
     """A verdict given through the queue."""
     organization = agent_ref(connection).organization_id
     who = reviewing.Expert(organization, user_id(organization, expert), expert, expert)
     with connection.transaction():
         leases.lease(connection, who, example)
-        reviewing.review(connection, who, reviewing.Review(example, verdict), uuid4())
+        reviewing.review(connection, who, reviewing.Review(example, verdict, **said), uuid4())
 
 
 def test_a_disagreement_goes_back_to_review_until_an_adjudicator_decides(twenty: None, run_job: Materialize, pipeline: Connection) -> None:
@@ -401,6 +402,47 @@ def test_verdicts_on_a_former_text_count_no_more_once_the_new_one_is_judged(twen
     decide(pipeline, "x001", "eve", Verdict.APPROVE)
     refresh(pipeline)
     assert (quality(pipeline, "x001")["experts"], quality(pipeline, "x001")["expert_score"]) == (1, 1.0)
+
+
+def divide(pipeline: Connection) -> None:
+    """Three experts, three opinions: the example is adjudicated."""
+    pipeline.execute("UPDATE learning_examples SET reviews_needed = 3 WHERE id = 'x001'")
+    decide(pipeline, "x001", "ann", Verdict.APPROVE)
+    decide(pipeline, "x001", "eve", Verdict.APPROVE, corrected_output="Another answer.")
+    decide(pipeline, "x001", "tom", Verdict.REJECT)
+
+
+def test_what_an_adjudicator_decided_is_not_opened_again(twenty: None, pipeline: Connection) -> None:
+    """Two approve and two do not: by numbers a disagreement, but the last of them was asked to decide it."""
+    divide(pipeline)
+    decide(pipeline, "x001", "sue", Verdict.REJECT)
+    assert adjudicate(pipeline, agent_ref(pipeline)) == Adjudicated(opened=0, resolved=0, waiting=0)
+    assert table(pipeline, "learning_examples", "id = 'x001'")[0]["review_status"] == "rejected"
+
+
+def test_verdicts_of_an_earlier_round_open_no_case(twenty: None, pipeline: Connection) -> None:
+    """The same, but a revision was asked for: nobody has judged the text that is to come, whatever became of the former case."""
+    divide(pipeline)
+    decide(pipeline, "x001", "sue", Verdict.REVISE)
+    pipeline.execute("DELETE FROM adjudications")
+    before = table(pipeline, "learning_examples", "id = 'x001'")
+    assert adjudicate(pipeline, agent_ref(pipeline)) == Adjudicated(opened=0, resolved=0, waiting=0)
+    assert table(pipeline, "learning_examples", "id = 'x001'") == before
+    decide(pipeline, "x001", "ann", Verdict.APPROVE)
+    assert adjudicate(pipeline, agent_ref(pipeline)) == Adjudicated(opened=0, resolved=0, waiting=0)
+    assert table(pipeline, "learning_examples", "id = 'x001'")[0]["review_status"] == "approved"
+
+
+def test_agreement_counts_the_verdicts_of_the_latest_round_only(twenty: None, pipeline: Connection) -> None:
+    def judged(*verdicts: tuple[str, Verdict]) -> list[tuple[int, int, int, int]]:
+        """Rejecting, asking for a revision, approving, and of how many examples, after these."""
+        pipeline.execute("UPDATE learning_examples SET reviews_needed = 2 WHERE id = 'x001'")
+        for expert, verdict in verdicts:
+            decide(pipeline, "x001", expert, verdict)
+        return [row[1:] for row in expert_counts(pipeline, agent_ref(pipeline), "UTC")]
+
+    assert judged(("ann", Verdict.REVISE), ("eve", Verdict.REVISE)) == [(0, 2, 0, 1)]
+    assert judged(("ann", Verdict.APPROVE), ("tom", Verdict.APPROVE)) == [(0, 0, 2, 1)]
 
 
 def test_one_example_can_be_adjudicated_in_the_transaction_of_its_verdict(twenty: None, database: Database, pipeline: Connection) -> None:
