@@ -12,11 +12,14 @@ from typing import TypeAlias
 
 from learning_pipelines.errors import BadInput
 from learning_pipelines.llm import ChatModel, Completion, Outcome, Request
+from learning_pipelines.llm_errors import ModelError, PromptTooLong
 from learning_pipelines.prompts.metrics import Mark, Metric
 from learning_pipelines.prompts.prompt import Prompt
 from learning_pipelines.prompts.task import Item, Nearest, Scored
 
 EMPTY = "the answer is empty"
+GIVE_UP_AFTER = 20
+"""If so many requests in a row, from the very first, got no answer at all, it is not the prompt."""
 TOKENS_STEP, LEAST_TOKENS, MOST_TOKENS = 64, 64, 2_048
 _CHARS_PER_TOKEN = 2.5
 """Cautious: English has four, German three, numbers and code about two."""
@@ -29,6 +32,10 @@ def answer_tokens(items: Sequence[Item]) -> int:
     """
     longest = max((len(item.expected) for item in items), default=0)
     return min(MOST_TOKENS, max(LEAST_TOKENS, -(-int(1.5 * longest / _CHARS_PER_TOKEN) // TOKENS_STEP) * TOKENS_STEP))
+
+
+class NothingUsable(ModelError):
+    """Every request was refused or answered with what is no answer: going on would only spend the budget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +72,12 @@ class Evaluator:
         self._choices = tuple(labels) or None
         self._answers: dict[_Key, _Answer] = {}
         self._marks: dict[tuple[_Key, str], Mark] = {}
+        self._in_vain: int | None = 0
+        """Requests without an answer so far; None once there was one."""
 
     def __call__(self, prompt: Prompt, items: Sequence[Item]) -> list[Scored]:
-        """One `Scored` per item, in order. Raises ModelError for what would hit every further call, after keeping the answers before it;
-        BadInput for a prompt that picks demonstrations where nothing can be looked up."""
+        """One `Scored` per item, in order. Raises ModelError for what would hit every further call, after keeping the answers before it
+        (NothingUsable where there never was one); BadInput for a prompt that picks demonstrations where nothing can be looked up."""
         if prompt.retrieval is not None and self._nearest is None:
             raise BadInput("This prompt picks demonstrations for each input, but there are no approved examples to look them up in.", "Give them.")
         version = prompt.content_hash
@@ -91,9 +100,18 @@ class Evaluator:
         outcomes = self.model.complete_many(self.request(prompt, wanted[key]) for key in missing)
         for key, outcome in zip(missing, outcomes, strict=True):
             self._answers[key] = _read(outcome, wanted[key])
+            self._look_at(outcome)
             done += 1
             if self.progress is not None:
                 self.progress(done, len(wanted))
+
+    def _look_at(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Completion):
+            self._in_vain = None
+        elif self._in_vain is not None and not isinstance(outcome, PromptTooLong):  # that is the prompt's own fault
+            self._in_vain += 1
+            if self._in_vain >= GIVE_UP_AFTER:
+                raise NothingUsable(f"None of the first {GIVE_UP_AFTER} requests got a usable answer. The last: {outcome.cause}", outcome.advice)
 
     def _mark(self, keys: Sequence[_Key], items: Sequence[Item]) -> None:
         usable = {

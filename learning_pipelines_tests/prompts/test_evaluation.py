@@ -17,7 +17,7 @@ from learning_pipelines.llm import Completion, Message
 from learning_pipelines.llm_budget import Budget
 from learning_pipelines.llm_client import Endpoint, OpenAIModel, Retry
 from learning_pipelines.llm_errors import BudgetExceeded, OutOfMoney, WrongKey
-from learning_pipelines.prompts.evaluation import EMPTY, Evaluator, answer_tokens
+from learning_pipelines.prompts.evaluation import EMPTY, Evaluator, NothingUsable, answer_tokens
 from learning_pipelines.prompts.metrics import metric_of
 from learning_pipelines.prompts.prompt import Demonstration, Prompt, Retrieval
 from learning_pipelines.prompts.summary import evaluate, interval, majority
@@ -201,6 +201,29 @@ def test_what_would_hit_every_call_ends_it_and_keeps_what_came_before(endpoint: 
     endpoint.always = echoes
     assert [one.score for one in scorer(PROMPT, ITEMS)] == [1.0] * 6
     assert last_texts(endpoint) == [item.input for item in ITEMS[2:]]
+
+
+MANY = [Item(str(number), f"text {number}", "invoice") for number in range(60)]
+
+
+@pytest.mark.parametrize("reply", [refuses(400, "response_format is not supported"), raw("<html>busy</html>"), says(None)])
+def test_an_endpoint_that_never_answers_is_given_up_before_it_spends_the_budget(endpoint: FakeEndpoint, reply: Any) -> None:
+    endpoint.always = reply
+    with pytest.raises(NothingUsable, match="None of the first 20 requests got a usable answer"):
+        evaluator(endpoint)(PROMPT, MANY)
+    assert len(endpoint.requests) <= 22
+
+
+@pytest.mark.parametrize("reply", [says(""), refuses(400, "too long", code="context_length_exceeded")])
+def test_a_prompt_whose_answers_are_all_empty_or_that_is_too_long_scores_0(endpoint: FakeEndpoint, reply: Any) -> None:
+    endpoint.always = reply
+    assert evaluate(evaluator(endpoint), PROMPT, MANY).mean == 0.0
+
+
+def test_after_one_answer_failures_are_those_of_the_prompt(endpoint: FakeEndpoint) -> None:
+    endpoint.replies.append(says("invoice"))
+    endpoint.always = says(None)
+    assert evaluate(evaluator(endpoint), PROMPT, MANY).mean == 1 / 60
 
 
 def test_no_examples_is_an_error_and_not_a_score(endpoint: FakeEndpoint) -> None:
