@@ -88,10 +88,11 @@ benchmark-prompts: install peer-optimizers
 benchmark-service: install $(if $(findstring --peers,$(ARGS)),peer-servers)
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.service $(ARGS)
 
-# About 5 minutes: level, twenty weeks, null task (gepa beside our search), power and coverage of the gate.
+# Seconds: calls until the prompt that is returned exists, gepa beside our search.
 benchmark-rules: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.rule_task $(ARGS)
 
+# About 5 minutes: level, twenty weeks, null task (gepa beside our search), power and coverage of the gate.
 benchmark-gate: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.gate $(ARGS)
 

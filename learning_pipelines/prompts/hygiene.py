@@ -3,8 +3,8 @@
 Belongs here: finding such faults, pure. Not here: dropping candidates (search.py), personal data itself (feedback/privacy_patterns.py).
 
 A span is copied if SPAN tokens in a row (own tokenisation: words, casefolded, punctuation and line breaks dropped) stand in an example's input, expected
-answer or context too. Exempt is what the incumbent says already, and a declared demonstration: a user and an assistant turn that are, verbatim, the input
-and the expected answer of a train example whose id is in `Candidate.shown`. Length: see `length_pays`.
+answer or context too. Exempt are what the incumbent says already, the labels in their order, and a declared demonstration: a user and an assistant turn
+that are, verbatim, the input and the expected answer of a train example whose id is in `Candidate.shown`. Length: see `length_pays`.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def _structure(candidate: Candidate, task: Task) -> Iterator[Fault]:
 
 def _copied(candidate: Candidate, task: Task, texts: Texts) -> Iterator[Fault]:
     prompt, declared = candidate.prompt, _declared(candidate, task)
-    own = _spans(message.content for message in task.incumbent.messages)
+    own = _spans(message.content for message in task.incumbent.messages) | _spans(task.labels)
     system = [message.content for message in prompt.messages if message.role == "system"]
     if (copied := len((_spans(system) & texts.spans) - own)) or _holds_whole(system, texts.wholes, task.incumbent):
         yield Fault("user_text_in_system", f"{copied} spans of {SPAN} tokens, or a whole input, of examples in the system role")

@@ -71,6 +71,12 @@ def test_what_the_present_prompt_says_already_is_no_copy() -> None:
     assert kinds(worded(own + " One word."), task=task) == set()
 
 
+def test_the_labels_may_be_listed_even_where_an_example_lists_them_too() -> None:
+    labels = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+    task = replace(TASK, labels=labels, train=(Item("t", "hello there", "one", {"labels": list(labels)}),))
+    assert kinds(worded("Answer with one of: " + ", ".join(labels)), task=task) == set()
+
+
 def test_a_declared_demonstration_may_be_shown_in_its_turns() -> None:
     assert kinds(shows((LONG, "delivery")), ("t1",)) == set()
 
