@@ -106,6 +106,11 @@ def import_file(
     return result
 
 
+def checked_lines(path: Path, kind: str, window: Window) -> Iterator[tuple[int, Checked | Refusal]]:
+    """Every line of a file by its number, checked as an import would check it; nothing is stored. Raises BadInput for a file that cannot be read."""
+    return ((line.number, _decode(line, kind, window)) for line in _opened(path))
+
+
 def _opened(path: Path) -> Iterator[Line]:
     """Opens before anything is created, so that a wrong path leaves nothing behind."""
     if not path.exists():

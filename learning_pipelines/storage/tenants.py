@@ -6,6 +6,7 @@ Belongs here: SQL of organizations, agents and users. Not here: what their rows 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
@@ -92,6 +93,12 @@ def agent_by_name(connection: Connection, organization_id: UUID, organization: s
     if row is None and (identity := _as_uuid(name)) is not None:
         row = connection.execute("SELECT id, slug FROM agents WHERE organization_id = %s AND id = %s", [organization_id, identity]).fetchone()
     return None if row is None else AgentRef(organization_id, organization, row[0], str(row[1]))
+
+
+def answers_of(connection: Connection, agent: AgentRef) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
+    """What the agent's answers are held to: its metric as imported (None: none was named) and its closed answer set (() for free text)."""
+    row = connection.execute("SELECT metric, labels FROM agents WHERE organization_id = %s AND id = %s", [agent.organization_id, agent.agent_id]).fetchone()
+    return (None, ()) if row is None else (row[0], tuple(row[1] or ()))
 
 
 def _as_uuid(text: str) -> UUID | None:

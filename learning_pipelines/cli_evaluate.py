@@ -1,0 +1,112 @@
+"""`learning-pipelines evaluate …`: scoring what serves, or anything that could, on examples of one's own.
+
+Belongs here: the verbs. Not here: scoring (prompts/), what every verb shares (cli_output.py).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from learning_pipelines.cli_output import Output, organization_option, say, verb
+from learning_pipelines.settings import load_settings
+
+
+@click.group()
+def evaluate() -> None:
+    """Score what serves (or another version) on examples in a file. Nothing is stored but the model's answers."""
+
+
+@evaluate.command("prompt")
+@click.option("--agent", required=True, metavar="SLUG", help="Whose prompt.")
+@click.option("--examples", "file", required=True, type=click.Path(path_type=Path), help="A file of the kind examples (.jsonl or .jsonl.gz).")
+@click.option("--version", "name", default="serving", show_default=True, metavar="VERSION", help="serving, candidate (or another label), or a number.")
+@click.option("--against", metavar="VERSION", help="A second version, side by side on the same examples.")
+@organization_option
+@verb
+def evaluate_prompt(agent: str, file: Path, name: str, against: str | None, organization: str | None, output: Output) -> int:
+    """Score a version of the prompt of an agent by the agent's metric. What the model answered before is not asked again."""
+    from learning_pipelines.feedback.importing import window_now
+    from learning_pipelines.prompts.comparing import side_by_side
+    from learning_pipelines.prompts.example_files import read_examples
+    from learning_pipelines.prompts.registry import named_version
+    from learning_pipelines.prompts.scoring import Scorer
+    from learning_pipelines.prompts.summary import evaluate as score
+    from learning_pipelines.storage.installation import ready_store
+    from learning_pipelines.storage.tenants import known_agent, known_organization
+
+    settings = load_settings()
+    store = ready_store(settings)
+    slug = known_organization(store, organization)
+    with store.pipeline() as connection, tqdm(desc=f"scoring {agent}", unit="answer", delay=2, leave=False, disable=None) as bar:
+        found = known_agent(connection, slug, agent)
+        version, other = named_version(connection, found, name), None if against is None else named_version(connection, found, against)
+        examples = read_examples(file, agent, window_now(settings.start_date, settings.zone))
+        scorer = Scorer(connection, found, settings, examples.items, lambda done, total: _shown(bar, done, total))
+        try:
+            if other is None:
+                result = score(*scorer.of(version), examples.items)
+                document, lines = result.as_json(version.version), _one(result.as_json(version.version))
+            else:
+                document = side_by_side(scorer.of(version), scorer.of(other), examples.items).as_json(version.version, other.version)
+                lines = _both(document)
+        finally:
+            scorer.record()
+    if examples.others:
+        say(f"{sum(examples.others.values())} lines are of other agents and were left out.")
+    for error in examples.errors[:20]:
+        say(f"line {error['line']}{', ' + error['field'] if error['field'] else ''}: {error['reason']}")
+    output.answer({**document, "rejected": examples.rejected, "errors": examples.errors}, lambda: lines)
+    unusable = sum(document["faults"].values()) == document["n"]
+    if unusable:
+        say("No answer could be used: look at the model before you look at the prompt.")
+    return 1 if examples.rejected or unusable else 0
+
+
+def _shown(bar: Any, done: int, total: int) -> None:
+    bar.total = total
+    bar.update(done - bar.n)
+
+
+def _one(result: dict[str, Any]) -> list[str]:
+    lines = [
+        f"Version {result['version']}: {result['metric']} {result['score']:.3f} {_interval(result['interval'])} on {result['n']} examples.",
+        _spent(result),
+    ]
+    return [
+        *lines,
+        *(f"  {item['score']:.2f}  {_short(item['input'])} → {_short(item['output'])} (expected {_short(item['expected'])})" for item in result["items"]),
+    ]
+
+
+def _both(result: dict[str, Any]) -> list[str]:
+    against = result["against"]
+    lines = [
+        f"Version {result['version']}: {result['metric']} {result['score']:.3f} {_interval(result['interval'])}; "
+        f"version {against['version']}: {against['score']:.3f} {_interval(against['interval'])}; on the same {result['n']} examples.",
+        f"Difference {result['difference']:+.3f} {_interval(result['difference_interval'])}: better on {result['wins']}, worse on {result['losses']}.",
+        _spent(result),
+    ]
+    rows = (
+        f"  {item['score']:.2f} {item['against_score']:.2f}  {_short(item['input'])} → {_short(item['output'])} | {_short(item['against_output'])}"
+        f" (expected {_short(item['expected'])})"
+        for item in result["items"]
+    )
+    return [*lines, *rows]
+
+
+def _spent(result: dict[str, Any]) -> str:
+    faults = "".join(f" {count} answers could not be used: {cause}." for cause, count in result["faults"].items())
+    return f"{result['calls']} calls, {result['input_tokens']} tokens in and {result['output_tokens']} out.{faults}"
+
+
+def _interval(bounds: list[float]) -> str:
+    return f"[{bounds[0]:.3f}, {bounds[1]:.3f}]"
+
+
+def _short(text: str) -> str:
+    plain = " ".join(text.split())
+    return plain if len(plain) <= 60 else f"{plain[:59]}…"

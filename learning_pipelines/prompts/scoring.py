@@ -1,0 +1,60 @@
+"""Versions of an agent's prompt, scored as the agent is: its metric, its closed answer set, the configured model, stored demonstrations.
+
+Belongs here: putting an Evaluator together for one version after the other. Not here: scoring (evaluation.py), optimization runs (optimization.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from uuid import UUID
+
+from learning_pipelines.encoder import Encoder, open_encoder
+from learning_pipelines.errors import BadInput
+from learning_pipelines.llm import open_model
+from learning_pipelines.llm_budget import Budget
+from learning_pipelines.prompts.evaluation import Evaluator, Progress, answer_tokens
+from learning_pipelines.prompts.metric_options import metric_of_agent
+from learning_pipelines.prompts.metrics import metric_of
+from learning_pipelines.prompts.prompt import Prompt, from_stored
+from learning_pipelines.prompts.serving import stored_nearest
+from learning_pipelines.prompts.task import Item, Nearest
+from learning_pipelines.settings import Settings
+from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.llm_cache import DatabaseCache, record_usage
+from learning_pipelines.storage.prompts import Version
+from learning_pipelines.storage.tenants import AgentRef, answers_of
+
+ACCOUNT = "evaluate"
+"""The run that the accounts of the language model name."""
+
+
+class Scorer:
+    """Makes evaluators that share one model, one metric and one budget. `connection`: role learning_pipeline, autocommit, for answers that are kept."""
+
+    def __init__(self, connection: Connection, agent: AgentRef, settings: Settings, items: Sequence[Item], progress: Progress | None = None) -> None:
+        self._connection, self._agent, self._settings, self._progress = connection, agent, settings, progress
+        spec, self._labels = answers_of(connection, agent)
+        chosen = metric_of_agent(spec, self._labels)
+        self.budget = Budget()
+        self._metric = metric_of(chosen, self.encoder if chosen["type"] == "similarity" else None)
+        self._model = open_model(settings, cache=DatabaseCache(connection, agent.organization_id), budget=self.budget)
+        self._max_tokens = answer_tokens(items)
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        return open_encoder(self._settings)
+
+    def of(self, version: Version) -> tuple[Evaluator, Prompt]:
+        """The version's prompt and who scores it. Raises BadInput for one that picks demonstrations from no dataset version."""
+        prompt = from_stored(version.messages, version.serving)
+        nearest: Nearest | None = None
+        if prompt.retrieval is not None:
+            if prompt.retrieval.dataset_id is None:
+                raise BadInput(f"Version {version.version} picks demonstrations but names no dataset version.", "It cannot be scored or served.")
+            nearest = stored_nearest(self._connection, self._agent, UUID(prompt.retrieval.dataset_id), lambda: self.encoder)
+        return Evaluator(self._model, self._metric, max_tokens=self._max_tokens, labels=self._labels, nearest=nearest, progress=self._progress), prompt
+
+    def record(self) -> None:
+        """Puts what was used since the last time on the organization's accounts."""
+        record_usage(self._connection, self._agent.organization_id, ACCOUNT, self.budget.take_usage())

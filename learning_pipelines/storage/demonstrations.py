@@ -1,0 +1,181 @@
+"""Examples that prompts pick as demonstrations for each input: their vectors, and the ones nearest to a vector.
+
+Belongs here: SQL of demonstration_vectors. Not here: fixed demonstrations (they are messages of a version), the Nearest of a prompt (prompts/serving.py).
+
+A version of an agent's dataset is pinned by the prompts that pick from it; only its train split is ever picked from. Vectors are kept once per
+text, so that a new version costs its new texts. Few vectors are searched exactly; many by HNSW, whose scan goes on until enough rows of this
+organization, agent and version are found (pgvector's iterative scan): without that, a tenant with 5 % of the rows gets a fraction of its k.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+
+from learning_pipelines.encoder import Encoder
+from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.tenants import AgentRef
+from learning_pipelines.storage.vectors import register_vectors, to_half
+
+EXACT_UP_TO = 3_000
+"""Vectors of an agent up to which all are compared: 3 ms."""
+INDEXED_DIMENSIONS = (384, 512, 768, 1024)
+_PORTION = 2_000
+_SPARE = 4
+"""The index finds so many times k, of which the exact nearest are taken: what it rounds and misses is mostly at the edge."""
+_MEMBER = """(SELECT d.split = 'train' FROM dataset_examples d WHERE d.organization_id = v.organization_id AND d.dataset_id = %(dataset)s
+    AND d.example_id = v.example_id AND d.content_hash = v.content_hash)"""
+_USABLE = "coalesce(c.content ->> 'expected_output', '') <> ''"
+_IN_LABELS = """(SELECT c.content ->> 'expected_output' = ANY(%(labels)s) FROM example_contents c
+    WHERE c.organization_id = v.organization_id AND c.content_hash = v.content_hash)"""
+_TEXTS = """SELECT found.example_id, c.content ->> 'input_text', c.content ->> 'expected_output' FROM found
+    JOIN example_contents c ON c.organization_id = %(organization)s AND c.content_hash = found.content_hash
+    ORDER BY found.distance, found.example_id COLLATE "C" LIMIT %(k)s"""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An example as it is shown: what it was asked, what was approved as the answer."""
+
+    example_id: str
+    input: str
+    output: str
+
+
+def index_demonstrations(connection: Connection, agent: AgentRef, dataset_id: UUID, encoder: Encoder) -> int:
+    """Vectors for every example of the version's train split that has none; how many were new. Repeating it costs one question.
+
+    Vectors that the search for duplicates made of the same text are taken over. The connection is in autocommit: what a portion
+    encoded stays if the next one fails.
+    """
+    values: dict[str, Any] = {"organization": agent.organization_id, "agent": agent.agent_id, "dataset": dataset_id, "encoder": encoder.name}
+    made = connection.execute(
+        f"""INSERT INTO demonstration_vectors (organization_id, encoder, example_id, content_hash, agent_id, embedding)
+        SELECT w.organization_id, %(encoder)s, w.example_id, w.content_hash, %(agent)s, e.embedding
+        FROM ({_wanting("d.organization_id, d.example_id, d.content_hash, c.content ->> 'input_text' AS asked")}) w
+        JOIN example_embeddings e ON e.organization_id = w.organization_id AND e.encoder = %(encoder)s AND e.example_id = w.example_id
+        JOIN example_sketches s ON s.organization_id = w.organization_id AND s.example_id = w.example_id AND s.encoder = %(encoder)s
+            AND s.input_hash = sha256(convert_to(w.asked, 'UTF8'))
+        ON CONFLICT DO NOTHING""",
+        values,
+    ).rowcount
+    query = _wanting("d.example_id, d.content_hash, c.content ->> 'input_text'") + f' ORDER BY d.example_id COLLATE "C" LIMIT {_PORTION}'
+    while rows := connection.execute(query, values).fetchall():
+        vectors = encoder.encode([str(text) for _, _, text in rows])
+        made += _store(connection, values, [(name, content, vector) for (name, content, _), vector in zip(rows, vectors, strict=True)])
+    return made
+
+
+def unindexed(connection: Connection, agent: AgentRef, dataset_id: UUID, encoder: str) -> int:
+    """How many examples of the version's train split have no vector of this encoder."""
+    values = {"organization": agent.organization_id, "dataset": dataset_id, "encoder": encoder}
+    row = connection.execute(_wanting("count(*)"), values).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def few(connection: Connection, agent: AgentRef, encoder: str) -> bool:
+    """Whether the agent's vectors are few enough to be compared one by one."""
+    row = connection.execute(
+        f"""SELECT count(*) FROM (SELECT FROM demonstration_vectors WHERE organization_id = %s AND agent_id = %s AND encoder = %s
+        LIMIT {EXACT_UP_TO + 1}) AS them""",
+        [agent.organization_id, agent.agent_id, encoder],
+    ).fetchone()
+    return row is not None and int(row[0]) <= EXACT_UP_TO
+
+
+def nearest(
+    connection: Connection, agent: AgentRef, dataset_id: UUID, encoder: str, vector: npt.NDArray[np.float32], k: int, *,
+    exact: bool, without: Collection[str] = (), labels: Collection[str] = (),
+) -> list[Shown]:  # fmt: skip
+    """The k examples of the version's train split whose inputs are nearest to `vector` (length 1) by inner product, nearest first; ties by id.
+
+    `exact`: compare with every vector of the agent (see `few`), else by the index where there is one for this length. `without`: ids left out;
+    `labels`: only examples with one of these answers (none: all). Fewer than k only where the version has fewer.
+    """
+    if k < 1:
+        return []
+    values: dict[str, Any] = {
+        "organization": agent.organization_id, "agent": agent.agent_id, "dataset": dataset_id, "encoder": encoder, "k": k, "spare": _SPARE * k,
+        "vector": _literal(vector), "without": list(without), "labels": list(labels),
+    }  # fmt: skip
+    length = len(vector)
+    if not exact and length in INDEXED_DIMENSIONS:
+        with connection.transaction():
+            connection.execute(
+                """SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', '100', true),
+                set_config('hnsw.max_scan_tuples', '40000', true), set_config('enable_sort', 'off', true), set_config('enable_seqscan', 'off', true)"""
+            )
+            found = _shown(connection, _by_index(length, values), values)
+        if len(found) == k:
+            return found
+    return _shown(connection, _exactly(length, values), values)
+
+
+def _by_index(length: int, values: dict[str, Any]) -> str:
+    """The filters are subplans and no joins: they are asked of one candidate after the other, and the scan goes on until enough have passed."""
+    return f"""WITH found AS MATERIALIZED (
+        SELECT v.example_id, v.content_hash, v.embedding::halfvec({length}) <#> %(vector)s::halfvec({length}) AS distance
+        FROM demonstration_vectors v WHERE {_mine(length, values)} AND {_MEMBER}{_labelled(values)}
+        ORDER BY v.embedding::halfvec({length}) <#> %(vector)s::halfvec({length}) LIMIT %(spare)s)
+        {_TEXTS}"""
+
+
+def _exactly(length: int, values: dict[str, Any]) -> str:
+    """All distances in order; the filters are asked of as many as it takes. `+ 0`: no index can give this order."""
+    return f"""WITH found AS MATERIALIZED (
+        SELECT v.example_id, v.content_hash, v.distance FROM (
+            SELECT v.organization_id, v.example_id, v.content_hash, (v.embedding::halfvec({length}) <#> %(vector)s::halfvec({length})) + 0 AS distance
+            FROM demonstration_vectors v WHERE {_mine(length, values)}
+            ORDER BY distance, v.example_id COLLATE "C" OFFSET 0) AS v
+        WHERE {_MEMBER}{_labelled(values)} LIMIT %(k)s)
+        {_TEXTS}"""
+
+
+def _mine(length: int, values: dict[str, Any]) -> str:
+    """`length` and no parameter: the indexes are partial."""
+    left_out = " AND v.example_id <> ALL(%(without)s)" if values["without"] else ""
+    return f"""v.organization_id = %(organization)s AND v.agent_id = %(agent)s AND v.encoder = %(encoder)s
+        AND vector_dims(v.embedding) = {length}{left_out}"""
+
+
+def _labelled(values: dict[str, Any]) -> str:
+    return f" AND {_IN_LABELS}" if values["labels"] else ""
+
+
+def _shown(connection: Connection, query: str, values: dict[str, Any]) -> list[Shown]:
+    return [Shown(str(name), str(asked), str(answer)) for name, asked, answer in connection.execute(query, values).fetchall()]
+
+
+def _wanting(columns: str) -> str:
+    """Examples of the version's train split with an answer and without a vector."""
+    return f"""SELECT {columns} FROM dataset_examples d
+        JOIN example_contents c ON c.organization_id = d.organization_id AND c.content_hash = d.content_hash
+        WHERE d.organization_id = %(organization)s AND d.dataset_id = %(dataset)s AND d.split = 'train' AND {_USABLE}
+        AND NOT EXISTS (SELECT FROM demonstration_vectors v WHERE v.organization_id = d.organization_id AND v.encoder = %(encoder)s
+            AND v.example_id = d.example_id AND v.content_hash = d.content_hash)"""
+
+
+def _store(connection: Connection, values: dict[str, Any], rows: list[tuple[str, bytes, npt.NDArray[np.float32]]]) -> int:
+    register_vectors(connection)
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.execute("CREATE TEMP TABLE staged_demonstrations (example_id text, content_hash bytea, embedding halfvec) ON COMMIT DROP")
+        with cursor.copy("COPY staged_demonstrations FROM STDIN (FORMAT BINARY)") as copy:
+            copy.set_types(["text", "bytea", "halfvec"])
+            for name, content, vector in rows:
+                copy.write_row((name, content, to_half(vector)))
+        return cursor.execute(
+            """INSERT INTO demonstration_vectors (organization_id, encoder, example_id, content_hash, agent_id, embedding)
+            SELECT %(organization)s, %(encoder)s, example_id, content_hash, %(agent)s, embedding FROM staged_demonstrations ON CONFLICT DO NOTHING""",
+            values,
+        ).rowcount
+
+
+def _literal(vector: npt.NDArray[np.float32]) -> str:
+    """As text: whoever looks up need not teach its connection pgvector's types."""
+    return "[" + ",".join(f"{number:.6g}" for number in vector.tolist()) + "]"

@@ -1,0 +1,166 @@
+"""Looking up demonstrations for an input: time and recall by rows, tenants and settings, as the role of the service. `make benchmark-few-shot`.
+
+Belongs here: rows, timings, printing. Not here: assertions about time (there are none), the lookup itself (storage/demonstrations.py).
+
+Several tenants share the table: one has 5 % of the rows, one 15 %, one 80 %. Vectors are made, not encoded: 384 numbers of which 48 directions
+matter, in loose groups, about as spread as sentence vectors are. With --encode the real encoder process is asked as well (its model: seconds).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from learning_pipelines.encoder import open_encoder
+from learning_pipelines.feedback.identity import organization_id
+from learning_pipelines.settings import Settings
+from learning_pipelines.storage import embedded
+from learning_pipelines.storage.database import Connection, Database, of_server
+from learning_pipelines.storage.demonstrations import few, index_demonstrations, nearest
+from learning_pipelines.storage.migrate import migrate
+from learning_pipelines.storage.sessions import Acting, act_as
+from learning_pipelines.storage.tenants import AgentRef, agents, ensure_organization
+
+Vectors = npt.NDArray[np.float32]
+SHARES = {"five": 0.05, "fifteen": 0.15, "eighty": 0.80}
+K, LOOKUPS = 8, 300
+EXAMPLES = """
+INSERT INTO learning_examples (organization_id, id, agent_id, example_type, source_type, input_text, expected_output, content_hash, scrub_rules, review_status)
+SELECT %(organization)s, 'e' || n, %(agent)s, 'positive', 'imported', %(name)s || ' input ' || n, 'answer ' || n %% 16, sha256(n::text::bytea), '1', 'approved'
+FROM generate_series(1, %(rows)s) AS n"""
+CONTENTS = """
+INSERT INTO example_contents (organization_id, content_hash, content)
+SELECT e.organization_id, sha256(convert_to(example_content(e)::text, 'UTF8')), example_content(e) FROM learning_examples e
+WHERE organization_id = %(organization)s"""
+MEMBERS = """
+INSERT INTO dataset_examples (organization_id, dataset_id, example_id, split, content_hash)
+SELECT e.organization_id, %(dataset)s, e.id, 'train', sha256(convert_to(example_content(e)::text, 'UTF8')) FROM learning_examples e
+WHERE organization_id = %(organization)s"""
+
+
+class Made:
+    """An encoder whose vectors follow from the text alone."""
+
+    name, dimensions = "made@1", 384
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(7)
+        self._directions = rng.standard_normal((48, self.dimensions)).astype(np.float32)
+        self._groups = rng.standard_normal((400, 48)).astype(np.float32)
+
+    def encode(self, texts: Sequence[str], *, batch_size: int = 64) -> Vectors:
+        rows = np.empty((len(texts), self.dimensions), dtype=np.float32)
+        for at, text in enumerate(texts):
+            rng = np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big"))
+            inner = self._groups[rng.integers(len(self._groups))] + 0.7 * rng.standard_normal(48).astype(np.float32)
+            rows[at] = inner @ self._directions + 0.5 * rng.standard_normal(self.dimensions).astype(np.float32)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--encode", action="store_true", help="Also with the real encoder process.")
+    chosen = parser.parse_args()
+    for size in chosen.sizes:
+        home = Path(tempfile.mkdtemp(prefix="few-shot-"))
+        try:
+            database = of_server(embedded.ensure_running(home))
+            migrate(database)
+            settings = Settings(home=home, database_url=None) if chosen.encode else None
+            print(json.dumps({"rows": size, **measure(database, size, settings)}, indent=1), flush=True)
+        finally:
+            embedded.stop(home)
+            shutil.rmtree(home, ignore_errors=True)
+
+
+def measure(database: Database, size: int, encoding: Settings | None) -> dict[str, Any]:
+    encoder, found = Made(), dict[str, Any]()
+    with database.connect("pipeline") as connection:
+        sets = {name: fill(connection, name, round(share * size)) for name, share in SHARES.items()}
+        begun = time.perf_counter()
+        for agent, dataset in sets.values():
+            index_demonstrations(connection, agent, dataset, encoder)
+        found["seconds_to_index"] = round(time.perf_counter() - begun, 1)
+    with database.connect("owner") as connection:
+        connection.execute("ANALYZE")
+    for name, (agent, dataset) in sets.items():
+        with database.connect("api", autocommit=False) as connection:
+            found[f"{name} ({SHARES[name]:.0%})"] = lookups(connection, encoder, agent, dataset)
+            if encoding is not None:
+                found[f"{name} with encoding"] = with_encoding(connection, encoding, agent, dataset)
+    return found
+
+
+def fill(connection: Connection, name: str, rows: int) -> tuple[AgentRef, Any]:
+    """A tenant with one agent and one dataset version; its texts are its own."""
+    tenant = ensure_organization(connection, organization_id(name), name)
+    connection.execute("INSERT INTO agents (organization_id, slug) VALUES (%s, 'desk')", [tenant])
+    agent = agents(connection, name)[0]
+    values = {"organization": tenant, "agent": agent.agent_id, "name": name, "rows": rows}
+    row = connection.execute(
+        "INSERT INTO training_datasets (organization_id, name, version, status, content_hash) VALUES (%s, 'desk', 1, 'collecting', '') RETURNING id", [tenant]
+    ).fetchone()
+    assert row is not None
+    for statement in (EXAMPLES, CONTENTS, MEMBERS):
+        connection.execute(statement, {**values, "dataset": row[0]})
+    return agent, row[0]
+
+
+def lookups(connection: Connection, encoder: Made, agent: AgentRef, dataset: Any) -> dict[str, Any]:
+    """Times of lookups as the service makes them, and the share of the true nearest among what they find."""
+    exactly: list[list[str]] = []
+    queries = encoder.encode([f"question {number}" for number in range(LOOKUPS)])
+    exact = acting(connection, agent, lambda: few(connection, agent, encoder.name))
+
+    def look(vector: Vectors, exact: bool) -> list[str]:
+        return [one.example_id for one in nearest(connection, agent, dataset, encoder.name, vector, K, exact=exact)]
+
+    times, found = [], []
+    for vector in queries:
+        begun = time.perf_counter()
+        found.append(acting(connection, agent, lambda vector=vector: look(vector, exact)))  # type: ignore[misc]
+        times.append(1000 * (time.perf_counter() - begun))
+    for vector in queries[:100]:
+        exactly.append(acting(connection, agent, lambda vector=vector: look(vector, True)))  # type: ignore[misc]
+    hits = sum(len(set(one) & set(other)) for one, other in zip(found, exactly, strict=False))
+    return {"exact": exact, **spread(times[20:]), f"recall@{K}": round(hits / (100 * K), 4), "short": sum(len(one) < K for one in found)}
+
+
+def with_encoding(connection: Connection, settings: Settings, agent: AgentRef, dataset: Any) -> dict[str, float]:
+    """The same with a text that the encoder process has to encode; stored vectors are compared whatever made them."""
+    encoder = open_encoder(settings)
+    times = []
+    for number in range(120):
+        begun = time.perf_counter()
+        vector = encoder.encode([f"When is the return number {number} of my firm due, and where do I file it?"])[0]
+        acting(connection, agent, lambda vector=vector: nearest(connection, agent, dataset, Made.name, vector, K, exact=False))  # type: ignore[misc]
+        times.append(1000 * (time.perf_counter() - begun))
+    encoder.close()
+    return spread(times[20:])
+
+
+def acting(connection: Connection, agent: AgentRef, work: Callable[[], Any]) -> Any:
+    """One transaction as the service has it."""
+    with connection.transaction():
+        act_as(connection, Acting(agent.organization_id, role="trainer"))
+        return work()
+
+
+def spread(times: list[float]) -> dict[str, float]:
+    ordered = sorted(times)
+    return {"p50_ms": round(ordered[len(ordered) // 2], 2), "p99_ms": round(ordered[int(0.99 * len(ordered))], 2)}
+
+
+if __name__ == "__main__":
+    main()
