@@ -55,11 +55,13 @@ def evaluate_prompt(agent: str, file: Path, name: str, against: str | None, orga
                 lines = _both(document)
         finally:
             scorer.record()
+    if scorer.metric.doubt:
+        say(f"These scores are the judge's alone, and there is no evidence yet that it can judge: {scorer.metric.doubt}.")
     if examples.others:
         say(f"{sum(examples.others.values())} lines are of other agents and were left out.")
     for error in examples.errors[:20]:
         say(f"line {error['line']}{', ' + error['field'] if error['field'] else ''}: {error['reason']}")
-    output.answer({**document, "rejected": examples.rejected, "errors": examples.errors}, lambda: lines)
+    output.answer({**document, "doubt": scorer.metric.doubt or None, "rejected": examples.rejected, "errors": examples.errors}, lambda: lines)
     unusable = sum(document["faults"].values()) == document["n"]
     if unusable:
         say("No answer could be used: look at the model before you look at the prompt.")

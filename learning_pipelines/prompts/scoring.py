@@ -13,9 +13,8 @@ from learning_pipelines.encoder import Encoder, open_encoder
 from learning_pipelines.errors import BadInput
 from learning_pipelines.llm import open_model
 from learning_pipelines.llm_budget import Budget
+from learning_pipelines.prompts.agent_metric import open_metric
 from learning_pipelines.prompts.evaluation import Evaluator, Progress, answer_tokens
-from learning_pipelines.prompts.metric_options import metric_of_agent
-from learning_pipelines.prompts.metrics import metric_of
 from learning_pipelines.prompts.prompt import Prompt, from_stored
 from learning_pipelines.prompts.serving import stored_nearest
 from learning_pipelines.prompts.task import Item, Nearest
@@ -23,21 +22,22 @@ from learning_pipelines.settings import Settings
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.llm_cache import DatabaseCache, record_usage
 from learning_pipelines.storage.prompts import Version
-from learning_pipelines.storage.tenants import AgentRef, answers_of
+from learning_pipelines.storage.tenants import AgentRef
 
 ACCOUNT = "evaluate"
 """The run that the accounts of the language model name."""
 
 
 class Scorer:
-    """Makes evaluators that share one model, one metric and one budget. `connection`: role learning_pipeline, autocommit, for answers that are kept."""
+    """Makes evaluators that share one model, one metric and one budget. `metric.doubt`: why its scores should not be believed.
+
+    `connection`: role learning_pipeline, autocommit; the model's answers are kept through it.
+    """
 
     def __init__(self, connection: Connection, agent: AgentRef, settings: Settings, items: Sequence[Item], progress: Progress | None = None) -> None:
         self._connection, self._agent, self._settings, self._progress = connection, agent, settings, progress
-        spec, self._labels = answers_of(connection, agent)
-        chosen = metric_of_agent(spec, self._labels)
         self.budget = Budget()
-        self._metric = metric_of(chosen, self.encoder if chosen["type"] == "similarity" else None)
+        self.metric = open_metric(settings, connection, agent, lambda: self.encoder, decides=False, budget=self.budget)
         self._model = open_model(settings, cache=DatabaseCache(connection, agent.organization_id), budget=self.budget)
         self._max_tokens = answer_tokens(items)
 
@@ -53,7 +53,8 @@ class Scorer:
             if prompt.retrieval.dataset_id is None:
                 raise BadInput(f"Version {version.version} picks demonstrations but names no dataset version.", "It cannot be scored or served.")
             nearest = stored_nearest(self._connection, self._agent, UUID(prompt.retrieval.dataset_id), lambda: self.encoder)
-        return Evaluator(self._model, self._metric, max_tokens=self._max_tokens, labels=self._labels, nearest=nearest, progress=self._progress), prompt
+        metric, labels = self.metric.metric, self.metric.labels
+        return Evaluator(self._model, metric, max_tokens=self._max_tokens, labels=labels, nearest=nearest, progress=self._progress), prompt
 
     def record(self) -> None:
         """Puts what was used since the last time on the organization's accounts."""

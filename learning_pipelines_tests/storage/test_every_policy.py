@@ -47,7 +47,8 @@ RULES: dict[str, tuple[str, str]] = {
     "dataset_pairs": ("trainer", "none"), "dataset_uses": ("trainer", "none"),
     "dataset_exports": ("trainer", "none"), "judge_verdicts": ("expert|trainer", "none"),
     "peer_records": ("own", "own"), "peer_spans": ("own", "own"), "proposals": ("trainer", "admin"), "acceptance_tests": ("trainer", "none"),
-    "acceptance_test_items": ("trainer", "none"), "prompt_performance": ("member", "none"), "prompt_candidates": ("trainer", "none"),
+    "acceptance_test_items": ("trainer", "none"), "demonstration_vectors": ("trainer", "none"),
+    "prompt_performance": ("member", "none"), "prompt_candidates": ("trainer", "none"),
     "prompt_evaluations": ("trainer", "none"), "execution_scores": ("expert|trainer", "none"),
 }  # fmt: skip
 READ_BY_APPLICATIONS = ("outbox", "outbox_positions")
