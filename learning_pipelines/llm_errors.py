@@ -73,6 +73,10 @@ class NonsenseAnswer(ModelError):
         self.text = text
 
 
+class WrongAnswer(NonsenseAnswer):
+    """The model answered, but not what was asked for: no text, none of the choices, no JSON. Another prompt may do better."""
+
+
 class BudgetExceeded(ModelError):
     """The next call could exceed the budget of this run, so it was not made."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from learning_pipelines.llm import Request
-from learning_pipelines.llm_errors import NonsenseAnswer
+from learning_pipelines.llm_errors import NonsenseAnswer, WrongAnswer
 
 # What a chat template may add: markers around each message, a default system prompt, the opening of the answer.
 _TOKENS_PER_REQUEST, _TOKENS_PER_MESSAGE = 64, 16
@@ -87,17 +87,17 @@ def read(body: str, where: str) -> Answer:
 
 
 def checked(request: Request, answer: Answer) -> str:
-    """The text of an answer, if it is what was asked for. Raises NonsenseAnswer if not."""
+    """The text of an answer, if it is what was asked for. Raises WrongAnswer if not."""
     cut = " It was cut off at max_tokens." if answer.finish == "length" else ""
     if answer.text is None:
-        raise NonsenseAnswer(f"The language model answered without any text.{cut}", "Allow more tokens, or use another model.")
+        raise WrongAnswer(f"The language model answered without any text.{cut}", "Allow more tokens, or use another model.")
     if request.choices is not None:
         return _chosen(request.choices, answer.text)
     if request.json_schema is not None:
         try:
             json.loads(answer.text)
         except ValueError:
-            raise NonsenseAnswer(f"The language model answered with invalid JSON.{cut}", "Allow more tokens, or use another model.", answer.text) from None
+            raise WrongAnswer(f"The language model answered with invalid JSON.{cut}", "Allow more tokens, or use another model.", answer.text) from None
     return answer.text
 
 
@@ -112,7 +112,7 @@ def _chosen(choices: Sequence[str], text: str) -> str:
     except ValueError:
         if text.strip() in choices:
             return text.strip()
-    raise NonsenseAnswer(
+    raise WrongAnswer(
         f"The language model answered outside the {len(choices)} allowed answers.", "Use an endpoint that supports constrained decoding (json_schema).", text
     )
 

@@ -170,7 +170,7 @@ def test_a_parameter_that_the_model_does_not_take_is_left_out_from_then_on(endpo
         (raw('{"choices": []}'), llm_errors.NonsenseAnswer, "empty list"),
         (raw('{"error": {"message": "sorry"}}'), llm_errors.NonsenseAnswer, "no choices"),
         (raw("[1, 2]"), llm_errors.NonsenseAnswer, "no choices"),
-        (says(None), llm_errors.NonsenseAnswer, "without any text"),
+        (says(None), llm_errors.WrongAnswer, "without any text"),
         (raw("<h1>Bad request</h1>", "text/html", 400), llm_errors.RequestRefused, "no reason given"),
     ],
 )

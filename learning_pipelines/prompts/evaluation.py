@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from learning_pipelines.errors import BadInput
 from learning_pipelines.llm import ChatModel, Completion, Outcome, Request
-from learning_pipelines.llm_errors import ModelError, PromptTooLong
+from learning_pipelines.llm_errors import ModelError, PromptTooLong, WrongAnswer
 from learning_pipelines.prompts.metrics import Mark, Metric
 from learning_pipelines.prompts.prompt import Prompt
 from learning_pipelines.prompts.task import Item, Nearest, Scored
@@ -108,7 +108,7 @@ class Evaluator:
     def _look_at(self, outcome: Outcome) -> None:
         if isinstance(outcome, Completion):
             self._in_vain = None
-        elif self._in_vain is not None and not isinstance(outcome, PromptTooLong):  # that is the prompt's own fault
+        elif self._in_vain is not None and not isinstance(outcome, PromptTooLong | WrongAnswer):  # those may be the prompt's own fault
             self._in_vain += 1
             if self._in_vain >= GIVE_UP_AFTER:
                 raise NothingUsable(f"None of the first {GIVE_UP_AFTER} requests got a usable answer. The last: {outcome.cause}", outcome.advice)

@@ -206,7 +206,7 @@ def test_what_would_hit_every_call_ends_it_and_keeps_what_came_before(endpoint: 
 MANY = [Item(str(number), f"text {number}", "invoice") for number in range(60)]
 
 
-@pytest.mark.parametrize("reply", [refuses(400, "response_format is not supported"), raw("<html>busy</html>"), says(None)])
+@pytest.mark.parametrize("reply", [refuses(400, "response_format is not supported"), raw("<html>busy</html>")])
 def test_an_endpoint_that_never_answers_is_given_up_before_it_spends_the_budget(endpoint: FakeEndpoint, reply: Any) -> None:
     endpoint.always = reply
     with pytest.raises(NothingUsable, match="None of the first 20 requests got a usable answer"):
@@ -214,15 +214,15 @@ def test_an_endpoint_that_never_answers_is_given_up_before_it_spends_the_budget(
     assert len(endpoint.requests) <= 22
 
 
-@pytest.mark.parametrize("reply", [says(""), refuses(400, "too long", code="context_length_exceeded")])
-def test_a_prompt_whose_answers_are_all_empty_or_that_is_too_long_scores_0(endpoint: FakeEndpoint, reply: Any) -> None:
+@pytest.mark.parametrize("reply", [says(""), says(None), refuses(400, "too long", code="context_length_exceeded")])
+def test_a_prompt_that_only_gets_empty_answers_or_is_too_long_scores_0(endpoint: FakeEndpoint, reply: Any) -> None:
     endpoint.always = reply
     assert evaluate(evaluator(endpoint), PROMPT, MANY).mean == 0.0
 
 
-def test_after_one_answer_failures_are_those_of_the_prompt(endpoint: FakeEndpoint) -> None:
+def test_after_one_answer_failures_are_scored_as_such(endpoint: FakeEndpoint) -> None:
     endpoint.replies.append(says("invoice"))
-    endpoint.always = says(None)
+    endpoint.always = raw("<html>busy</html>")
     assert evaluate(evaluator(endpoint), PROMPT, MANY).mean == 1 / 60
 
 
