@@ -106,8 +106,8 @@ class _Search:
         return ""
 
     def _kept(self) -> int:
-        """Calls kept for the play-off."""
-        return int(playoff.SHARE * self.ledger.calls) if self._rivals() else 0
+        """Calls kept for the play-off: a share of all, no more than it can use."""
+        return min(int(playoff.SHARE * self.ledger.calls), len(self._rivals()) * len(self.task.train))
 
     def _rivals(self) -> list[Racer]:
         worth = [racer for racer in self.racers if racer is self.incumbent or self._pays(racer)]
