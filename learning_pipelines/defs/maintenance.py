@@ -8,7 +8,7 @@ import datetime as dt
 import dagster as dg
 
 from learning_pipelines.defs.common import REASON_TAG, STATUS_TAG, bring_up_to_date
-from learning_pipelines.storage import outbox, peers
+from learning_pipelines.storage import dataset_states, outbox, peers
 from learning_pipelines.storage.migrate import make_partitions
 from learning_pipelines.storage.store import Store
 
@@ -25,8 +25,9 @@ def tidy(context: dg.OpExecutionContext, store: dg.ResourceParam[Store]):
     with store.pipeline() as connection:
         pruned = outbox.prune(connection, dt.timedelta(days=store.settings.outbox_retention_days))
         spans = peers.prune(connection, dt.timedelta(days=store.settings.orphan_days))
+        changes = dataset_states.prune(connection)
     runs = _delete_old_runs(context.instance)
-    context.log.info(f"{made} partitions made, {pruned} outbox entries, {spans} spans of no execution and {runs} runs deleted.")
+    context.log.info(f"{made} partitions made, {pruned} outbox entries, {spans} spans of no execution, {changes} notes of changes and {runs} runs deleted.")
     context.instance.add_run_tags(context.run_id, {STATUS_TAG: "skipped", REASON_TAG: _MISSING})
     context.log.warning(f"Skipped: {_MISSING}")
     yield from ()

@@ -101,3 +101,21 @@ def remember(connection: Connection, agent: AgentRef, asked: Mapping[str, Any], 
 def forget(connection: Connection, agent: AgentRef) -> None:
     """The next refresh reads everything."""
     connection.execute("DELETE FROM dataset_states WHERE organization_id = %s AND agent_id = %s", [agent.organization_id, agent.agent_id])
+
+
+def prune(connection: Connection, most: int = 1_000) -> int:
+    """Replaces the changes of agents that have more than `most` of them by one that says as much; returns how many rows that saves.
+
+    An agent whose dataset nobody refreshes would gather them for ever. A refresh that waits for this takes the new row up next time.
+    """
+    row = connection.execute(
+        """WITH full_up AS (SELECT organization_id, agent_id FROM example_changes GROUP BY 1, 2 HAVING count(*) > %s),
+        gone AS (DELETE FROM example_changes c USING full_up f WHERE c.organization_id = f.organization_id AND c.agent_id = f.agent_id
+            RETURNING c.organization_id, c.agent_id),
+        kept AS (INSERT INTO example_changes (organization_id, agent_id, reworded)
+            SELECT DISTINCT organization_id, agent_id, NULL::text[] FROM gone RETURNING 1)
+        SELECT (SELECT count(*) FROM gone) - (SELECT count(*) FROM kept)""",
+        [most],
+    ).fetchone()
+    assert row is not None
+    return int(row[0])

@@ -87,6 +87,7 @@ def stage_members(connection: Connection, agent: AgentRef, weights: bytes, known
 _KNOWN = """SELECT d.example_id, d.content_hash FROM dataset_examples d
     WHERE d.organization_id = %(organization)s AND d.dataset_id = (SELECT id FROM training_datasets
             WHERE organization_id = %(organization)s AND name = %(name)s ORDER BY version DESC LIMIT 1)
+        AND EXISTS (SELECT FROM example_contents c WHERE c.organization_id = %(organization)s AND c.content_hash = d.content_hash)
         AND NOT EXISTS (SELECT FROM example_changes c WHERE c.organization_id = %(organization)s AND c.agent_id = %(agent)s AND c.reworded IS NULL)
         AND d.example_id NOT IN (SELECT unnest(%(reworded)s::text[]) UNION ALL SELECT unnest(c.reworded) FROM example_changes c
             WHERE c.organization_id = %(organization)s AND c.agent_id = %(agent)s)"""

@@ -18,7 +18,7 @@ WAITING = {"prompt_optimization": "default/desk", "rag_training": "default/desk"
 every_waiting_job = pytest.mark.parametrize("job", WAITING)
 DERIVED = {
     "learning_examples", "example_sources", "outbox_positions", "rater_weights", "feedback_metrics", "training_datasets",
-    "dataset_examples", "example_splits",
+    "dataset_examples", "example_splits", "example_changes", "dataset_states",
     "stale_quality", "example_quality", "quality_calibrations", "expert_reliability", "annotation_agreement", "adjudications", "curation_state",
     "example_sketches", "example_embeddings", "duplicate_links", "example_conflicts",
 }  # fmt: skip

@@ -16,10 +16,11 @@ from learning_pipelines.examples import datasets
 from learning_pipelines.examples.datasets import DatasetVersion, refresh_dataset
 from learning_pipelines.examples.refresh import refresh_examples
 from learning_pipelines.examples.similarity import DuplicateRule
+from learning_pipelines.examples.versions import rebuild
 from learning_pipelines.storage import dataset_states
 from learning_pipelines.storage.database import Connection, Database
 from learning_pipelines_tests.conftest import Load
-from learning_pipelines_tests.examples.approved import SHARES, TEXT_ONLY, choice, correction, example, question, refresh
+from learning_pipelines_tests.examples.approved import SHARES, TEXT_ONLY, choice, correction, dataset, example, question, refresh
 from learning_pipelines_tests.feedback.rows import AGENT, agent_ref, execution, said, table
 
 Built = list[bool]
@@ -209,3 +210,20 @@ def test_contents_that_nobody_changed_are_taken_over_from_the_version_before(
     load("examples", [example(60, input_text=question(60))])
     assert refresh(pipeline).examples == settled.examples + 1
     assert {row["content_hash"] for row in table(pipeline, "dataset_examples", "example_id = 'x00003'")} == {before["content_hash"]}
+
+
+def test_a_content_that_is_gone_is_put_together_again(settled: DatasetVersion, database: Database, load: Load, pipeline: Connection) -> None:
+    with psycopg.connect(database.admin_url, options="-c search_path=learning -c session_replication_role=replica") as past_all_guards:
+        past_all_guards.execute("DELETE FROM example_contents WHERE content_hash = (SELECT content_hash FROM dataset_examples WHERE example_id = 'x00003')")
+    load("examples", [example(60, input_text=question(60))])
+    refresh(pipeline)
+    assert rebuild(pipeline, agent_ref(pipeline), dataset(pipeline).id).examples == settled.examples + 1
+
+
+def test_many_notes_of_changes_become_one_that_says_as_much(settled: DatasetVersion, load: Load, pipeline: Connection) -> None:
+    for answer in ("One.", "Two.", "Three."):
+        pipeline.execute("UPDATE learning_examples SET expected_output = %s WHERE id = 'x00003'", [answer])
+    assert (dataset_states.prune(pipeline, most=3), dataset_states.prune(pipeline, most=2)) == (0, 2)
+    assert [row["reworded"] for row in table(pipeline, "example_changes")] == [None]
+    assert refresh(pipeline).is_new
+    assert table(pipeline, "example_changes") == []
