@@ -116,9 +116,11 @@ def import_command(kind: str, file: Path, peer: str | None, agent: str | None, o
 @main.command("run")
 @click.argument("job")
 @click.option("--agent", metavar="SLUG", help="Only this agent (default: every agent of the organization).")
+@click.option("--budget", type=click.IntRange(1), metavar="CALLS", help="prompt_optimization: most calls of the model, the test's included.")
+@click.option("--candidate", type=click.IntRange(1), metavar="N", help="prompt_optimization: put version N, written by hand, to the test; no search.")
 @organization_option
 @verb
-def run_command(job: str, agent: str | None, organization: str | None, output: Output) -> int:
+def run_command(job: str, agent: str | None, budget: int | None, candidate: int | None, organization: str | None, output: Output) -> int:
     """Run JOB through Dagster and wait."""
     from learning_pipelines.defs.runner import JOBS, run_job
     from learning_pipelines.storage.installation import ready_store
@@ -126,14 +128,19 @@ def run_command(job: str, agent: str | None, organization: str | None, output: O
 
     if job not in JOBS:
         raise BadInput(f"{job!r} is not a job.", f"Known jobs: {', '.join(JOBS)}.")
+    tags = {f"learning/{name}": str(value) for name, value in (("budget", budget), ("candidate", candidate)) if value is not None}
+    if tags and job != "prompt_optimization":
+        raise BadInput("--budget and --candidate are for prompt_optimization.", f"Leave them out for {job}.")
+    if candidate is not None and agent is None:
+        raise BadInput("--candidate names a version of one agent.", "Say which: --agent SLUG.")
     store = ready_store(load_settings())
     slug = known_organization(store, organization)
     say(f"Running {job} …")
-    outcome = run_job(store, job, slug, agent, lambda run: say(f"  {run['agent'] or run['partition'] or job}: {run['status']}"))
+    outcome = run_job(store, job, slug, agent, lambda run: say(f"  {run['agent'] or run['partition'] or job}: {run['status']}"), tags)
     document = outcome.as_json()
-    output.answer(
-        document, lambda: [f"{job}: {outcome.status} ({len(outcome.runs)} runs, {outcome.seconds:.1f} s)" + (f" — {outcome.reason}" if outcome.reason else "")]
-    )
+    proposed = [f"  proposal {one['id']} ({one['kind']} of {one['agent']}): {one['verdict']}, {one['state']}" for one in outcome.proposals]
+    summary = f"{job}: {outcome.status} ({len(outcome.runs)} runs, {outcome.seconds:.1f} s)" + (f" — {outcome.reason}" if outcome.reason else "")
+    output.answer(document, lambda: [summary, *proposed])
     return 1 if outcome.status == "failure" else 0
 
 

@@ -64,6 +64,8 @@ class Settings(BaseSettings):
     min_examples: int = Field(default=10, ge=1, description="Approved examples before an agent is optimized.")
     min_effect: float = Field(default=0.02, ge=0, le=1, description="Smallest gain (point estimate, share of the metric) worth promoting.")
     planned_effect: float = Field(default=0.30, gt=0, le=1, description="Gain that test sizes are planned for.")
+    optimization_calls: int = Field(default=300, ge=1, description="Calls of the model that one search for a better prompt may make; its test comes on top.")
+    optimization_usd: float | None = Field(default=None, gt=0, description="Most US dollars one run of prompt optimization may cost; unset: no limit.")
     rag_min_pairs: int = Field(default=1000, ge=1, description="New pairs in 7 days before retrieval trains.")
     feedback_retention_days: int = Field(default=180, ge=1, description="Days after which feedback is archived.")
     orphan_days: int = Field(default=7, ge=0, description="Days after which feedback without an execution is reported.")

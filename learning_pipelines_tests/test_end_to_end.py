@@ -146,7 +146,7 @@ def test_prompt_optimization_is_started_through_the_service_and_its_progress_see
     assert launched["status_url"] == f"/api/learning/runs/{launched['run_id']}"
     run = wait_for(lambda: (now := ask(up, key, "GET", f"/runs/{launched['run_id']}"))["status"] == "completed" and now)
     assert (run["job"], run["agent"], run["outcome"], run["progress"]) == ("prompt_optimization", "desk", "skipped", 1.0)
-    assert "not there yet" in run["reason"]
+    assert "executions in the last 30 days, 50 are needed" in run["reason"]
     assert launched["run_id"] in {one["run_id"] for one in ask(up, key, "GET", "/runs?job=prompt_optimization")["runs"]}
 
 

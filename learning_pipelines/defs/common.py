@@ -79,6 +79,12 @@ def check(name: str, failures: int, description: str, severity: dg.AssetCheckSev
     return dg.AssetCheckResult(check_name=name, passed=failures == 0, metadata={"failures": failures}, description=description, severity=severity)
 
 
+def skip(context: dg.AssetExecutionContext, reason: str) -> None:
+    """Marks the run as skipped, which is no failure, with the reason that the command line and the service show."""
+    context.instance.add_run_tags(context.run.run_id, {STATUS_TAG: "skipped", REASON_TAG: reason})
+    context.log.warning(f"Skipped: {reason}")
+
+
 def bring_up_to_date(context: dg.OpExecutionContext | dg.AssetExecutionContext, store: Store, agents: Sequence[AgentRef] | None = None) -> None:
     """Outbox → examples → weights of raters → agreement, quality → datasets, and the metrics of changed days, recorded as
     materializations of those assets.

@@ -14,7 +14,9 @@ from learning_pipelines.defs.curation import duplicate_clusters
 from learning_pipelines.defs.datasets import dataset_exports, preference_pairs
 from learning_pipelines.defs.examples import learning_examples, training_datasets
 from learning_pipelines.defs.feedback import feedback_metrics, rater_weights
+from learning_pipelines.defs.judge import execution_scores, judge_verdicts
 from learning_pipelines.defs.partitions import agents
+from learning_pipelines.defs.prompts import optimized_prompts, prompt_candidates, prompt_evaluations, prompt_performance
 from learning_pipelines.defs.quality import annotation_agreement, example_quality
 from learning_pipelines.storage.store import Store
 
@@ -28,6 +30,14 @@ dataset_refresh = dg.define_asset_job(
 )
 weights_refresh = dg.define_asset_job("weights_refresh", [rater_weights], description="Judges the raters whom new feedback or reviews concern.")
 metrics_refresh = dg.define_asset_job("metrics_refresh", [feedback_metrics], description="Computes the metrics of changed days again.")
+prompt_optimization = dg.define_asset_job(
+    "prompt_optimization",
+    [prompt_performance, prompt_candidates, prompt_evaluations, optimized_prompts],
+    description="Searches a better prompt for one agent, puts the winner to the gate and proposes it if it is better.",
+)
+judge_sample = dg.define_asset_job(
+    "judge_sample", [judge_verdicts, execution_scores], description="Scores a sample of live executions by the judging model, for agents that ask for it."
+)
 learning_report = dg.define_asset_job("learning_report", [reports.learning_report], description="The numbers of a closed week, for every organization.")
 
 
@@ -52,7 +62,6 @@ def _waiting_job(name: str, pool: str, missing: str, per_agent: bool) -> dg.JobD
     return waiting
 
 
-prompt_optimization = _waiting_job("prompt_optimization", "llm", "the prompt engine is not there yet; examples and datasets are up to date", True)
 rag_training = _waiting_job("rag_training", "training", "the retrieval engine is not there yet; examples and datasets are up to date", True)
 ab_test_analysis = _waiting_job("ab_test_analysis", "postgres_write", "the experiment engine is not there yet; metrics are up to date", False)
 index_refresh = _waiting_job("index_refresh", "postgres_write", "the index is not there yet; documents are stored", True)

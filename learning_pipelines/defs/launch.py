@@ -2,7 +2,7 @@
 
 Belongs here: executing runs against the instance, one after the other. Not here: deciding which (runner.py), anything on user data.
 
-Reads JSON requests on standard input, one a line ({job, partition?, first?, last?, organization?, agent?}), writes one JSON answer a
+Reads JSON requests on standard input, one a line ({job, partition?, first?, last?, organization?, agent?, tags?}), writes one JSON answer a
 line ({run_id, job, partition, agent, status, reason}).
 """
 
@@ -38,6 +38,7 @@ def main() -> None:
 
 def _run(instance: dg.DagsterInstance, job: dg.JobDefinition, request: dict[str, Any]) -> dict[str, Any]:
     tags = {**_LOCATION, "learning/launched_by": "command line"}
+    tags |= request.get("tags", {})
     if request.get("organization"):
         tags[ORGANIZATION_TAG] = request["organization"]
     if request.get("first"):

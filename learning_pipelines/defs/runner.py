@@ -8,17 +8,18 @@ from __future__ import annotations
 import datetime as dt
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from learning_pipelines.defs.instance import child, environment
 from learning_pipelines.errors import BadInput, LearningError
+from learning_pipelines.feedback.identity import organization_id
 from learning_pipelines.reports.week import last_closed_week
-from learning_pipelines.storage import tenants
+from learning_pipelines.storage import proposals, tenants
 from learning_pipelines.storage.store import Store
 
-PER_AGENT = ("prompt_optimization", "rag_training", "examples_refresh", "dataset_refresh", "index_refresh")
+PER_AGENT = ("prompt_optimization", "rag_training", "examples_refresh", "dataset_refresh", "index_refresh", "judge_sample")
 OVERALL = ("ab_test_analysis", "cleanup", "learning_report")
 JOBS = PER_AGENT + OVERALL
 
@@ -31,6 +32,7 @@ class Outcome:
     runs: list[dict[str, Any]]
     reason: str | None
     seconds: float
+    proposals: list[dict[str, Any]] = field(default_factory=list)
     status: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -41,7 +43,7 @@ class Outcome:
         launched = [run["run_id"] for run in self.runs if run["run_id"]]
         return {
             "run_id": launched[0] if launched else None, "runs": self.runs, "job": self.job, "status": self.status, "reason": self.reason,
-            "seconds": round(self.seconds, 3), "proposals": [],
+            "seconds": round(self.seconds, 3), "proposals": self.proposals,
         }  # fmt: skip
 
 
@@ -61,15 +63,27 @@ def requests_for(store: Store, job: str, organization: str, agent: str | None) -
     return [{"job": job, "partition": one.partition, "organization": organization, "agent": one.agent} for one in found]
 
 
-def run_job(store: Store, job: str, organization: str, agent: str | None, progress: Callable[[dict[str, Any]], None]) -> Outcome:
-    """Runs a job through Dagster and waits. `progress` is called with every finished run."""
+def run_job(
+    store: Store, job: str, organization: str, agent: str | None, progress: Callable[[dict[str, Any]], None], tags: Mapping[str, str] | None = None
+) -> Outcome:
+    """Runs a job through Dagster and waits. `progress` is called with every finished run; `tags` go with every run."""
     begun = time.monotonic()
-    requests = requests_for(store, job, organization, agent)
+    requests = [{**request, "tags": dict(tags or {})} for request in requests_for(store, job, organization, agent)]
     runs = []
     for answer in launch(store, requests):
         runs.append({name: answer[name] for name in ("run_id", "agent", "status", "reason")})
         progress(answer)
-    return Outcome(job, runs, _reason(organization, runs), time.monotonic() - begun)
+    return Outcome(job, runs, _reason(organization, runs), time.monotonic() - begun, proposals_of(store, organization, runs))
+
+
+def proposals_of(store: Store, organization: str, runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What these runs proposed: {id, kind, agent, verdict, state}."""
+    launched = [run["run_id"] for run in runs if run["run_id"]]
+    if not launched:
+        return []
+    with store.pipeline() as connection:
+        found = proposals.of_runs(connection, organization_id(organization), launched)
+    return [{"id": str(one.id), "kind": one.kind, "agent": one.agent, "verdict": one.verdict, "state": one.state} for one in found]
 
 
 def launch(store: Store, requests: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:

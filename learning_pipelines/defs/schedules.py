@@ -1,14 +1,19 @@
-"""The five schedules that used to be background jobs.
+"""The five schedules that used to be background jobs, and the one of the judging model.
 
 Belongs here: cron, timezone and partitions of scheduled runs. Not here: what the jobs do.
 """
+
+from collections.abc import Sequence, Set
 
 import dagster as dg
 
 from learning_pipelines.defs import jobs, maintenance
 from learning_pipelines.defs.partitions import agents
+from learning_pipelines.errors import LearningError
 from learning_pipelines.reports.week import last_closed_week
 from learning_pipelines.settings import load_settings
+from learning_pipelines.storage import judging
+from learning_pipelines.storage.store import Store
 
 _settings = load_settings()
 _ON = {"execution_timezone": _settings.timezone, "default_status": dg.DefaultScheduleStatus.RUNNING}
@@ -30,6 +35,23 @@ def prompt_optimization_weekly(context: dg.ScheduleEvaluationContext):
 @dg.schedule(name="rag_training_daily", job=jobs.rag_training, cron_schedule="0 3 * * *", **_ON)
 def rag_training_daily(context: dg.ScheduleEvaluationContext):
     return _per_agent(context)
+
+
+@dg.schedule(name="judge_sample_hourly", job=jobs.judge_sample, cron_schedule="30 * * * *", **_ON)
+def judge_sample_hourly(context: dg.ScheduleEvaluationContext, store: dg.ResourceParam[Store]):
+    """Runs for the agents that ask for a judge, and for nobody else."""
+    try:
+        with store.pipeline() as connection:
+            asking = judging.agents_that_ask(connection)
+    except LearningError as error:
+        return dg.SkipReason(str(error))
+    return judging_requests(asking, set(context.instance.get_dynamic_partitions(agents.name)), context.scheduled_execution_time.isoformat())
+
+
+def judging_requests(asking: Sequence[str], known: Set[str], moment: str) -> list[dg.RunRequest] | dg.SkipReason:
+    """One run for each asking agent that Dagster knows already; the others come with their first feedback."""
+    requests = [dg.RunRequest(run_key=f"{moment}/{key}", partition_key=key) for key in asking if key in known]
+    return requests or dg.SkipReason("No agent asks for a judge (metric judge, or judge_sample).")
 
 
 ab_test_analysis_hourly = dg.ScheduleDefinition(name="ab_test_analysis_hourly", job=jobs.ab_test_analysis, cron_schedule="0 * * * *", **_ON)

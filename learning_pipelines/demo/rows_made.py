@@ -30,7 +30,7 @@ COUNTS: dict[str, dict[str, int]] = {
     "full": {},
 }
 """Messages each agent is asked, by the extent of the demo (a smaller one is part of a larger); an agent that is not named is asked all there are."""
-APPROVED_MESSAGES = 10
+APPROVED_MESSAGES = 15
 """Messages of each intent that experts have labelled already; they are not among those the router is asked."""
 Say = Callable[[str], None]
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from learning_pipelines.defs import processes, serve
 from learning_pipelines.defs.runner import launch
+from learning_pipelines.demo.improve import change_lines, improve
 from learning_pipelines.demo.rows_made import answer_shares, write_rows
 from learning_pipelines.errors import LearningError
 from learning_pipelines.feedback.identity import organization_id
@@ -30,8 +31,8 @@ from learning_pipelines.storage.store import Store
 ORGANIZATION = "demo"
 CALLS = 2_000
 """More questions than this no demo asks."""
-THRESHOLDS = {"min_executions": 20, "min_examples": 8, "rag_min_pairs": 20}
-"""Lower than the defaults (50, 10, 1000), because a demo is small; kept in the organization's settings and printed."""
+THRESHOLDS = {"min_executions": 20, "min_examples": 8, "optimization_calls": 160, "rag_min_pairs": 20}
+"""Lower than the defaults (50, 10, 300, 1000), because a demo is small; kept in the organization's settings and printed."""
 Say = Callable[[str], None]
 
 
@@ -49,7 +50,8 @@ def run_demo(settings: Settings, output: Output, say: Say, *, keep: bool, extent
         files = _make_rows(store, say, extent)
         imported = _load(store, files, say)
         runs = _materialize(store, say)
-        document = _summary(store, files, imported, runs)
+        changes = improve(store, ORGANIZATION, say)
+        document = {**_summary(store, files, imported, runs), "changes": changes}
         url = f"http://{processes.HOST}:{settings.dagster_port}"
         output.answer({**document, "seconds": round(time.monotonic() - begun, 1), "url": url if keep else None}, lambda: _lines(document, begun, url, keep))
         if keep:
@@ -142,8 +144,9 @@ def _lines(document: dict[str, Any], begun: float, url: str, keep: bool) -> list
         f"  datasets  train/validation/test of approved examples: {versions}",
         f"  week      {week['week']}: {week['executions']} executions, {rate}, {rating}, {week['corrections']} corrections",
         f"  report    {document['report'].removeprefix('file://')}",
+        *change_lines(document["changes"]),
         f"  runs      {sum(run['status'] == 'success' for run in document['runs'])} through Dagster, all green, {time.monotonic() - begun:.0f} s in all",
-        f"  lowered   thresholds of this organization, for the engines to come: {lowered}",
+        f"  lowered   thresholds of this organization: {lowered}",
         f"  Dagster   {url}" if keep else "  serve     feedback service and Dagster UI: `learning-pipelines up`",
         f"  next      learning-pipelines report --organization {ORGANIZATION} --week {format_week(dt.date.fromisoformat(week['starts']))}",
     ]

@@ -21,7 +21,7 @@ class Item:
     id: str
     input: str
     expected: str
-    context: Mapping[str, Any] = field(default_factory=dict)
+    context: Mapping[str, Any] = field(default_factory=dict, compare=False)  # a mapping has no hash
 
 
 @dataclass(frozen=True, slots=True)

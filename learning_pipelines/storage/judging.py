@@ -104,6 +104,22 @@ def asked(connection: Connection, agent: AgentRef) -> Asked:
     return Asked(prompt, metric, tuple(labels or ()), share)
 
 
+def asks_for_judge(connection: Connection, agent: AgentRef) -> bool:
+    """Whether the agent wants to be judged at all: by its metric, or a sample of what it does."""
+    wanted = asked(connection, agent)
+    return wanted.sample > 0 or (wanted.metric or {}).get("type") == "judge"
+
+
+def agents_that_ask(connection: Connection) -> list[str]:
+    """Partition keys of the agents with a judge_sample, or with the metric judge."""
+    rows = connection.execute(
+        """SELECT o.slug || '/' || a.slug FROM agents a JOIN organizations o USING (organization_id)
+        WHERE a.metric ->> 'type' = 'judge' OR (jsonb_typeof(a.context -> 'judge_sample') = 'number' AND (a.context ->> 'judge_sample')::numeric > 0)
+        ORDER BY 1"""
+    ).fetchall()
+    return [str(row[0]) for row in rows]
+
+
 def to_judge(connection: Connection, agent: AgentRef, judge: str, most: int) -> list[Subject]:
     """Examples with a verdict of an expert in force of which this judge has not judged the present text, the latest reviewed first. Examples of what
     not to do, and of which of two is better, hold no answer that a judge could approve."""

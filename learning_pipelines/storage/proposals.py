@@ -6,6 +6,7 @@ Belongs here: SQL of proposals, of the review columns of training_runs, of agent
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
@@ -80,6 +81,14 @@ def listed(connection: Connection, organization_id: UUID, *, agent_id: UUID | No
         f"""{_SELECT} WHERE p.organization_id = %(organization)s AND (%(agent)s::uuid IS NULL OR p.agent_id = %(agent)s)
         AND (%(state)s::text IS NULL OR p.state = %(state)s) ORDER BY p.created_at DESC, p.id LIMIT %(limit)s""",
         {"organization": organization_id, "agent": agent_id, "state": state, "limit": limit},
+    ).fetchall()
+    return [Proposal(*row) for row in rows]
+
+
+def of_runs(connection: Connection, organization_id: UUID, dagster_run_ids: Sequence[str]) -> list[Proposal]:
+    """What these Dagster runs proposed, oldest first."""
+    rows = connection.execute(
+        f"{_SELECT} WHERE p.organization_id = %s AND p.dagster_run_id = ANY(%s) ORDER BY p.created_at, p.id", [organization_id, list(dagster_run_ids)]
     ).fetchall()
     return [Proposal(*row) for row in rows]
 

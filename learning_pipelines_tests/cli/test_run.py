@@ -70,7 +70,7 @@ def test_the_report_runs_for_the_latest_closed_week_and_status_remembers(home: P
 
 
 def test_a_job_without_its_engine_is_skipped_which_is_no_failure(home: Path, two_agents: str) -> None:
-    ended = run(home, "prompt_optimization", two_agents)
+    ended = run(home, "rag_training", two_agents)
     assert (ended.code, ended.document["status"]) == (0, "skipped")
     assert "not there yet" in ended.document["reason"]
     assert {one["status"] for one in ended.document["runs"]} == {"skipped"}

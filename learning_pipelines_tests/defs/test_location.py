@@ -52,6 +52,12 @@ def test_every_asset_is_where_it_belongs(nodes: dict[str, dg.AssetSpec]) -> None
         "demonstrations": "behavior",
         "documents": "retrieval",
         "learning_report": "reports",
+        "prompt_performance": "prompts",
+        "prompt_candidates": "prompts",
+        "prompt_evaluations": "prompts",
+        "optimized_prompts": "prompts",
+        "judge_verdicts": "prompts",
+        "execution_scores": "prompts",
     }
 
 
@@ -75,6 +81,12 @@ def test_lineage_leads_from_what_people_write_to_the_report(nodes: dict) -> None
         "training_datasets": {"learning_examples", "duplicate_clusters", "example_quality", "expert_annotations"},
         "preference_pairs": {"training_datasets"},
         "dataset_exports": {"training_datasets", "preference_pairs"},
+        "prompt_performance": {"agent_executions", "agent_feedback"},
+        "prompt_candidates": {"prompt_performance", "training_datasets"},
+        "prompt_evaluations": {"prompt_candidates"},
+        "optimized_prompts": {"prompt_evaluations"},
+        "judge_verdicts": {"learning_examples", "expert_annotations"},
+        "execution_scores": {"agent_executions", "judge_verdicts"},
         "learning_report": {"feedback_metrics", "learning_examples", "training_datasets"},
     }
 
@@ -90,6 +102,12 @@ def test_metrics_are_cut_by_day_work_by_agent_and_reports_by_week(nodes: dict) -
         "example_quality": dg.DynamicPartitionsDefinition,
         "preference_pairs": dg.DynamicPartitionsDefinition,
         "dataset_exports": dg.DynamicPartitionsDefinition,
+        "prompt_performance": dg.DynamicPartitionsDefinition,
+        "prompt_candidates": dg.DynamicPartitionsDefinition,
+        "prompt_evaluations": dg.DynamicPartitionsDefinition,
+        "optimized_prompts": dg.DynamicPartitionsDefinition,
+        "judge_verdicts": dg.DynamicPartitionsDefinition,
+        "execution_scores": dg.DynamicPartitionsDefinition,
         "learning_report": dg.WeeklyPartitionsDefinition,
     }
 
@@ -122,6 +140,11 @@ def test_checks_are_statements_about_their_assets(location: dg.Definitions) -> N
         "dataset_exports: bytes_as_recorded",
         "dataset_exports: rows_complete",
         "dataset_exports: no_personal_data",
+        "prompt_performance: counts_every_execution",
+        "prompt_evaluations: verdict_recomputes",
+        "optimized_prompts: beats_current_prompt",
+        "optimized_prompts: no_copied_examples",
+        "judge_verdicts: judge_agrees_with_experts",
         "learning_report: latest_closed_week_exists",
         "learning_report: adds_up",
     }
@@ -130,15 +153,14 @@ def test_checks_are_statements_about_their_assets(location: dg.Definitions) -> N
 def test_every_former_background_job_is_there(repository: dg.RepositoryDefinition) -> None:
     assert {name for name in repository.job_names if not name.startswith("__")} == {
         "prompt_optimization", "rag_training", "ab_test_analysis", "cleanup", "learning_report", "examples_refresh", "dataset_refresh", "index_refresh",
-        "weights_refresh", "metrics_refresh",
+        "weights_refresh", "metrics_refresh", "judge_sample",
     }  # fmt: skip
 
 
 def test_jobs_wait_in_the_pools_that_were_their_queues(repository: dg.RepositoryDefinition) -> None:
     pools = {}
     for name in ("prompt_optimization", "rag_training", "ab_test_analysis", "cleanup", "learning_report", "index_refresh"):
-        (node,) = repository.get_job(name).nodes
-        (pools[name],) = node.definition.pools
+        (pools[name],) = set().union(*(node.definition.pools for node in repository.get_job(name).nodes))
     assert pools == {
         "prompt_optimization": "llm", "rag_training": "training", "ab_test_analysis": "postgres_write", "cleanup": "postgres_write",
         "learning_report": "postgres_write", "index_refresh": "postgres_write",
@@ -149,6 +171,7 @@ def test_schedules_run_their_jobs_at_the_agreed_times(repository: dg.RepositoryD
     zone = load_settings().timezone
     assert {one.name: (one.job_name, one.cron_schedule, one.execution_timezone) for one in repository.schedule_defs} == {
         "prompt_optimization_weekly": ("prompt_optimization", "0 2 * * 1", zone),
+        "judge_sample_hourly": ("judge_sample", "30 * * * *", zone),
         "rag_training_daily": ("rag_training", "0 3 * * *", zone),
         "ab_test_analysis_hourly": ("ab_test_analysis", "0 * * * *", zone),
         "cleanup_weekly": ("cleanup", "0 1 * * 0", zone),

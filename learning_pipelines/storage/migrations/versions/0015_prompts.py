@@ -107,7 +107,7 @@ CREATE TABLE learning.prompt_performance (
 );
 SELECT learning.protect('learning.prompt_performance', 'member', 'none');
 
--- What a search tried. messages and serving are kept of what may be used (the winner and the front); of the others only the hash.
+-- What a search tried. messages and serving are kept of what may be used (the winner and the front); a name ends with 12 digits of the hash.
 CREATE TABLE learning.prompt_candidates (
     organization_id uuid NOT NULL,
     training_run_id uuid NOT NULL,
@@ -116,7 +116,7 @@ CREATE TABLE learning.prompt_candidates (
     strategy text NOT NULL,
     parent text NOT NULL DEFAULT '',
     note text NOT NULL DEFAULT '',
-    content_hash bytea NOT NULL,
+    content_hash bytea,
     messages jsonb,
     serving jsonb,
     shown text[] NOT NULL DEFAULT '{}',

@@ -5,8 +5,8 @@ Belongs here: one forward step and its way back. Not here: data that users own.
 
 from alembic import op
 
-revision = "0018"
-down_revision = "0017"
+revision = "0019"
+down_revision = "0018"
 branch_labels = None
 depends_on = None
 

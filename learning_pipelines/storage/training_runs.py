@@ -1,0 +1,138 @@
+"""Training runs: one per attempt to learn something, resumed where a former attempt at the very same thing ended early.
+
+Belongs here: SQL of training_runs. Not here: Dagster's own runs, what is learnt (prompt_runs.py and its sisters).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.tenants import AgentRef
+
+TrainingType = Literal["prompt_optimization", "rag_tuning", "fine_tuning", "rlhf", "dpo", "behavior_learning"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRun:
+    """`resumed`: a former attempt at the same thing (equal fingerprint) ended early, and this goes on with it. `spent_requests`, `spent_tokens` and
+    `spent_usd`: what it used up."""
+
+    id: UUID
+    resumed: bool
+    spent_requests: int = 0
+    spent_tokens: int = 0
+    spent_usd: float = 0.0
+
+
+def begin(
+    connection: Connection, agent: AgentRef, training_type: TrainingType, *, dataset_id: UUID | None, config: dict[str, Any], dagster_run_id: str | None
+) -> TrainingRun:
+    """Starts a run, or takes up the newest one that is running or failed with the same `config["fingerprint"]` (what it paid for is in the cache)."""
+    values = {
+        "organization": agent.organization_id, "agent": agent.agent_id, "type": training_type, "dataset": dataset_id, "config": Jsonb(config),
+        "dagster": dagster_run_id, "fingerprint": config["fingerprint"],
+    }  # fmt: skip
+    with connection.transaction():
+        found = connection.execute(
+            """UPDATE training_runs SET status = 'running', dagster_run_id = %(dagster)s, error = NULL, completed_at = NULL
+            WHERE organization_id = %(organization)s AND id = (SELECT id FROM training_runs WHERE organization_id = %(organization)s
+                AND agent_id = %(agent)s AND training_type = %(type)s AND status IN ('running', 'failed')
+                AND config ->> 'fingerprint' = %(fingerprint)s ORDER BY created_at DESC LIMIT 1 FOR UPDATE)
+            RETURNING id""",
+            values,
+        ).fetchone()
+        if found is not None:
+            return _resumed(connection, agent, found[0])
+        row = connection.execute(
+            """INSERT INTO training_runs (organization_id, agent_id, training_type, dataset_id, config, dagster_run_id, status, started_at)
+            VALUES (%(organization)s, %(agent)s, %(type)s, %(dataset)s, %(config)s, %(dagster)s, 'running', now()) RETURNING id""",
+            values,
+        ).fetchone()
+    assert row is not None
+    return TrainingRun(row[0], resumed=False)
+
+
+def _resumed(connection: Connection, agent: AgentRef, run_id: UUID) -> TrainingRun:
+    row = connection.execute(
+        """SELECT coalesce(sum(requests), 0), coalesce(sum(input_tokens + output_tokens), 0), coalesce(sum(cost_usd), 0) FROM llm_usage
+        WHERE organization_id = %s AND run_id = %s""",
+        [agent.organization_id, str(run_id)],
+    ).fetchone()
+    assert row is not None
+    return TrainingRun(run_id, True, int(row[0]), int(row[1]), float(row[2]))
+
+
+def completed_with(connection: Connection, agent: AgentRef, training_type: TrainingType, fingerprint: str) -> UUID | None:
+    """The newest completed run over the very same things: doing it again could only show the same."""
+    row = connection.execute(
+        """SELECT id FROM training_runs WHERE organization_id = %s AND agent_id = %s AND training_type = %s AND status = 'completed'
+        AND config ->> 'fingerprint' = %s ORDER BY created_at DESC LIMIT 1""",
+        [agent.organization_id, agent.agent_id, training_type, fingerprint],
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def unfinished_with(connection: Connection, agent: AgentRef, training_type: TrainingType, fingerprint: str) -> bool:
+    """Whether an attempt at the very same thing ended early: `begin` would take it up."""
+    row = connection.execute(
+        """SELECT FROM training_runs WHERE organization_id = %s AND agent_id = %s AND training_type = %s AND status IN ('running', 'failed')
+        AND config ->> 'fingerprint' = %s LIMIT 1""",
+        [agent.organization_id, agent.agent_id, training_type, fingerprint],
+    ).fetchone()
+    return row is not None
+
+
+def progressed(connection: Connection, agent: AgentRef, run_id: UUID, share: float) -> None:
+    """`share` 0–1; never goes back."""
+    connection.execute(
+        "UPDATE training_runs SET progress = greatest(progress, %s) WHERE organization_id = %s AND id = %s", [share, agent.organization_id, run_id]
+    )
+
+
+def measured(connection: Connection, agent: AgentRef, run_id: UUID, metrics: dict[str, Any]) -> None:
+    """Adds to what the run measured."""
+    connection.execute(
+        "UPDATE training_runs SET metrics = metrics || %s WHERE organization_id = %s AND id = %s", [Jsonb(metrics), agent.organization_id, run_id]
+    )
+
+
+def completed(connection: Connection, agent: AgentRef, run_id: UUID, *, best: dict[str, Any], requires_review: bool) -> None:
+    connection.execute(
+        """UPDATE training_runs SET status = 'completed', progress = 1, best_metrics = %s, requires_review = %s, completed_at = now(),
+            review_status = CASE WHEN %s THEN coalesce(review_status, 'pending') ELSE review_status END
+        WHERE organization_id = %s AND id = %s""",
+        [Jsonb(best), requires_review, requires_review, agent.organization_id, run_id],
+    )
+
+
+def failed(connection: Connection, agent: AgentRef, run_id: UUID, error: str) -> None:
+    """What was paid for stays in the cache: `begin` with the same fingerprint goes on with this run."""
+    connection.execute(
+        "UPDATE training_runs SET status = 'failed', error = %s, completed_at = now() WHERE organization_id = %s AND id = %s",
+        [error, agent.organization_id, run_id],
+    )
+
+
+def of_dagster_run(connection: Connection, agent: AgentRef, dagster_run_id: str) -> tuple[TrainingRun, dict[str, Any]] | None:
+    """The training run that a Dagster run began or took up, with what it used up so far, and its configuration."""
+    row = connection.execute(
+        """SELECT id, config FROM training_runs WHERE organization_id = %s AND agent_id = %s AND dagster_run_id = %s
+        ORDER BY created_at DESC LIMIT 1""",
+        [agent.organization_id, agent.agent_id, dagster_run_id],
+    ).fetchone()
+    return None if row is None else (_resumed(connection, agent, row[0]), row[1])
+
+
+def lock_agent(connection: Connection, agent: AgentRef, training_type: TrainingType) -> bool:
+    """Whether this connection may train the agent now: one at a time, until the connection ends or `unlock_agent`."""
+    row = connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [f"{training_type}/{agent.organization_id}/{agent.agent_id}"]).fetchone()
+    return row is not None and bool(row[0])
+
+
+def unlock_agent(connection: Connection, agent: AgentRef, training_type: TrainingType) -> None:
+    connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [f"{training_type}/{agent.organization_id}/{agent.agent_id}"])

@@ -1,0 +1,250 @@
+"""Prompt optimization as a job: a better prompt is proposed, luck is not, and what cannot be done ends skipped or failed and spends nothing twice.
+
+Belongs here: the four assets with a model of known behaviour. Not here: search, gate, registry (their own folders).
+
+The model is a fake, spoken to over the real protocol: it answers with the label of the demonstration that shares its subject with the
+question, else always with the first label. So demonstrations help exactly as far as they are near, and nothing else does.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from learning_pipelines.acceptance.approval import OPERATOR, approve
+from learning_pipelines.encoder_server import stop_encoder
+from learning_pipelines.prompts.prompt import content_hash
+from learning_pipelines.settings import Settings
+from learning_pipelines.storage import prompts
+from learning_pipelines.storage.database import Connection, Database
+from learning_pipelines.storage.store import Store
+from learning_pipelines_tests.conftest import Load
+from learning_pipelines_tests.defs.conftest import Materialize, checks_of, metadata_of
+from learning_pipelines_tests.fake_endpoint import FakeEndpoint, raw, refuses, says
+from learning_pipelines_tests.feedback.rows import agent_ref, table
+
+DESK = "default/desk"
+ASSETS = ("prompt_performance", "prompt_candidates", "prompt_evaluations", "optimized_prompts")
+LABELS = ["invoice", "payroll", "vat", "audit", "refund"]
+SUBJECTS = {
+    "invoice": "bill", "payroll": "wages of the staff", "vat": "sales tax return", "audit": "visit of the auditors", "refund": "money back"
+}  # fmt: skip
+WAYS = ["please help with the {0}", "question about the {0}", "the {0} is late", "who looks after the {0}", "i do not understand the {0}", "is the {0} ready"]
+PLACES = ["in Graz", "in Linz", "in Bern", "in Ulm", "in Jena", "in Kiel", "in Bonn", "in Gera", "in Hof"]
+
+
+def answer(handler: Any, body: dict[str, Any]) -> None:
+    """The fake model's way to answer."""
+    allowed = body["response_format"]["json_schema"]["schema"]["properties"]["answer"]["enum"]
+    *before, question = body["messages"]
+    shown = [(one["content"], other["content"]) for one, other in itertools.pairwise(before) if (one["role"], other["role"]) == ("user", "assistant")]
+    subject = next((text for text in SUBJECTS.values() if text in question["content"]), None)
+    known = [re.sub(r'.*"answer": ?"([^"]*)".*', r"\1", label) for text, label in shown if subject and subject in text]
+    says(json.dumps({"answer": known[-1] if known and known[-1] in allowed else allowed[0]}))(handler, body)
+
+
+@pytest.fixture
+def model() -> Iterator[FakeEndpoint]:
+    endpoint = FakeEndpoint()
+    endpoint.always = answer
+    with endpoint.running():
+        yield endpoint
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One home for the module: its encoder process is started once."""
+    path = tmp_path_factory.mktemp("prompts")
+    yield path
+    stop_encoder(Settings(home=path))
+
+
+@pytest.fixture
+def store(database: Database, home: Path, model: FakeEndpoint, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setenv("OPENAI_BASE_URL", model.base_url)
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    return Store(Settings(home=home, timezone="UTC", duplicate_cosine=None, task_model="fake", min_executions=3), database)
+
+
+def examples(count: int, label: Callable[[int, str], str] = lambda _, label: label) -> list[dict[str, Any]]:
+    """Approved examples of different people, none of them near another."""
+    texts = [(way.format(f"{SUBJECTS[name]}") + f" {place}", name) for place in PLACES for way in WAYS for name in LABELS]
+    return [
+        {"example_id": f"x{number:03}", "agent": "desk", "input_text": text, "expected_output": label(number, name), "user": f"u{number}",
+         "review_status": "approved", "example_type": "positive"}
+        for number, (text, name) in enumerate(texts[:count])
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def desk(load: Load) -> None:
+    """An agent with a poor prompt, a few executions of today and 200 approved examples."""
+    load("agents", [{"agent": "desk", "system_prompt": "Sort the message.", "labels": LABELS, "metric": {"type": "exact_match"}}])
+    load("executions", [{"execution_id": f"e{number}", "agent": "desk", "input": f"hello {number}", "output": "invoice"} for number in range(3)])
+    load("examples", examples(200))
+
+
+def reason_of(result: dg.ExecuteInProcessResult, instance: dg.DagsterInstance) -> str:
+    run = instance.get_run_by_id(result.run_id)
+    assert run is not None
+    return run.tags.get("learning/reason", "")
+
+
+def test_a_better_prompt_is_proposed_with_its_numbers_and_serves_once_approved(desk: None, run_job: Materialize, pipeline: Connection) -> None:
+    result = run_job("prompt_optimization", DESK)
+    assert checks_of(result) == {
+        **checks_of(result), "counts_every_execution": True, "verdict_recomputes": True, "beats_current_prompt": True, "no_copied_examples": True
+    }  # fmt: skip
+    (proposal,) = table(pipeline, "proposals")
+    assert (proposal["verdict"], proposal["state"], proposal["dagster_run_id"]) == ("better", "open", result.run_id)
+    found = metadata_of(result, "optimized_prompts")
+    assert found["difference"] > 0.3 and found["low"] > 0 and found["p_value"] <= found["alpha"]
+    shown = [repr(value) for asset in ASSETS for value in metadata_of(result, asset).values()]
+    assert not any(text in one for one in shown for text in (*PLACES, *SUBJECTS.values()))  # numbers and ids, no text of anybody
+    agent = agent_ref(pipeline)
+    assert prompts.label_target(pipeline, agent, "production") == 1  # nothing learnt serves before somebody approves it
+    approve(pipeline, agent.organization_id, proposal["id"], "immediate", OPERATOR)
+    assert prompts.label_target(pipeline, agent, "production") == found["version"] == 2
+    assert (table(pipeline, "training_runs")[0]["status"], table(pipeline, "training_runs")[0]["review_status"]) == ("completed", "approved")
+
+
+def test_with_shuffled_answers_nothing_is_proposed(desk: None, load: Load, pipeline: Connection, run_job: Materialize, instance: dg.DagsterInstance) -> None:
+    load("agents", [{"agent": "luck", "system_prompt": "Sort the message.", "labels": LABELS}])
+    load("executions", [{"execution_id": f"l{number}", "agent": "luck", "input": f"hello {number}", "output": "invoice"} for number in range(3)])
+    drawn = random.Random(7)
+    load("examples", [row | {"agent": "luck", "example_id": f"l{row['example_id']}"} for row in examples(200, lambda *_: drawn.choice(LABELS))])
+    result = run_job("prompt_optimization", "default/luck")
+    assert result.success and table(pipeline, "proposals") == []
+    assert {row["origin"] for row in table(pipeline, "prompt_versions")} == {"imported"}
+    assert re.match("no evidence|worse|no candidate", reason_of(result, instance))
+    assert table(pipeline, "training_runs")[0]["status"] == "completed"
+
+
+def test_on_unchanged_examples_a_second_run_is_skipped_and_spends_nothing(
+    desk: None, run_job: Materialize, pipeline: Connection, instance: dg.DagsterInstance, model: FakeEndpoint
+) -> None:
+    model.always = says(json.dumps({"answer": "vat"}))  # nothing helps: no proposal, the prompt stays
+    run_job("prompt_optimization", DESK)
+    asked, tests = len(model.requests), len(table(pipeline, "acceptance_tests"))
+    again = run_job("prompt_optimization", DESK)
+    assert "nothing changed" in reason_of(again, instance)
+    assert (len(model.requests), len(table(pipeline, "acceptance_tests"))) == (asked, tests)
+
+
+def test_a_constant_model_gets_the_share_of_its_label_whatever_the_prompt(
+    desk: None, run_job: Materialize, pipeline: Connection, model: FakeEndpoint
+) -> None:
+    model.always = says(json.dumps({"answer": "vat"}))
+    run_job("prompt_optimization", DESK)
+    rows = pipeline.execute(
+        """SELECT avg((c.content ->> 'expected_output' = 'vat')::int) FROM dataset_examples d JOIN example_contents c USING (organization_id, content_hash)
+        WHERE d.split = 'validation'"""
+    ).fetchone()
+    assert rows is not None
+    full = [row["mean_score"] for row in table(pipeline, "prompt_candidates", "on_front OR is_winner")]
+    assert full == [pytest.approx(float(rows[0]))] * len(full)
+    assert table(pipeline, "proposals") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("DELETE FROM agent_executions", "0 executions in the last 30 days, 3 are needed"),
+        ("UPDATE learning_examples SET review_status = 'pending'", "0 approved examples, 10 are needed: approve 10 more"),
+        ("DELETE FROM prompt_labels", "no prompt with the label production"),
+        ("UPDATE learning_examples SET review_status = 'pending' WHERE id > 'x100'", "are needed to see a gain of 0.3 with 80 % power: approve about"),
+        ("UPDATE agents SET learning_enabled = false", "learning is disabled"),
+    ],
+)
+def test_what_is_missing_is_said_and_no_model_asked(
+    change: str, reason: str, desk: None, run_job: Materialize, pipeline: Connection, instance: dg.DagsterInstance, model: FakeEndpoint
+) -> None:
+    pipeline.execute(change)  # type: ignore[call-overload]
+    result = run_job("prompt_optimization", DESK)
+    assert result.success and reason in reason_of(result, instance)
+    assert (model.requests, table(pipeline, "acceptance_tests"), table(pipeline, "training_runs")) == ([], [], [])
+
+
+def test_a_budget_is_kept_to_the_call_and_covers_the_test(desk: None, run_job: Materialize, pipeline: Connection, model: FakeEndpoint) -> None:
+    run_job("prompt_optimization", DESK, tags={"learning/budget": "180"})
+    assert 100 < len(model.requests) <= 180
+    assert table(pipeline, "acceptance_tests")[0]["verdict"] == "better"
+
+
+def test_a_budget_below_the_test_is_refused_before_anything_is_asked(
+    desk: None, run_job: Materialize, instance: dg.DagsterInstance, model: FakeEndpoint
+) -> None:
+    result = run_job("prompt_optimization", DESK, tags={"learning/budget": "20"})
+    assert "does not cover the test" in reason_of(result, instance) and model.requests == []
+
+
+def test_an_account_that_runs_dry_fails_the_run_which_then_resumes_and_pays_nothing_twice(
+    desk: None, run_job: Materialize, pipeline: Connection, model: FakeEndpoint
+) -> None:
+    model.replies.extend([answer] * 150)
+    model.always = refuses(402, "no credit left")
+    failed = run_job("prompt_optimization", DESK, raise_on_error=False)
+    (run,) = table(pipeline, "training_runs")
+    assert (failed.success, run["status"]) == (False, "failed") and "no credit left" in run["error"]
+    assert prompts.label_target(pipeline, agent_ref(pipeline), "production") == 1
+    refused, model.always = len(model.requests) - 150, answer
+    assert run_job("prompt_optimization", DESK).success
+    (resumed,) = table(pipeline, "training_runs")
+    assert (resumed["id"], resumed["status"]) == (run["id"], "completed")
+    answered = [json.dumps(body, sort_keys=True) for body in (*model.requests[:150], *model.requests[150 + refused :])]
+    assert len(answered) == len(set(answered))
+    spent = pipeline.execute("SELECT sum(requests), sum(answers) FROM llm_usage WHERE run_id = %s", [str(run["id"])]).fetchone()
+    assert spent is not None and int(spent[0]) == len(model.requests)
+    assert len(table(pipeline, "proposals")) == 1
+
+
+@pytest.mark.parametrize(
+    "reply", [says(""), raw("<html>maintenance</html>", "text/html"), says("I am sorry, I cannot help with that.")], ids=["empty", "html", "refusal"]
+)
+def test_a_model_that_answers_garbage_changes_nothing(reply: Any, desk: None, run_job: Materialize, pipeline: Connection, model: FakeEndpoint) -> None:
+    model.always = reply
+    run_job("prompt_optimization", DESK, raise_on_error=False)
+    (run,) = table(pipeline, "training_runs")
+    assert run["status"] in ("completed", "failed") and (run["status"] == "completed" or run["error"])
+    assert table(pipeline, "proposals") == [] and prompts.label_target(pipeline, agent_ref(pipeline), "production") == 1
+
+
+def test_a_wrong_key_fails_with_the_cause(desk: None, run_job: Materialize, pipeline: Connection, model: FakeEndpoint) -> None:
+    model.always = refuses(401, "bad key")
+    assert not run_job("prompt_optimization", DESK, raise_on_error=False).success
+    (run,) = table(pipeline, "training_runs")
+    assert run["status"] == "failed" and "OPENAI_API_KEY" in run["error"]
+
+
+def test_a_version_written_by_hand_meets_the_same_gate(
+    desk: None, run_job: Materialize, pipeline: Connection, instance: dg.DagsterInstance, model: FakeEndpoint
+) -> None:
+    agent = agent_ref(pipeline)
+    messages = [{"role": "system", "content": "Sort the message with great care and say one word."}]
+    with pipeline.transaction():
+        number, _ = prompts.add_written(pipeline, agent, messages, None, content_hash(messages, {}), None)
+    result = run_job("prompt_optimization", DESK, tags={"learning/candidate": str(number)})
+    (test,) = table(pipeline, "acceptance_tests")
+    assert (test["verdict"], table(pipeline, "proposals")) == ("no evidence", [])
+    assert reason_of(result, instance).startswith("no evidence: 0 of")
+    assert len(model.requests) == 2 * len(table(pipeline, "acceptance_test_items"))
+
+
+def test_what_was_approved_just_now_is_in_what_the_run_learns_from(
+    desk: None, load: Load, run_job: Materialize, pipeline: Connection, model: FakeEndpoint
+) -> None:
+    run_job("dataset_refresh", DESK)
+    load("examples", [{"example_id": "new", "agent": "desk", "input_text": "a parcel came without its paper", "expected_output": "invoice", "user": "new",
+                       "review_status": "approved", "example_type": "correction"}])  # fmt: skip
+    model.always = refuses(402, "no credit left")  # what it would have learnt from is settled before it asks
+    run_job("prompt_optimization", DESK, raise_on_error=False)
+    (run,) = table(pipeline, "training_runs")
+    assert len(table(pipeline, "dataset_examples", f"dataset_id = '{run['dataset_id']}' AND example_id = 'new'")) == 1
