@@ -22,7 +22,7 @@ from learning_pipelines.prompts.metric_options import metric_of_agent
 from learning_pipelines.prompts.prompt import Prompt, from_stored
 from learning_pipelines.prompts.task import Item, Task
 from learning_pipelines.settings import Settings
-from learning_pipelines.storage import prompt_runs, prompts, training_runs, versions
+from learning_pipelines.storage import prompt_runs, prompts, tenants, training_runs, versions
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.tenants import AgentRef
 from learning_pipelines.storage.versions import Version
@@ -112,7 +112,7 @@ def prepare(
 
 def restore(connection: Connection, agent: AgentRef, config: Mapping[str, Any]) -> Prepared:
     """The run of a stored configuration (`Prepared.config`), whatever changed since. Raises LearningError if its data are gone."""
-    labels = prompt_runs.labels(connection, agent)
+    labels = tenants.answers_of(connection, agent)[1]
     dataset = versions.version_by_id(connection, agent, UUID(config["dataset_id"]))
     incumbent = prompts.version(connection, agent, int(config["incumbent_version"]))
     if dataset is None or incumbent is None:

@@ -1,6 +1,6 @@
 """What a dataset was last made from, and whether anything that it depends on changed since.
 
-Belongs here: SQL of dataset_states and example_changes. Not here: making datasets (examples/datasets.py), the triggers that note changes (migration 0018).
+Belongs here: SQL of dataset_states and example_changes. Not here: making datasets (examples/datasets.py), the triggers that note changes (migration 0019).
 
 Every change of an example, of the people behind it, of ratings or their weights leaves a row in example_changes in its own transaction,
 new feedback one in the outbox. A refresh deletes the rows it sees before it reads anything: what it does not see is left for the next.

@@ -46,12 +46,6 @@ def setup(connection: Connection, agent: AgentRef, since: dt.datetime) -> Setup:
     return Setup(tuple(row[0] or ()), row[1], row[2], row[3], bool(row[4]), dict(row[5]), int(row[6]), int(row[7]))
 
 
-def labels(connection: Connection, agent: AgentRef) -> tuple[str, ...]:
-    """The closed answer set of an agent; () for free text."""
-    row = connection.execute("SELECT labels FROM agents WHERE organization_id = %s AND id = %s", [agent.organization_id, agent.agent_id]).fetchone()
-    return () if row is None else tuple(row[0] or ())
-
-
 def items(connection: Connection, agent: AgentRef, dataset_id: UUID) -> list[dict[str, Any]]:
     """Examples of a version that say what the answer should have been: id, split, input_text, expected_output, input_context; ordered by id."""
     with connection.cursor(row_factory=dict_row) as cursor:
