@@ -3,7 +3,7 @@
 Belongs here: the order of these steps and the rules they share. Not here: the statistics (gate.py), scoring (prompts/, retrieval/, behavior/),
 what a verdict leads to (proposals).
 
-    plan = next_plan(connection, agent, "prompt", items, rules, run)                # not plan.enough: say what is missing, search nothing
+    plan = next_plan(connection, agent, "prompt", items, rules)                     # not plan.enough: say what is missing, search nothing
     test = reserve(connection, agent, "prompt", items, candidate={…}, incumbent={…}, training_run_id=run)
     evidence = concluded(test) or conclude(connection, agent, test, scores, rules)  # scores: example id → (incumbent's, candidate's)
 """
@@ -24,13 +24,12 @@ from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.tenants import AgentRef
 
 
-def next_plan(connection: Connection, agent: AgentRef, kind: str, example_ids: Sequence[str], rules: Rules, training_run_id: UUID | None = None) -> Plan:
+def next_plan(connection: Connection, agent: AgentRef, kind: str, example_ids: Sequence[str], rules: Rules) -> Plan:
     """What the next test on these items could see, at the level that it would really have. Spends nothing.
 
-    A run that resumes (`training_run_id`) and reserved its test on these items before is planned at the level it has already paid for.
+    Not for a run that resumes: its own test would count as an earlier one.
     """
-    own = None if training_run_id is None else storage.reserved_by(connection, agent, kind, example_ids, training_run_id)
-    k = storage.earlier_tests(connection, agent, kind, example_ids) + 1 if own is None else own.k
+    k = storage.earlier_tests(connection, agent, kind, example_ids) + 1
     return plan(len(example_ids), k, effect=rules.planned_effect, min_effect=rules.min_effect, test_share=rules.test_share)
 
 

@@ -100,7 +100,7 @@ def reserve_test(
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"acceptance/{agent.organization_id}/{agent.agent_id}/{kind}"])
         if training_run_id is not None:
-            own = reserved_by(connection, agent, kind, example_ids, training_run_id, candidate, incumbent)
+            own = _own(connection, agent, kind, example_ids, training_run_id, candidate, incumbent)
             if own is not None:
                 return own
         k = earlier_tests(connection, agent, kind, example_ids) + 1
@@ -170,31 +170,22 @@ def item_scores(connection: Connection, agent: AgentRef, test_id: UUID) -> list[
     return [ItemScores(*row) for row in rows]
 
 
-def reserved_by(
+def _own(
     connection: Connection,
     agent: AgentRef,
     kind: str,
     example_ids: Sequence[str],
     training_run_id: UUID,
-    candidate: Mapping[str, Any] | None = None,
-    incumbent: Mapping[str, Any] | None = None,
+    candidate: Mapping[str, Any],
+    incumbent: Mapping[str, Any],
 ) -> Reservation | None:
-    """The first test that a training run reserved on exactly these items, of this candidate and incumbent where they are given; None if it has none."""
-    named = {"candidate": candidate, "incumbent": incumbent}
+    """What a training run reserved before for the same comparison on exactly these items; None if it did not."""
     with connection.cursor(row_factory=class_row(Reservation)) as cursor:
         return cursor.execute(
             f"""SELECT {_COLUMNS} FROM acceptance_tests AS t
-            WHERE organization_id = %(organization)s AND agent_id = %(agent)s AND kind = %(kind)s AND training_run_id = %(run)s
-                AND (%(candidate)s::jsonb IS NULL OR candidate = %(candidate)s) AND (%(incumbent)s::jsonb IS NULL OR incumbent = %(incumbent)s)
-                AND %(items)s::text[] = ARRAY (SELECT i.example_id FROM acceptance_test_items AS i
+            WHERE organization_id = %s AND agent_id = %s AND kind = %s AND training_run_id = %s AND candidate = %s AND incumbent = %s
+                AND %s::text[] = ARRAY (SELECT i.example_id FROM acceptance_test_items AS i
                     WHERE i.organization_id = t.organization_id AND i.test_id = t.id ORDER BY i.example_id COLLATE "C")
             ORDER BY created_at, id LIMIT 1""",
-            {
-                "organization": agent.organization_id,
-                "agent": agent.agent_id,
-                "kind": kind,
-                "run": training_run_id,
-                "items": sorted(example_ids),
-                **{name: None if value is None else Jsonb(dict(value)) for name, value in named.items()},
-            },
+            [agent.organization_id, agent.agent_id, kind, training_run_id, Jsonb(dict(candidate)), Jsonb(dict(incumbent)), sorted(example_ids)],
         ).fetchone()

@@ -147,11 +147,3 @@ def test_the_plan_of_the_next_test_reckons_with_the_level_it_would_have(pipeline
     later = next_plan(pipeline, agent, "prompt", ITEMS, Rules())
     assert (later.k, later.needed, later.missing_items, later.missing_examples) == (2, 67, 7, 24)
     assert next_plan(pipeline, agent, "prompt", [], Rules()).missing_examples == 180
-
-
-def test_a_run_that_resumes_is_planned_at_the_level_it_has_already_paid_for(pipeline: Connection, agent: AgentRef) -> None:
-    run = run_of(pipeline, agent)
-    meet(pipeline, agent, training_run_id=run)
-    assert next_plan(pipeline, agent, "prompt", ITEMS, Rules(), run).k == 1
-    assert next_plan(pipeline, agent, "prompt", ITEMS, Rules(), run_of(pipeline, agent)).k == 2
-    assert next_plan(pipeline, agent, "prompt", ITEMS[1:], Rules(), run).k == 2
