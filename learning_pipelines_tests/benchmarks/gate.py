@@ -49,14 +49,15 @@ def main() -> None:
         "Interval of the difference, level 97.5 % (1.25 % a side)": lambda: coverage(rng()),
         "Chain of thought against direct prompt, recorded outputs": real,
     }
-    print(f"{machine()}; seed {chosen.seed}; git {revision()}")
+    commit = revision()  # of what runs: another may be checked out meanwhile
+    print(f"{machine()}; seed {chosen.seed}; git {commit}")
     kept = {}
     for title, part in parts.items():
         begun = time.monotonic()
         kept[title] = part()
         show(title, kept[title], time.monotonic() - begun)
     if chosen.json:
-        chosen.json.write_text(json.dumps({"git": revision(), "seed": chosen.seed, "machine": machine(), "rounds": kept}, indent=1))
+        chosen.json.write_text(json.dumps({"git": commit, "seed": chosen.seed, "machine": machine(), "rounds": kept}, indent=1))
 
 
 def level(rng: np.random.Generator, draws: int = 100_000) -> Rows:
