@@ -16,9 +16,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from learning_pipelines.api import executions, feedback, problems
+from learning_pipelines.api import executions, feedback, problems, prompts
 from learning_pipelines.api.openapi import BASE
 from learning_pipelines.api.service import application, identified, service_of
+from learning_pipelines.storage.prompts import PRODUCTION
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -40,6 +41,15 @@ async def _executions_batch(request: Request) -> Response:
     return await executions.post_executions(request, await application(request), service_of(request))
 
 
+async def _prompt(request: Request) -> Response:
+    who = await identified(request)
+    who.require("user")
+    name = request.scope["path"].rsplit("/", 1)[1]
+    return await prompts.served_prompt(service_of(request), who, name, PRODUCTION, None, request.headers.get("if-none-match"))
+
+
+PROMPTS = f"{BASE}/prompts/"
+"""A prompt without a query; what a query says is for the declared route to check."""
 HANDLERS: dict[str, Handler] = {
     f"{BASE}/feedback": _feedback, f"{BASE}/feedback/batch": _feedback_batch, f"{BASE}/executions": _execution, f"{BASE}/executions/batch": _executions_batch
 }  # fmt: skip
@@ -50,10 +60,11 @@ class Direct:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._prompt = Route(PROMPTS + "{agent_id}", _prompt, methods=["GET"])
         self._routes = {path: (handler, Route(path, handler, methods=["POST"])) for path, handler in HANDLERS.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = self._routes.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        found = self._found(scope) if scope["type"] == "http" else None
         if found is None:
             await self._app(scope, receive, send)
             return
@@ -64,3 +75,11 @@ class Direct:
         except problems.EXPECTED as error:
             response = await problems.answer(request, error)
         await response(scope, receive, send)
+
+    def _found(self, scope: Scope) -> tuple[Handler, Route] | None:
+        path: str = scope["path"]
+        if scope["method"] == "POST":
+            return self._routes.get(path)
+        if scope["method"] == "GET" and path.startswith(PROMPTS) and not scope["query_string"] and len(path) > len(PROMPTS) and "/" not in path[len(PROMPTS) :]:
+            return _prompt, self._prompt
+        return None

@@ -1,25 +1,25 @@
 """Routes of prompts: what serves now, versions written by hand, labels moved by hand.
 
-Belongs here: paths, roles, ETags. Not here: SQL (storage/prompts.py), learnt versions and their approval.
+Belongs here: paths, roles, ETags. Not here: what is kept at hand (served.py), SQL (storage/prompts.py), approval (proposals.py).
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-import orjson
 from fastapi import APIRouter, Header, Path, Query
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from learning_pipelines.api.problems import Problem
-from learning_pipelines.api.service import Admin, PersonName, Serving, User
+from learning_pipelines.api.service import Admin, PersonName, Principal, Service, Serving, User
 from learning_pipelines.feedback.kinds import TEXT_LIMIT
 from learning_pipelines.prompts.prompt import content_hash
 from learning_pipelines.storage import audit, prompts
 
 router = APIRouter(tags=["prompts"])
+LABEL = "^[a-z0-9][a-z0-9_-]{0,62}$"
 _CACHED = {"Cache-Control": "private, no-cache"}
 
 
@@ -42,25 +42,24 @@ class ServedPrompt(BaseModel):
 @router.get("/prompts/{agent_id}", response_model=ServedPrompt, responses={304: {"description": "The prompt is the one that If-None-Match names."}})
 async def get_prompt(
     agent_id: str, who: User, service: Serving, unit: Annotated[str | None, Query(max_length=255)] = None,
-    input: Annotated[str | None, Query(max_length=16_000)] = None, label: Annotated[str, Query(pattern="^[a-z0-9][a-z0-9_-]{0,62}$")] = "production",
+    input: Annotated[str | None, Query(max_length=16_000)] = None, label: Annotated[str, Query(pattern=LABEL)] = prompts.PRODUCTION,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:  # fmt: skip
-    """The prompt that serves. `unit` decides about experiments and `input` about retrieved demonstrations once they exist; today both change nothing."""
+    """The prompt that serves. With `input` the messages are those to send for it: demonstrations picked for it, its own turn last.
 
-    def read() -> prompts.Served:
-        with service.acting(who) as connection:
-            served = prompts.labelled(connection, service.agent(connection, who, agent_id), label)
-        if served is None:
-            raise Problem(404, f"The agent has no prompt with the label {label}: import one (kind agents), or write one.", field="agent_id")
-        return served
+    Without, they are as they are stored. `unit` decides about experiments once they exist; today it changes nothing.
+    """
+    return await served_prompt(service, who, agent_id, label, input, if_none_match)
 
-    served = await run_in_threadpool(read)
-    etag = f'"{served.version}-{served.content_hash.hex()[:24]}"'
-    headers = {**_CACHED, "ETag": etag}
-    if if_none_match is not None and etag in (part.strip().removeprefix("W/") for part in if_none_match.split(",")):
+
+async def served_prompt(service: Service, who: Principal, agent: str, label: str, text: str | None, if_none_match: str | None) -> Response:
+    """The answer of the route, which the short way (direct.py) gives too."""
+    served = await service.served.get(who, agent, label)
+    answer = served.answer if text is None else await run_in_threadpool(service.served.for_input, served, text)
+    headers = {**_CACHED, "ETag": answer.etag}
+    if if_none_match is not None and answer.etag in (part.strip().removeprefix("W/") for part in if_none_match.split(",")):
         return Response(status_code=304, headers=headers)
-    body = {"messages": served.messages, "version": str(served.version), "experiment": None, "variant": None, "etag": etag}
-    return Response(orjson.dumps(body), 200, headers, "application/json")
+    return Response(answer.body, 200, headers, "application/json")
 
 
 class WrittenPrompt(BaseModel):
@@ -112,7 +111,7 @@ class MovedLabel(BaseModel):
 
 @router.put("/prompts/{agent_id}/labels/{label}", response_model=MovedLabel)
 async def put_label(
-    agent_id: str, label: Annotated[str, Path(pattern="^[a-z0-9][a-z0-9_-]{0,62}$")], body: LabelTarget, who: Admin, service: Serving
+    agent_id: str, label: Annotated[str, Path(pattern=LABEL)], body: LabelTarget, who: Admin, service: Serving
 ) -> dict[str, str | None]:
     """Points a label (production is the one that serves) at a version."""
 

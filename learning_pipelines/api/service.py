@@ -25,6 +25,7 @@ from learning_pipelines.api.limits import Limits
 from learning_pipelines.api.middleware import Metrics
 from learning_pipelines.api.principals import Principal
 from learning_pipelines.api.problems import Problem, not_found
+from learning_pipelines.api.served import ServedPrompts
 from learning_pipelines.api.tokens import Tokens
 from learning_pipelines.api.writer import Writer
 from learning_pipelines.errors import LearningError
@@ -50,6 +51,7 @@ class Service:
         self.limits = Limits(settings.rate_limits)
         self.writer = Writer(self.sessions.open_writer)
         self.metrics = Metrics()
+        self.served = ServedPrompts(self.sessions, settings)
         self.dagster = Dagster(settings)
         self._agents: dict[UUID, dict[str, UUID]] = {}
         self._agents_lock = threading.Lock()
@@ -67,6 +69,7 @@ class Service:
     async def close(self) -> None:
         await self.writer.stop()
         await run_in_threadpool(self.sessions.close)
+        self.served.close()
         self.dagster.close()
 
     @contextmanager

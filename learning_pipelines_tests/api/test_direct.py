@@ -29,6 +29,7 @@ def declared(api: Api) -> Iterator[Api]:
     """The same application without the short way."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(direct, "HANDLERS", {})
+        patch.setattr(direct, "PROMPTS", "/nothing/")
         with serving(api.database, api.settings) as running:
             yield running
 
@@ -47,6 +48,17 @@ def test_both_ways_give_the_same_answer(api: Api, declared: Api, path: str, body
     short, long = (one.post(path, body, given, headers={"Idempotency-Key": str(uuid.uuid4())}) for one in (api, declared))
     assert (short.status_code, short.headers.keys()) == (long.status_code, long.headers.keys())
     assert _without_ids(short.json()) == _without_ids(long.json())
+
+
+@pytest.mark.parametrize("credential", ["key", "token", "forged", None])
+@pytest.mark.parametrize("path", ["/prompts/desk", "/prompts/nobody", "/prompts/de%00sk", "/prompts/", "/prompts/a%2Fb"])
+def test_both_ways_give_the_same_prompt(api: Api, declared: Api, path: str, credential: str | None) -> None:
+    token, _ = api.service.tokens.for_execution("default", "run-1", "ada", 60)
+    given = {"key": api.key(), "token": token, "forged": "lp_default_forged-forged-forged"}.get(credential or "")
+    short, long = (one.get(path, given) for one in (api, declared))
+    assert (short.status_code, short.headers.keys(), short.json()) == (long.status_code, long.headers.keys(), long.json())
+    if short.status_code == 200:
+        assert [one.get(path, given, headers={"If-None-Match": short.headers["etag"]}).status_code for one in (api, declared)] == [304, 304]
 
 
 def test_requests_of_the_short_way_are_counted_by_their_route(api: Api) -> None:

@@ -1,0 +1,170 @@
+"""What serves, at hand: prompts are read by applications at every turn, so a worker keeps them for half a second, ready to be sent.
+
+Belongs here: keeping, looking again, demonstrations for an input. Not here: the route (prompts.py), the lookup (prompts/serving.py).
+
+A label that moves is seen by every worker within FRESH_SECONDS. Nothing heavy is loaded: texts are encoded by the shared encoder process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import orjson
+from fastapi.concurrency import run_in_threadpool
+
+from learning_pipelines.api.principals import Principal
+from learning_pipelines.api.problems import Problem, not_found
+from learning_pipelines.encoder import EncoderClient, open_encoder
+from learning_pipelines.errors import LearningError, Unavailable
+from learning_pipelines.prompts.prompt import Demonstration, Prompt, Retrieval, from_stored
+from learning_pipelines.prompts.serving import look_up
+from learning_pipelines.settings import Settings
+from learning_pipelines.storage import demonstrations, prompts, tenants
+from learning_pipelines.storage.sessions import Acting, Sessions
+from learning_pipelines.storage.tenants import AgentRef
+
+FRESH_SECONDS = 0.5
+_MOST_KEPT = 10_000
+_SETTLED_SECONDS = 60.0
+Key = tuple[UUID, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A prompt as it is sent: body and ETag."""
+
+    etag: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A version that a label pointed at `at` (monotonic seconds). `answer` is for whoever asks without an input."""
+
+    at: float
+    agent: AgentRef
+    version: int
+    prompt: Prompt
+    mark: str
+    answer: Answer
+
+
+class ServedPrompts:
+    """One per worker. `get` belongs to the event loop, `for_input` may be called by threads."""
+
+    def __init__(self, sessions: Sessions, settings: Settings) -> None:
+        self._sessions = sessions
+        self._kept: dict[Key, Served] = {}
+        self._looking: dict[Key, asyncio.Task[Served]] = {}
+        self._few_shot = _FewShot(sessions, settings)
+
+    async def get(self, who: Principal, agent: str, label: str) -> Served:
+        """The version with a label. Many requests share one look into the database. Raises 404."""
+        key = (who.organization_id, agent, label)
+        kept = self._kept.get(key)
+        if kept is not None and time.monotonic() - kept.at < FRESH_SECONDS:
+            return kept
+        task = self._looking.get(key)
+        if task is None:
+            task = self._looking[key] = asyncio.get_running_loop().create_task(run_in_threadpool(self._read, who, agent, label))
+            task.add_done_callback(lambda done: self._looked(key, done))
+        return await asyncio.shield(task)
+
+    def for_input(self, served: Served, text: str) -> Answer:
+        """The messages for one input, exactly as they were scored: demonstrations picked for it, its own turn last. Raises Unavailable."""
+        shown: list[Demonstration] = []
+        if served.prompt.retrieval is not None:
+            shown = self._few_shot.nearest(served.agent, served.prompt.retrieval, text)[::-1]  # the nearest one last
+        messages = [{"role": message.role, "content": message.content} for message in served.prompt.for_input(text, shown)]
+        mark = hashlib.sha256(orjson.dumps(messages)).hexdigest()[:24]
+        return _answer(messages, served.version, f"{served.version}-{served.mark}-{mark}")
+
+    def close(self) -> None:
+        self._few_shot.close()
+
+    def _looked(self, key: Key, task: asyncio.Task[Served]) -> None:
+        del self._looking[key]
+        if not task.cancelled() and task.exception() is None:
+            if len(self._kept) >= _MOST_KEPT:
+                self._kept.clear()
+            self._kept[key] = task.result()
+
+    def _read(self, who: Principal, name: str, label: str) -> Served:
+        at = time.monotonic()
+        with self._sessions.acting(who.acting) as connection:
+            agent = tenants.agent_by_name(connection, who.organization_id, who.organization, name)
+            if agent is None:
+                raise not_found("agent", "agent_id")
+            found = prompts.labelled(connection, agent, label)
+        if found is None:
+            raise Problem(404, f"The agent has no prompt with the label {label}: import one (kind agents), or write one.", field="agent_id")
+        mark = found.content_hash.hex()[:24]
+        answer = _answer(found.messages, found.version, f"{found.version}-{mark}")
+        return Served(at, agent, found.version, from_stored(found.messages, found.serving), mark, answer)
+
+
+class _FewShot:
+    """Looks demonstrations up for inputs. The encoder's client is opened with the first one; what hardly changes is asked once a minute."""
+
+    def __init__(self, sessions: Sessions, settings: Settings) -> None:
+        self._sessions, self._settings = sessions, settings
+        self._opening = threading.Lock()
+        self._encoder: EncoderClient | None = None
+        self._ways: dict[tuple[UUID, UUID, UUID], tuple[float, bool, tuple[str, ...]]] = {}
+
+    def nearest(self, agent: AgentRef, retrieval: Retrieval, text: str) -> list[Demonstration]:
+        if retrieval.dataset_id is None:
+            raise Unavailable("The prompt that serves names no examples to pick demonstrations from.", "Roll it back, or move the label.")
+        dataset = UUID(retrieval.dataset_id)
+        try:
+            encoder = self._client()
+            vector = encoder.encode([text])[0]
+        except LearningError as error:  # whatever is wrong with the encoder, it is not the request
+            raise Unavailable(error.cause, error.advice) from error
+        exact, labels = self._way(agent, dataset, encoder.name)
+        with self._sessions.acting(demonstrating(agent)) as connection:
+            return look_up(connection, agent, dataset, encoder.name, vector, retrieval.k, exact=exact, labels=labels)
+
+    def close(self) -> None:
+        if self._encoder is not None:
+            self._encoder.close()
+
+    def _client(self) -> EncoderClient:
+        with self._opening:
+            if self._encoder is None:
+                self._encoder = open_encoder(self._settings)
+            return self._encoder
+
+    def _way(self, agent: AgentRef, dataset: UUID, encoder: str) -> tuple[bool, tuple[str, ...]]:
+        """Whether to compare one by one, and the answers that count. Raises Unavailable where examples have no vectors of this encoder."""
+        key = (agent.organization_id, agent.agent_id, dataset)
+        known = self._ways.get(key)
+        if known is not None and time.monotonic() - known[0] < _SETTLED_SECONDS:
+            return known[1:]
+        with self._sessions.acting(demonstrating(agent)) as connection:
+            if known is None and (missing := demonstrations.unindexed(connection, agent, dataset, encoder)):
+                raise Unavailable(
+                    f"{missing} of the examples that this prompt picks from have no vector of the encoder {encoder}.",
+                    f"Run `learning-pipelines run prompt_optimization --agent {agent.agent}`, or set LEARNING_EMBEDDING_MODEL back.",
+                )
+            exact, labels = demonstrations.few(connection, agent, encoder), tenants.answers_of(connection, agent)[1]
+        if len(self._ways) >= _MOST_KEPT:
+            self._ways.clear()
+        self._ways[key] = (time.monotonic(), exact, labels)
+        return exact, labels
+
+
+def demonstrating(agent: AgentRef) -> Acting:
+    """Who looks demonstrations up: examples are for trainers, but what a prompt that serves shows of them is for whoever it serves."""
+    return Acting(agent.organization_id, role="trainer")
+
+
+def _answer(messages: list[dict[str, Any]], version: int, mark: str) -> Answer:
+    etag = f'"{mark}"'
+    return Answer(etag, orjson.dumps({"messages": messages, "version": str(version), "experiment": None, "variant": None, "etag": etag}))
