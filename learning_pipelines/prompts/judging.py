@@ -25,7 +25,7 @@ from learning_pipelines.settings import Settings
 from learning_pipelines.storage import judging as storage
 from learning_pipelines.storage import outbox
 from learning_pipelines.storage.database import Connection, database_errors
-from learning_pipelines.storage.llm_cache import DatabaseCache, record_usage
+from learning_pipelines.storage.llm_cache import DatabaseCache
 from learning_pipelines.storage.tenants import AgentRef
 
 MOST_EXAMPLES, MOST_EXECUTIONS = 200, 200
@@ -66,25 +66,6 @@ def open_judge(settings: Settings, connection: Connection, agent: AgentRef, *, g
     model = open_model(settings, role="judge", cache=DatabaseCache(connection, agent.organization_id), budget=budget)
     weights = goals or ({str(goal): weight for goal, weight in options.weights.items()} if options.weights else GOALS)
     return Judge(model, weights, instructions=options.instructions, about=about.system_prompt)
-
-
-def needs_judge(connection: Connection, agent: AgentRef) -> bool:
-    """Whether the agent asks for a judge: as its metric, or for a sample of its live executions."""
-    about = storage.asked(connection, agent)
-    return about.sample > 0 or (about.metric or {}).get("type") == "judge"
-
-
-def judge_agent(
-    settings: Settings, connection: Connection, agent: AgentRef, run_id: str, *, budget: Budget | None = None
-) -> tuple[JudgedExamples, JudgedExecutions]:
-    """Everything the judge has to do for an agent now, examples first: by them it is believed or not. What it used goes on the accounts of `run_id`,
-    also where it ends with an error. Whether the agent asks for it (`needs_judge`) is for the caller to look at."""
-    spent = budget or Budget()
-    judge = open_judge(settings, connection, agent, budget=spent)
-    try:
-        return judge_examples(connection, agent, judge), judge_executions(connection, agent, judge)
-    finally:
-        record_usage(connection, agent.organization_id, run_id, spent.take_usage())
 
 
 def judge_examples(connection: Connection, agent: AgentRef, judge: Judge, *, most: int = MOST_EXAMPLES) -> JudgedExamples:

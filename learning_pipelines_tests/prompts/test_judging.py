@@ -25,16 +25,14 @@ from learning_pipelines.prompts.judging import (
     JudgedExecutions,
     agreement_with_experts,
     deciding,
-    judge_agent,
     judge_examples,
     judge_executions,
-    needs_judge,
     open_judge,
 )
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import review_hints
 from learning_pipelines.storage.database import Connection
-from learning_pipelines.storage.judging import automated_scores
+from learning_pipelines.storage.judging import agents_that_ask, asks_for_judge, automated_scores
 from learning_pipelines_tests.conftest import Load
 from learning_pipelines_tests.fake_endpoint import FakeEndpoint, says
 from learning_pipelines_tests.feedback.rows import AGENT, Row, agent_ref, execution, said, table
@@ -265,22 +263,12 @@ def test_automated_scores_are_summed_up_by_judge(load: Load, pipeline: Connectio
     assert automated_scores(pipeline, agent, since.replace(year=2100)) == []
 
 
-# All of it
-
-
-def test_an_agent_is_judged_as_far_as_it_asks_and_the_run_is_charged(load: Load, pipeline: Connection, endpoint: FakeEndpoint) -> None:
-    load("agents", [{"agent": "plain"}, {"agent": "judged", "metric": {"type": "judge"}}])
-    live(load, 1, 10)
-    assert [needs_judge(pipeline, agent_ref(pipeline, name)) for name in ("plain", "judged", "desk")] == [False, True, True]
-    load("examples", [example(1)])
-    review(pipeline, "x01", True)
-    settings = Settings(OPENAI_BASE_URL=endpoint.base_url, judge_model="mine")  # type: ignore[call-arg]
-    with pytest.raises(BudgetExceeded):
-        judge_agent(settings, pipeline, agent_ref(pipeline), "run-1", budget=Budget(calls=4))
-    examples, executions = judge_agent(settings, pipeline, agent_ref(pipeline), "run-2")
-    assert (examples.judged, executions.judged) == (0, 7)
-    used = {row["run_id"]: (row["role"], row["requests"]) for row in table(pipeline, "llm_usage")}
-    assert used == {"run-1": ("judge", 4), "run-2": ("judge", 7)}
+def test_only_agents_that_ask_for_a_judge_get_one(load: Load, pipeline: Connection) -> None:
+    load("agents", [{"agent": "plain"}, {"agent": "judged", "metric": {"type": "judge"}}, {"agent": "none", "judge_sample": 0}])
+    live(load, 0.1, 1)
+    names = ("plain", "judged", "none", "desk")
+    assert [asks_for_judge(pipeline, agent_ref(pipeline, name)) for name in names] == [False, True, False, True]
+    assert agents_that_ask(pipeline) == ["default/desk", "default/judged"]
 
 
 # Which judge
