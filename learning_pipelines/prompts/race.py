@@ -6,8 +6,8 @@ rounds and budget (search.py), significance on the test split (acceptance/).
 Successive halving (Jamieson & Talwalkar 2016) decides whom the budget can follow; before it, a candidate is out (a) if it cannot catch up even if it
 gets everything else right: exact, no error; (b) if it is behind the leader by an exact paired sign-flip test at `delta`, so that a candidate as good as
 the leader is lost to this rule with a chance of at most `delta` a lap (symmetric differences under the null); (c) if its change has no effect: the very
-same answers as the champion's, two or more of them wrong. Halving itself promises no error rate: it is what a small budget costs. The incumbent races
-like everybody else. Equal scores: fewer input tokens win.
+same answers as the champion's for no less, two or more of them wrong. Halving itself promises no error rate: it is what a small budget costs. The
+incumbent races like everybody else. Equal scores: fewer input tokens win.
 """
 
 from __future__ import annotations
@@ -142,11 +142,11 @@ def behind(racer: Racer, other: Racer, delta: float) -> str | None:
 
 
 def no_effect(racer: Racer, champion: Racer) -> bool:
-    """Whether the racer answers like the champion wherever both are known, two wrong answers or more among them."""
+    """Whether the racer answers like the champion wherever both are known, two wrong answers or more among them, and costs no less."""
     theirs = {one.item.id: one for one in champion.scored}
     shared = [(one, theirs[one.item.id]) for one in racer.scored if one.item.id in theirs]
     same = bool(shared) and all(one.output == other.output and one.score == other.score for one, other in shared)
-    return same and sum(one.score < 1 for one, _ in shared) >= 2
+    return same and racer.tokens >= champion.tokens and sum(one.score < 1 for one, _ in shared) >= 2
 
 
 def paired(one: Racer, other: Racer) -> list[float]:

@@ -77,9 +77,9 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """The end of a search. `winner` is the incumbent itself where nothing beat it. `front`: whoever, scored on all items, is beaten by nobody in score,
-    input tokens and seconds at once. `existed_after`: evaluations spent when the winner was proposed. `luck`:
-    the gain that the best of all `compared` may well show if none is better than the incumbent. `dropped`: faulty proposals by kind of fault."""
+    """The end of a search. `winner` is the incumbent itself where nothing scored better (a cheaper equal is on the front). `front`: whoever, scored on all
+    items, is beaten by nobody in score, input tokens and seconds at once. `existed_after`: evaluations spent when the winner was proposed. `luck`: the
+    gain that the best of all `compared` may well show if none is better than the incumbent. `dropped`: faulty proposals by kind of fault."""
 
     winner: Standing
     incumbent: Standing

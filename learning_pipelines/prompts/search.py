@@ -51,6 +51,12 @@ def search(
     return _Search(task, evaluate, strategies, calls, seed, reflection, nearest, progress, min_effect, delta).run()
 
 
+def shown_by(task: Task) -> tuple[str, ...]:
+    """Ids of the train examples that the incumbent demonstrates: its messages do not name them, their texts do."""
+    ids = {(item.input, item.expected): item.id for item in task.train}
+    return tuple(ids[pair] for one in task.incumbent.demonstrations if (pair := (one.input, one.output)) in ids)
+
+
 class _Search:
     def __init__(
         self,
@@ -72,11 +78,12 @@ class _Search:
         counted = None if reflection is None else CountedModel(reflection, self.ledger)
         self.proposals = Proposals(task, strategies, self.ledger, counted, nearest, self.rng, self._view)
         self.items = race.in_order(task.validation, self.rng)[: max(10, calls // 6)]
-        self.incumbent = Racer(Candidate(task.incumbent, INCUMBENT))
+        self.incumbent = Racer(Candidate(task.incumbent, INCUMBENT, shown_by(task)))
         self.champion = self.incumbent
         self.racers: list[Racer] = [self.incumbent]
         self.entries: list[Entry] = []
         self.number = 0
+        self.gain: float | None = None
 
     def run(self) -> SearchResult:
         stopped = ""
@@ -171,6 +178,7 @@ class _Search:
         own = means.get(id(self.incumbent))
         worth = [racer for racer in players if racer is self.incumbent or own is None or self._pays(racer, means[id(racer)] - own)]
         self.champion = min(worth, key=lambda racer: (-round(means[id(racer)], 9), racer.rank))
+        self.gain = None if own is None else means[id(self.champion)] - own
         n = len(self.items) + len(items)
         self.entries += [Entry.of_play_off(racer, self.number + 1, n, means[id(racer)], racer is self.champion) for racer in players]
 
@@ -197,10 +205,17 @@ class _Search:
         share = min(1.0, ledger.spent / max(1, ledger.calls))
         self.progress(share, f"round {self.number}, {ledger.spent} of {ledger.calls} calls: best so far {best.candidate.name} with {best.mean:.3f}")
 
+    def _winner(self) -> Racer:
+        """The champion, if it scored better than the incumbent. An equal one that is cheaper is on the front, but no test could call it better."""
+        gain = self.champion.mean - self.incumbent.mean if self.gain is None else self.gain
+        equal = self._complete(self.champion) and self._complete(self.incumbent) and gain <= 1e-9
+        return self.incumbent if equal else self.champion
+
     def _result(self, stopped: str) -> SearchResult:
         n = len(self.items)
         complete = [Standing.of(racer) for racer in self.racers if len(racer.scored) == n and n]
-        winner, incumbent = Standing.of(self.champion), Standing.of(self.incumbent)
+        won = self._winner()
+        winner, incumbent = Standing.of(won), Standing.of(self.incumbent)
         ledger = self.ledger
         self.progress(1.0, stopped)
         return SearchResult(
@@ -215,7 +230,7 @@ class _Search:
             stopped=stopped,
             existed_after=self.proposals.born[winner.candidate.prompt.content_hash],
             compared=len(self.racers),
-            luck=luck(race.paired(self.champion, self.incumbent), len(self.racers)),
+            luck=luck(race.paired(won, self.incumbent), len(self.racers)),
             dropped=dict(self.proposals.dropped),
             seed=self.seed,
         )

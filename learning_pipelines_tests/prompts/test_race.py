@@ -82,6 +82,7 @@ def test_a_change_without_effect_is_seen_in_the_same_wrong_answers() -> None:
     champion = racer("champion", [0.0, 0.0, 1.0], "abc")
     assert no_effect(racer("a", [0.0, 0.0, 1.0], "abc"), champion)
     assert not no_effect(racer("b", [0.0, 0.0, 1.0], "xbc"), champion)
+    assert not no_effect(racer("cheaper", [0.0, 0.0, 1.0], "abc", tokens=9), champion)  # an equal for less is a result
     right = racer("champion", [0.0, 1.0, 1.0], "abc")
     assert not no_effect(racer("c", [0.0, 1.0, 1.0], "abc"), right)  # both right: that says nothing
 

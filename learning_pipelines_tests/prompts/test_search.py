@@ -10,12 +10,12 @@ from dataclasses import replace
 from random import Random
 
 from learning_pipelines.llm import Message
-from learning_pipelines.prompts.prompt import Prompt
+from learning_pipelines.prompts.prompt import Demonstration, Prompt
 from learning_pipelines.prompts.results import SearchResult, Standing, front
 from learning_pipelines.prompts.search import search
 from learning_pipelines.prompts.strategies import Curated, Restructure, Retrieved, default_strategies
 from learning_pipelines.prompts.task import Candidate, Item, Scored, Situation, Task
-from learning_pipelines_tests.prompts.worlds import Counting, coin, copying, intent_task, nearest_train
+from learning_pipelines_tests.prompts.worlds import Counting, chance, coin, copying, intent_task, nearest_train
 
 
 def searched(seed: int, calls: int = 300) -> tuple[Task, Counting, SearchResult]:
@@ -195,3 +195,37 @@ def test_a_present_prompt_that_gets_no_usable_answer_can_be_replaced() -> None:
         return [Scored(item, "", float(fault is None), fault=fault) for item in items]
 
     assert search(task, too_long, default_strategies(task), calls=300, nearest=nearest_train(task)).winner.score == 1.0
+
+
+def test_examples_that_the_present_prompt_shows_are_known_by_their_texts_and_edited() -> None:
+    """A version that an earlier run found holds demonstrations without their ids; scored on them it would only repeat them."""
+    task = intent_task(Random(0))
+    shown = [Demonstration(item.input, item.expected) for item in task.train[:5]]
+    task = replace(task, incumbent=task.incumbent.with_demonstrations([*shown, Demonstration("by hand", "card")]))
+    evaluate = coin(lambda prompt: 0.5)
+    result = search(task, evaluate, [Curated()], calls=300)
+    assert {"one example swapped", "one example dropped"} <= {entry.note for entry in result.rounds}
+    trained = {item for prompt, item in evaluate.asked if prompt == task.incumbent.content_hash and item.startswith("train")}
+    assert not trained & {item.id for item in task.train[:5]}
+
+
+def test_a_cheaper_equal_prompt_is_on_the_front_and_spends_no_test() -> None:
+    """Short and long instruction answer alike, right on two of three items: the short one is a result, but nothing that a test of scores could confirm."""
+    task = intent_task(Random(0), instruction="Help the customer. " * 10)
+
+    def alike(prompt: Prompt, items: Sequence[Item]) -> list[Scored]:
+        tokens = len(prompt.instruction) // 4
+        return [Scored(item, "x", float(hash_of(item) < 0.67), tokens) for item in items]
+
+    def hash_of(item: Item) -> float:
+        return chance("alike", item.id)
+
+    class Short:
+        name = "short"
+
+        def propose(self, situation: Situation, rng: Random) -> Iterator[Candidate]:
+            yield Candidate(situation.best.prompt.with_instruction("Help."), self.name)
+
+    result = search(task, alike, [Short()], calls=300)
+    assert not result.improved
+    assert [one.candidate.strategy for one in result.front] == ["short"] and result.front[0].score == result.incumbent.score
