@@ -6,10 +6,14 @@ Belongs here: our own numbers. Not here: gepa beside it (benchmarks/rule_task.py
 from __future__ import annotations
 
 import statistics
+from random import Random
 
 import pytest
 
+from learning_pipelines.prompts.search import search
+from learning_pipelines.prompts.strategies import default_strategies
 from learning_pipelines_tests.benchmarks.rule_task import Round, ours
+from learning_pipelines_tests.prompts.worlds import by_rules, rule_reflection, rule_task
 
 
 @pytest.fixture(scope="module")
@@ -34,3 +38,12 @@ def test_no_more_reflection_is_asked_for_than_by_gepa(rounds: list[Round]) -> No
 
 def test_the_search_stops_when_nothing_can_win_any_more(rounds: list[Round]) -> None:
     assert all(one.evaluations < 400 for one in rounds)  # of 1,500 allowed
+
+
+def test_the_engine_of_gepa_serves_the_same_search() -> None:
+    rng = Random(0)
+    task, needs = rule_task(rng)
+    evaluate, reflection = by_rules(needs), rule_reflection(rng)
+    result = search(task, evaluate, default_strategies(task, reflection, gepa=True), calls=1_500, reflection=reflection)
+    assert result.winner.score == 1.0 and result.winner.candidate.strategy in ("gepa", "clarify", "combined")
+    assert len(evaluate.asked) == len(set(evaluate.asked)) == result.evaluations
