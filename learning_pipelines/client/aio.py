@@ -49,7 +49,10 @@ class AsyncClient(Common):
         return await asyncio.to_thread(self._core.retrieval_feedback, query, relevant, fields)
 
     async def prompt(self, agent: str, *, unit: str | None = None, input: Any = None, fallback: str | Sequence[Message] | None = None) -> Prompt:
-        """The prompt that serves for this unit (user, session or conversation: what an experiment assigns). Cached; `fallback` if there is none to be had."""
+        """The prompt that serves for this unit (user, session or conversation: what an experiment assigns). Cached; `fallback` if there is none to be had.
+
+        With `input` the messages are those to send for it, its own turn last, and the service is asked every time.
+        """
         if (prompt := self._core.prompt_at_once(agent, unit, input)) is not None:
             return prompt
         return await asyncio.to_thread(self._core.prompt, agent, unit, input, fallback)

@@ -1,6 +1,9 @@
 """Prompts from the service, kept for a minute, renewed in the background, outlasting an outage.
 
 Belongs here: freshness, single flight, what is served when nothing can be fetched. Not here: templates (prompts.py), HTTP (transport.py).
+
+A prompt for an input is that input's alone: it is asked for every time (the service answers 304 where it is unchanged), never handed out for
+another input, and outlasted by the prompt without an input, to which the input's turn is added.
 """
 
 from __future__ import annotations
@@ -53,18 +56,18 @@ class PromptCache:
         self._thread: threading.Thread | None = None
 
     def at_once(self, agent: str, unit: str | None, input: Any) -> Prompt | None:
-        """The cached prompt, if there is one, without waiting for anything; an old one is renewed in the background."""
+        """The cached prompt, if there is one, without waiting for anything; an old one is renewed in the background. None for an input."""
+        if input is not None:
+            return None
         key = _key(agent, unit, input)
         with self._lock:
             cached = self._cached.get(key)
             if cached is None:
                 return None
             self._cached.move_to_end(key)
-            fresh = time.monotonic() - cached.fetched < self._options.prompt_ttl
-            if not fresh and key not in self._renewing and not self._pausing(agent):
-                self._renewing.add(key)
-                self._orders.put(key)
-                self._start()
+            fresh = self._fresh(cached)
+            if not fresh:
+                self._order(key)
             return self._serve(unit, replace(cached.prompt, source="cache" if fresh else "stale"))
 
     def get(self, agent: str, unit: str | None, input: Any, fallback: str | Sequence[Message] | None) -> Prompt:
@@ -72,6 +75,12 @@ class PromptCache:
         if (prompt := self.at_once(agent, unit, input)) is not None:
             return prompt
         key = _key(agent, unit, input)
+        if input is not None:
+            with self._lock:
+                pausing, without_input = self._pausing(agent), (agent, unit, None)
+                if not pausing and not self._fresh(self._cached.get(without_input)):
+                    self._order(without_input)  # for an outage
+            return self._given(key, None if pausing else self._fetch(key), fallback)
         with self._lock:
             flight = self._flights.setdefault(key, threading.Lock())
         with flight:  # of many threads that miss the same prompt, one asks
@@ -82,7 +91,14 @@ class PromptCache:
             fetched = None if pausing else self._fetch(key)
         with self._lock:
             self._flights.pop(key, None)
+        return self._given(key, fetched, fallback)
+
+    def _given(self, key: Key, fetched: Prompt | None, fallback: str | Sequence[Message] | None) -> Prompt:
+        agent, unit, text = key
+        with self._lock:
             prompt = fetched or self._last_resort(agent, unit, fallback)
+            if prompt is not None and fetched is None and text is not None:
+                prompt = prompt.for_input(text)
             if prompt is not None:
                 return self._serve(unit, prompt)
         error = PromptUnavailable(f"No prompt of {agent} can be had, and no fallback was given: {self._reporter.last_error}")
@@ -104,6 +120,16 @@ class PromptCache:
         _keep(self._served, (prompt.agent, unit), prompt)
         return prompt
 
+    def _fresh(self, cached: _Cached | None) -> bool:
+        return cached is not None and time.monotonic() - cached.fetched < self._options.prompt_ttl
+
+    def _order(self, key: Key) -> None:
+        """Has a prompt fetched in the background, under the lock."""
+        if key not in self._renewing and not self._pausing(key[0]):
+            self._renewing.add(key)
+            self._orders.put(key)
+            self._start()
+
     def _pausing(self, agent: str) -> bool:
         now = time.monotonic()
         return any(now < self._paused.get(whom, 0.0) for whom in (agent, None))
@@ -121,7 +147,8 @@ class PromptCache:
         agent, unit, text = key
         with self._lock:
             known = self._cached.get(key)
-        params = {name: value for name, value in (("unit", unit), ("input", text)) if value is not None}
+        sent = None if text is None else text[:_INPUT_LIMIT]
+        params = {name: value for name, value in (("unit", unit), ("input", sent)) if value is not None}
         reply = self._transport.prompt(agent, params, known.prompt.etag if known else None)
         prompt: Prompt | None = None
         if reply.verdict is Verdict.UNCHANGED and known is not None:
@@ -129,6 +156,8 @@ class PromptCache:
             self.counts["not_modified"] += 1
         elif reply.verdict is Verdict.DONE:
             prompt = _read(agent, reply.data, reply.etag)
+            if prompt is not None and text is not None and sent is not None:
+                prompt = replace(prompt, input=text) if sent == text else prompt.of_whole(sent, text)
         if prompt is None:
             pause = max(self._options.prompt_pause, reply.retry_after or 0.0)
             # A wrong agent is that agent's trouble; anything else is everybody's.
@@ -137,9 +166,11 @@ class PromptCache:
             self._reporter.note(PromptNotFetched(f"{agent}: {reply.reason or 'the answer has no messages'}"))
             return None
         with self._lock:
-            _keep(self._cached, key, _Cached(prompt, time.monotonic()))
-            for about in (unit, None):
-                _keep(self._latest, (agent, about), prompt)
+            if text is None or len(text) <= _INPUT_LIMIT:
+                _keep(self._cached, key, _Cached(prompt, time.monotonic()))
+            if text is None:
+                for about in (unit, None):
+                    _keep(self._latest, (agent, about), prompt)
         return prompt
 
     def _start(self) -> None:
@@ -164,7 +195,7 @@ class PromptCache:
 
 def _key(agent: str, unit: str | None, input: Any) -> Key:
     text = input if isinstance(input, str) or input is None else to_json(input)
-    return agent, unit, text if text is None else text[:_INPUT_LIMIT]
+    return agent, unit, text
 
 
 def _keep(kept: OrderedDict[K, V], key: K, value: V) -> None:

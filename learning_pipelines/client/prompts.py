@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 Message = Mapping[str, Any]
 Source = Literal["service", "cache", "stale", "fallback", "missing"]
+_INPUT = re.compile(r"\{\{\s*input\s*\}\}")
 _VARIABLE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 
@@ -26,6 +27,8 @@ class Prompt:
     variant: str | None = None
     etag: str | None = None
     source: Source = "service"
+    input: str | None = None
+    """What was asked: its turn is among the messages, and `compile` leaves it as it is."""
 
     def __bool__(self) -> bool:
         return bool(self.messages)
@@ -38,13 +41,47 @@ class Prompt:
 
     def compile(self, /, **values: object) -> list[dict[str, Any]]:
         """The messages with every {{variable}} filled. One without a value stays as it is, so that its absence can be seen in the execution."""
-        return [{**message, "content": _filled(message.get("content"), values)} for message in self.messages]
+        own = _turn_of(self.messages, self.input)
+        return [{**message, "content": self._compiled(message.get("content"), values, at == own)} for at, message in enumerate(self.messages)]
+
+    def for_input(self, text: str) -> Prompt:
+        """A prompt that was made without the input, with its turn: where a user message says {{input}}, else last. No demonstration is picked for it."""
+        own = next((at for at, message in reversed(list(enumerate(self.messages))) if _asks(message)), None)
+        if own is None:
+            return replace(self, messages=(*self.messages, {"role": "user", "content": text}), input=text)
+        turn = {**self.messages[own], "content": _INPUT.sub(lambda _: text, str(self.messages[own]["content"]))}
+        return replace(self, messages=(*self.messages[:own], turn, *self.messages[own + 1 :]), input=text)
+
+    def of_whole(self, cut: str, text: str) -> Prompt:
+        """The answer to an input of which only the beginning was sent, with the whole of it in its turn."""
+        own = _turn_of(self.messages, cut)
+        if own is None:
+            return self
+        turn = {**self.messages[own], "content": str(self.messages[own]["content"]).replace(cut, text)}
+        return replace(self, messages=(*self.messages[:own], turn, *self.messages[own + 1 :]), input=text)
+
+    def _compiled(self, content: object, values: Mapping[str, object], own: bool) -> object:
+        if not own or self.input is None or not isinstance(content, str):
+            return _filled(content, values)
+        return self.input.join(str(_filled(part, values)) for part in content.split(self.input))  # what a user says is never a template
 
 
 def from_fallback(agent: str, fallback: str | Sequence[Message]) -> Prompt:
     """A prompt of the host's own; plain text is a system message."""
     messages = [{"role": "system", "content": fallback}] if isinstance(fallback, str) else [dict(message) for message in fallback]
     return Prompt(agent, tuple(messages), source="fallback")
+
+
+def _asks(message: Message) -> bool:
+    return message.get("role") == "user" and isinstance(message.get("content"), str) and _INPUT.search(message["content"]) is not None
+
+
+def _turn_of(messages: Sequence[Message], text: str | None) -> int | None:
+    """Where the turn of an input is: the last user message that holds it."""
+    if not text:
+        return None
+    holding = (at for at, message in reversed(list(enumerate(messages))) if message.get("role") == "user" and text in str(message.get("content")))
+    return next(holding, None)
 
 
 def _texts(content: object) -> list[str]:

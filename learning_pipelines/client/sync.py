@@ -1,4 +1,4 @@
-"""The client for ordinary (blocking) code. No method waits for the network, except `flush`, `close` and a prompt that is not cached yet.
+"""The client for ordinary (blocking) code. No method waits for the network, except `flush`, `close` and a prompt that is not cached yet or is for an input.
 
 Belongs here: signatures and what they promise. Not here: how it is done (core.py); the same for asyncio (aio.py).
 """
@@ -91,7 +91,10 @@ class Client(Common):
         return self._core.retrieval_feedback(query, relevant, fields)
 
     def prompt(self, agent: str, *, unit: str | None = None, input: Any = None, fallback: str | Sequence[Message] | None = None) -> Prompt:
-        """The prompt that serves for this unit (user, session or conversation: what an experiment assigns). Cached; `fallback` if there is none to be had."""
+        """The prompt that serves for this unit (user, session or conversation: what an experiment assigns). Cached; `fallback` if there is none to be had.
+
+        With `input` the messages are those to send for it, its own turn last, and the service is asked every time.
+        """
         return self._core.prompt(agent, unit, input, fallback)
 
     def flush(self, timeout: float = 10.0) -> bool:

@@ -28,15 +28,72 @@ def gets(service: Service) -> list[Asked]:
 
 def test_a_fresh_prompt_is_asked_for_once(client: Client, service: Service) -> None:
     service.prompts["router"] = served("You sort {{what}}.", experiment="e1", variant="b")
-    prompts = [client.prompt("router", unit="u1", input="hello") for _ in range(3)]
+    prompts = [client.prompt("router", unit="u1") for _ in range(3)]
     assert [prompt.source for prompt in prompts] == ["service", "cache", "cache"]
     assert prompts[0].compile(what="post") == [{"role": "system", "content": "You sort post."}]
     assert (prompts[0].version, prompts[0].experiment, prompts[0].variant) == ("1", "e1", "b")
     (asked,) = gets(service)
-    assert asked.path == "/api/learning/prompts/router" and asked.query == {"unit": "u1", "input": "hello"}
+    assert asked.path == "/api/learning/prompts/router" and asked.query == {"unit": "u1"}
     assert asked.headers["authorization"] == f"Bearer {KEY}"
-    client.prompt("router", unit="u2", input="hello")
+    client.prompt("router", unit="u2")
     assert len(gets(service)) == 2
+
+
+def for_inputs(service: Service) -> None:
+    """Answers as the service does: with an input, a demonstration picked for it and its own turn."""
+
+    def answer(asked: Asked) -> Fault | None:
+        if (text := asked.query.get("input")) is None:
+            return None
+        picked = [{"role": "user", "content": f"like {text[:5]}"}, {"role": "assistant", "content": "so"}]
+        messages = [{"role": "system", "content": "You sort {{what}}."}, *picked, {"role": "user", "content": text}]
+        etag = f'"{hash(text)}"'
+        if asked.headers.get("if-none-match") == etag:
+            return Fault(304, {"ETag": etag})
+        return Fault(200, {"ETag": etag}, {"messages": messages, "version": "2", "etag": etag})
+
+    service.prompts["router"] = served("You sort {{what}}.", version=2)
+    service.fault = answer
+
+
+def asked_for(service: Service) -> list[str]:
+    return [asked.query["input"] for asked in gets(service) if "input" in asked.query]
+
+
+def test_a_prompt_for_an_input_is_that_inputs_alone_and_asked_for_every_time(client: Client, service: Service) -> None:
+    for_inputs(service)
+    one, other, again = (client.prompt("router", input=text) for text in ("hello", "goodbye", "hello"))
+    assert [prompt.messages[-1]["content"] for prompt in (one, other, again)] == ["hello", "goodbye", "hello"]
+    assert [prompt.messages[1]["content"] for prompt in (one, other)] == ["like hello", "like goodb"]
+    assert asked_for(service) == ["hello", "goodbye", "hello"] and client.stats().prompts["not_modified"] == 1
+    eventually(lambda: any("input" not in asked.query for asked in gets(service)))
+    assert [message["role"] for message in client.prompt("router").messages] == ["system"]
+
+
+def test_long_inputs_that_begin_alike_are_not_mixed_and_come_back_whole(client: Client, service: Service) -> None:
+    for_inputs(service)
+    texts = ["a" * 5000 + ending for ending in ("one", "two")]
+    assert [client.prompt("router", input=text).messages[-1]["content"] for text in texts] == texts
+    assert [len(text) for text in asked_for(service)] == [2000, 2000]
+
+
+def test_what_a_user_says_is_never_a_template(client: Client, service: Service) -> None:
+    for_inputs(service)
+    compiled = client.prompt("router", input="{{what}} {{key}}").compile(what="post", key="secret")
+    assert (compiled[0]["content"], compiled[-1]["content"]) == ("You sort post.", "{{what}} {{key}}")
+
+
+def test_in_an_outage_an_input_gets_its_own_turn_in_the_last_good_prompt_or_the_fallback(client: Client, service: Service) -> None:
+    for_inputs(service)
+    client.prompt("router", input="hello")
+    eventually(lambda: client.prompt("router").source == "cache")
+    service.stop()
+    stale = client.prompt("router", input="{{what}} now", fallback="own")
+    assert (stale.source, stale.version, [message["content"] for message in stale.messages]) == ("stale", "2", ["You sort {{what}}.", "{{what}} now"])
+    assert stale.compile(what="post")[-1]["content"] == "{{what}} now"
+    template = [{"role": "system", "content": "Own."}, {"role": "user", "content": "Text: {{input}}"}]
+    own = client.prompt("other", input="hello", fallback=template)
+    assert (own.source, [message["content"] for message in own.messages]) == ("fallback", ["Own.", "Text: hello"])
 
 
 def test_an_old_prompt_is_served_while_it_is_renewed(make_client: MakeClient, service: Service) -> None:
@@ -92,9 +149,9 @@ def test_after_an_outage_the_service_is_asked_again(make_client: MakeClient, ser
 def test_once_reached_the_last_good_prompt_is_better_than_the_fallback(make_client: MakeClient, service: Service) -> None:
     client = make_client(prompt_ttl=0.0)
     service.prompts["router"] = served("learnt", experiment="e1", variant="b", version=7)
-    client.prompt("router", unit="u1", input="a")
+    client.prompt("router", unit="u1")
     service.stop()
-    assert client.prompt("router", unit="u1", input="a", fallback="own").source == "stale"
+    assert client.prompt("router", unit="u1", fallback="own").source == "stale"
     same_unit = client.prompt("router", unit="u1", input="b", fallback="own")
     other_unit = client.prompt("router", unit="u2", fallback="own")
     assert (same_unit.source, same_unit.variant) == ("stale", "b")
