@@ -14,7 +14,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from learning_pipelines.errors import LearningError
-from learning_pipelines.storage import audit, prompts, proposals
+from learning_pipelines.storage import audit, demonstrations, prompts, proposals
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.proposals import Proposal
 from learning_pipelines.storage.tenants import AgentRef
@@ -107,7 +107,8 @@ def approve(
 ) -> Reviewed:
     """Makes the proposed change serve, in one transaction. Approving what is approved already changes nothing and is no error.
 
-    Raises Refused: unknown, rejected, not better, learning disabled, another incumbent than the one it was measured against, canary.
+    Raises Refused: unknown, rejected, not better, learning disabled, another incumbent than the one it was measured against, demonstrations that
+    cannot be looked up, canary.
     """
     if rollout == "canary":
         raise Refused(Reason.VALUE, "A canary rollout needs experiments, which are not there yet.", "Approve with the rollout immediate.")
@@ -120,6 +121,7 @@ def approve(
         _require_approvable(proposal, enabled)
         version = int(proposal.subject["version"])
         before = _require_incumbent(connection, agent, proposal, version)
+        _require_servable(connection, agent, version)
         prompts.move_label(connection, agent, prompts.PRODUCTION, version, who.user_id)
         _close(connection, agent, proposal, "approved", who, notes, rollout)
         _moved(connection, agent, who, before, version)
@@ -210,6 +212,17 @@ def _require_incumbent(connection: Connection, agent: AgentRef, proposal: Propos
         Reason.STATE, f"Version {version} was measured against version {measured}, but {there}.",
         f"Run `learning-pipelines run prompt_optimization --agent {agent.agent}` to measure against what serves, or point production at {measured} again.",
     )  # fmt: skip
+
+
+def _require_servable(connection: Connection, agent: AgentRef, number: int) -> None:
+    """A prompt that picks demonstrations needs the vectors of the examples it picks from, or every request with an input would fail."""
+    found = prompts.version(connection, agent, number)
+    if found is None:
+        raise Refused(Reason.STATE, f"There is no version {number} of {agent.agent}'s prompt.", "Run the job again.")
+    retrieval = found.serving.get("retrieval")
+    if retrieval is not None and (retrieval.get("dataset_id") is None or not demonstrations.servable(connection, agent, UUID(retrieval["dataset_id"]))):
+        again = f"Run `learning-pipelines run prompt_optimization --agent {agent.agent}` again: it encodes them."
+        raise Refused(Reason.STATE, f"The examples that version {number} picks demonstrations from have no vectors.", again)
 
 
 def _close(

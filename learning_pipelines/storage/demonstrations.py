@@ -79,6 +79,14 @@ def unindexed(connection: Connection, agent: AgentRef, dataset_id: UUID, encoder
     return int(row[0])
 
 
+def servable(connection: Connection, agent: AgentRef, dataset_id: UUID) -> bool:
+    """Whether there is an encoder of which every example of the version's train split has a vector."""
+    rows = connection.execute(
+        "SELECT DISTINCT encoder FROM demonstration_vectors WHERE organization_id = %s AND agent_id = %s", [agent.organization_id, agent.agent_id]
+    ).fetchall()
+    return any(unindexed(connection, agent, dataset_id, str(encoder)) == 0 for (encoder,) in rows)
+
+
 def few(connection: Connection, agent: AgentRef, encoder: str) -> bool:
     """Whether the agent's vectors are few enough to be compared one by one."""
     row = connection.execute(

@@ -145,6 +145,18 @@ def test_examples_without_vectors_and_an_encoder_that_is_away_are_said_and_not_l
     assert sent(api, agent) == [{"role": "system", "content": "You sort."}]
 
 
+def test_a_prompt_whose_demonstrations_cannot_be_looked_up_is_not_approved(api: Api, make: Make) -> None:
+    agent = make(rows=40)
+    with api.database.connect("pipeline") as connection:
+        dataset = list_versions(connection, agent)[0]["id"]
+        serving = {"retrieval": {"k": 3, "dataset_id": str(dataset)}}
+        proposal = proposed(connection, agent, learnt(connection, agent, serving=serving))
+        refused = api.post(f"/proposals/{proposal}/review", {"approve": True}, api.key("admin"))
+        assert refused.status_code == 409 and "have no vectors" in refused.json()["detail"]
+        stored_nearest(connection, agent, dataset, Letters)("a", 1)
+    assert api.post(f"/proposals/{proposal}/review", {"approve": True}, api.key("admin")).json()["changed"] is True
+
+
 WORKER = """
 import sys
 from learning_pipelines.api import served
