@@ -39,24 +39,24 @@ def main() -> None:
     chosen = arguments.parse_args()
     if not DATA.exists():
         sys.exit(f"The ratings are not here: {DATA}. Set LEARNING_TEST_DATA.")
-    os.environ.setdefault("LEARNING_HOME", tempfile.mkdtemp(prefix="learning-benchmark-"))
     from learning_pipelines.llm import open_model
     from learning_pipelines.llm_server import stop_model
     from learning_pipelines.settings import load_settings
 
-    settings = load_settings()
-    try:
-        rated = sample(chosen.most, chosen.seed)
-        begun = time.monotonic()
-        judge = Judge(open_model(settings, role="judge"))
-        found, faults = judged(judge, rated)
-        rate = len(rated) / (time.monotonic() - begun)
-        if chosen.json:
-            print(orjson.dumps({**found.as_json(), "faults": faults, "per_second": rate}, option=orjson.OPT_INDENT_2).decode())
-        else:
-            print(as_table(found, faults, rate))
-    finally:
-        stop_model(settings)
+    with tempfile.TemporaryDirectory(prefix="learning-benchmark-") as home:
+        os.environ.setdefault("LEARNING_HOME", home)
+        settings = load_settings()
+        try:
+            rated = sample(chosen.most, chosen.seed)
+            begun = time.monotonic()
+            found, faults = judged(Judge(open_model(settings, role="judge")), rated)
+            rate = len(rated) / (time.monotonic() - begun)
+        finally:
+            stop_model(settings)
+    if chosen.json:
+        print(orjson.dumps({**found.as_json(), "faults": faults, "per_second": rate}, option=orjson.OPT_INDENT_2).decode())
+    else:
+        print(as_table(found, faults, rate))
 
 
 def sample(most: int, seed: int) -> list[Rated]:
