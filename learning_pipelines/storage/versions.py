@@ -78,7 +78,7 @@ def stage_members(connection: Connection, agent: AgentRef, weights: bytes, known
             SELECT %(organization)s, s.content_hash, s.content FROM staged_members s
             WHERE s.content IS NOT NULL
                 AND NOT EXISTS (SELECT FROM example_contents c WHERE c.organization_id = %(organization)s AND c.content_hash = s.content_hash)
-            ORDER BY s.content_hash ON CONFLICT DO NOTHING""",
+            ON CONFLICT DO NOTHING""",
             {"organization": agent.organization_id},
         )
 
