@@ -19,6 +19,7 @@ import numpy as np
 
 from learning_pipelines.encoder import Encoder
 from learning_pipelines.llm import Message
+from learning_pipelines.llm_budget import FREE
 from learning_pipelines.llm_client import Endpoint, OpenAIModel
 from learning_pipelines_tests.benchmarks.prompts_tasks import Split
 
@@ -45,7 +46,8 @@ class Bench:
     folder: Path
 
     def asked_in(self, phase: str) -> OpenAIModel:
-        return OpenAIModel(self.model, Endpoint(f"{self.url}/{phase}/v1", "none", "the counting endpoint"), grammar=True, concurrency=1, timeout=600.0)
+        endpoint = Endpoint(f"{self.url}/{phase}/v1", "none", "the counting endpoint")
+        return OpenAIModel(self.model, endpoint, price=FREE, grammar=True, concurrency=1, timeout=600.0)
 
 
 class MethodFailed(Exception):
