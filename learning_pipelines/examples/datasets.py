@@ -21,7 +21,7 @@ from learning_pipelines.examples.versions import SCHEMA, make_version
 from learning_pipelines.examples.weights import RULE, example_weight
 from learning_pipelines.storage import dataset_states as states
 from learning_pipelines.storage import datasets as storage
-from learning_pipelines.storage import duplicates, outbox, reviewed, versions
+from learning_pipelines.storage import duplicates, outbox, reviewed, staged_members
 from learning_pipelines.storage.database import Connection, database_errors
 from learning_pipelines.storage.tenants import AgentRef
 
@@ -81,7 +81,7 @@ def _build(connection: Connection, agent: AgentRef, rule: DuplicateRule, shares:
     plan = decide(Columns(approved.order, approved.sides, approved.left_out, approved.strata, people, links, families), shares)
     storage.store_splits(connection, agent, plan.codes.tobytes(), REASONS)
     known = changes.reworded is not None and states.known_content(connection, agent, SCHEMA)
-    versions.stage_members(connection, agent, approved.weights, known, changes.reworded or ())
+    staged_members.stage_members(connection, agent, approved.weights, known, changes.reworded or ())
     recipe = {"jaccard": rule.jaccard, "cosine": rule.cosine, "shares": list(shares), "filter": "approved, active", "stratified_by": "example_type"}
     made = make_version(connection, agent, recipe)
     totals = made.totals

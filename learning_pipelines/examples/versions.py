@@ -24,10 +24,11 @@ from learning_pipelines.errors import BadInput, LearningError
 from learning_pipelines.examples.pairing import refresh_pairs
 from learning_pipelines.examples.system_message import system_message
 from learning_pipelines.examples.weights import RULE, example_weight
-from learning_pipelines.storage import preferences, versions
+from learning_pipelines.storage import preferences, staged_members, versions
 from learning_pipelines.storage.database import Connection, database_errors
+from learning_pipelines.storage.staged_members import Totals
 from learning_pipelines.storage.tenants import AgentRef
-from learning_pipelines.storage.versions import Member, PairRow, Totals, Version
+from learning_pipelines.storage.versions import Member, PairRow, Version
 
 TYPES = ("positive", "negative", "correction", "demonstration", "edge_case", "failure", "preference")
 SCHEMA = 1
@@ -59,7 +60,7 @@ class Rebuilt:
 
 
 def make_version(connection: Connection, agent: AgentRef, rules: Mapping[str, Any]) -> Made:
-    """Stores a new version of the staged members (versions.stage_members) if they, their pairs or the system message are not what the newest holds.
+    """Stores a new version of the staged members (staged_members.py) if they, their pairs or the system message are not what the newest holds.
 
     `rules`: how they were chosen. Part of the caller's transaction, which holds the lock of the agent's datasets.
     """
@@ -67,12 +68,12 @@ def make_version(connection: Connection, agent: AgentRef, rules: Mapping[str, An
     found = versions.production_prompt(connection, agent)
     prompt = None if found is None else {"version": found[0], **system_message(found[1])}
     manifest = Manifest(prompt)
-    with closing(versions.staged_members(connection)) as members:
+    with closing(staged_members.members(connection)) as members:
         manifest.add_members(members)
     pairs = Counter[tuple[str, str]]()
     with closing(preferences.active_pairs(connection, agent)) as active:
         manifest.add_pairs(_counted(active, pairs))
-    content, totals = manifest.digest(), versions.staged_totals(connection)
+    content, totals = manifest.digest(), staged_members.totals(connection)
     latest = versions.newest(connection, agent)
     by_split = {split: sum(count for (_, other), count in pairs.items() if other == split) for _, split in pairs}
     if not totals.examples or (latest is not None and latest.content_hash == content):
@@ -82,11 +83,11 @@ def make_version(connection: Connection, agent: AgentRef, rules: Mapping[str, An
         "schema": SCHEMA, "made_by": __version__, "examples": dict(rules), "weights": RULE, "prompt": prompt,
         "content": "example_contents by SHA-256", "members": manifest.members, "pairs": manifest.pairs,
     }  # fmt: skip
-    statistics = {**versions.staged_statistics(connection), "pairs": {f"{source}/{split}": count for (source, split), count in sorted(pairs.items())}}
+    statistics = {**staged_members.statistics(connection), "pairs": {f"{source}/{split}": count for (source, split), count in sorted(pairs.items())}}
     values = {
         **{name: totals.types.get(name, 0) for name in TYPES}, "name": agent.agent, "version": number, "total": totals.examples,
         "domains": totals.domains, "task_types": totals.task_types, "quality": totals.quality,
-        "verified": 100.0 * versions.staged_annotated(connection, agent) / totals.examples, "hash": content,
+        "verified": 100.0 * staged_members.annotated(connection, agent) / totals.examples, "hash": content,
     }  # fmt: skip
     versions.store_version(connection, agent, {**values, "recipe": recipe, "statistics": statistics, "pairs": manifest.pairs})
     return Made(number, True, content, by_split, statistics, totals)

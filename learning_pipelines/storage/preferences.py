@@ -2,7 +2,7 @@
 
 Belongs here: SQL of preference_pairs, reading what makes pairs. Not here: what makes a pair (examples/preferences.py).
 
-Everything but `counts` and `broken` works on the table of staged members (versions.stage_members) of the transaction it is called in.
+Everything but `counts` and `broken` works on the table of staged members (staged_members.py) of the transaction it is called in.
 """
 
 from __future__ import annotations
