@@ -91,7 +91,7 @@ def open_engine(connection: Connection, agent: AgentRef, settings: Settings, pre
     `connection`: in autocommit and used for nothing else meanwhile; answers are kept through it one by one.
     """
     usd = None if prepared.limits.usd is None else max(0.0, prepared.limits.usd - run.spent_usd)
-    budget = Budget(calls=max(0, prepared.limits.calls - run.spent_requests), usd=usd)
+    budget = Budget(calls=max(0, prepared.limits.calls - run.spent_answers), usd=usd)
     answers = DatabaseCache(connection, agent.organization_id)
     model = open_model(settings, cache=answers, budget=budget)
     reflecting = not uses_embedded(settings) and settings.reflection_model is not None

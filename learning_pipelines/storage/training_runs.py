@@ -19,12 +19,12 @@ TrainingType = Literal["prompt_optimization", "rag_tuning", "fine_tuning", "rlhf
 
 @dataclass(frozen=True, slots=True)
 class TrainingRun:
-    """`resumed`: a former attempt at the same thing (equal fingerprint) ended early, and this goes on with it. `spent_requests`, `spent_tokens` and
-    `spent_usd`: what it used up."""
+    """`resumed`: a former attempt at the same thing (equal fingerprint) ended early, and this goes on with it. `spent_answers`, `spent_tokens` and
+    `spent_usd`: what it got and paid for (requests that ended it, refused or unanswered, are not held against the next attempt)."""
 
     id: UUID
     resumed: bool
-    spent_requests: int = 0
+    spent_answers: int = 0
     spent_tokens: int = 0
     spent_usd: float = 0.0
 
@@ -59,7 +59,7 @@ def begin(
 
 def _resumed(connection: Connection, agent: AgentRef, run_id: UUID) -> TrainingRun:
     row = connection.execute(
-        """SELECT coalesce(sum(requests), 0), coalesce(sum(input_tokens + output_tokens), 0), coalesce(sum(cost_usd), 0) FROM llm_usage
+        """SELECT coalesce(sum(answers), 0), coalesce(sum(input_tokens + output_tokens), 0), coalesce(sum(cost_usd), 0) FROM llm_usage
         WHERE organization_id = %s AND run_id = %s""",
         [agent.organization_id, str(run_id)],
     ).fetchone()
