@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 
 from learning_pipelines.encoder import open_encoder
 from learning_pipelines.feedback.identity import organization_id
@@ -127,14 +128,21 @@ def lookups(connection: Connection, encoder: Made, agent: AgentRef, dataset: Any
         return [one.example_id for one in nearest(connection, agent, dataset, encoder.name, vector, K, exact=exact)]
 
     times, found = [], []
+    row = connection.execute("SELECT pg_backend_pid()").fetchone()
+    assert row is not None
+    server = psutil.Process(row[0])
+    before = server.cpu_times()
     for vector in queries:
         begun = time.perf_counter()
         found.append(acting(connection, agent, lambda vector=vector: look(vector, exact)))  # type: ignore[misc]
         times.append(1000 * (time.perf_counter() - begun))
+    after = server.cpu_times()
+    spent = 1000 * (after.user + after.system - before.user - before.system) / len(queries)
     for vector in queries[:100]:
         exactly.append(acting(connection, agent, lambda vector=vector: look(vector, True)))  # type: ignore[misc]
     hits = sum(len(set(one) & set(other)) for one, other in zip(found, exactly, strict=False))
-    return {"exact": exact, **spread(times[20:]), f"recall@{K}": round(hits / (100 * K), 4), "short": sum(len(one) < K for one in found)}
+    recall, short = round(hits / (100 * K), 4), sum(len(one) < K for one in found)
+    return {"exact": exact, **spread(times[20:]), "postgres_cpu_ms": round(spent, 2), f"recall@{K}": recall, "short": short}
 
 
 def with_encoding(connection: Connection, settings: Settings, agent: AgentRef, dataset: Any) -> dict[str, float]:
@@ -159,7 +167,7 @@ def acting(connection: Connection, agent: AgentRef, work: Callable[[], Any]) -> 
 
 def spread(times: list[float]) -> dict[str, float]:
     ordered = sorted(times)
-    return {"p50_ms": round(ordered[len(ordered) // 2], 2), "p99_ms": round(ordered[int(0.99 * len(ordered))], 2)}
+    return {"least_ms": round(ordered[0], 2), "p50_ms": round(ordered[len(ordered) // 2], 2), "p99_ms": round(ordered[int(0.99 * len(ordered))], 2)}
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ class Load:
     first: int = 0
     proof: str = ""
     times: int = 0
+    method: str = "POST"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +106,7 @@ def requests(load: Load) -> list[list[bytes]]:
     for body in load.bodies:
         sent = body.encode()
         head = "".join(f"{name}: {value}\r\n" for name, value in {**load.headers, "Content-Length": str(len(sent))}.items())
-        made.append((f"POST {load.path} HTTP/1.1\r\nHost: 127.0.0.1:{load.port}\r\n{head}\r\n".encode() + sent).split(MARK.encode()))
+        made.append((f"{load.method} {load.path} HTTP/1.1\r\nHost: 127.0.0.1:{load.port}\r\n{head}\r\n".encode() + sent).split(MARK.encode()))
     return made
 
 

@@ -19,9 +19,11 @@ import psutil
 
 from learning_pipelines.api.keys import new_key
 from learning_pipelines.feedback.identity import agent_id, organization_id, user_id
-from learning_pipelines.storage import api_keys, embedded, tenants
+from learning_pipelines.prompts.prompt import content_hash
+from learning_pipelines.storage import api_keys, embedded, prompts, tenants
 from learning_pipelines.storage.database import Database, of_server
 from learning_pipelines.storage.migrate import migrate
+from learning_pipelines.storage.tenants import AgentRef
 from learning_pipelines_tests.benchmarks.loop import remove
 
 ORGANIZATION = "default"
@@ -39,6 +41,10 @@ def database(folder: Path) -> Iterator[tuple[Database, embedded.EmbeddedServer]]
         with one.connect("pipeline") as connection:
             tenants.ensure_organization(connection, organization, ORGANIZATION)
             connection.execute("INSERT INTO agents (organization_id, id, slug) VALUES (%s, %s, 'desk')", [organization, agent_id(organization, "desk")])
+            agent = AgentRef(organization, ORGANIZATION, agent_id(organization, "desk"), "desk")
+            messages = [{"role": "system", "content": "You answer questions about taxes, shortly and with the date that counts. " * 10}]
+            version, _ = prompts.add_written(connection, agent, messages, None, content_hash(messages, {}), None)
+            prompts.move_label(connection, agent, prompts.PRODUCTION, version, None)
         yield one, server
     finally:
         remove(folder)

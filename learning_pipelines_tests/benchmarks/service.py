@@ -81,7 +81,7 @@ def _lines(stack: contextlib.ExitStack, folder: Path, one: Database, postgres: E
     headers = {"Authorization": f"Bearer {servers.api_key(one)}"}
     seed(ours, headers)
     lines = [Line(targets.noop(), floor, {}, clients) for clients in CLIENTS]
-    for target in (targets.feedback(), targets.feedback_with_text(), targets.executions()):
+    for target in (targets.feedback(), targets.feedback_with_text(), targets.executions(), targets.prompts()):
         lines += [Line(target, ours, headers, clients) for clients in CLIENTS]
     lines += [Line(targets.feedback_batch(records), ours, headers, BATCH_CLIENTS) for records in (100, 1_000)]
     if peer_servers is not None:

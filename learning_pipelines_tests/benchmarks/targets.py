@@ -37,10 +37,12 @@ class Target:
     proof: str = ""
     table: str = ""
     ids: str = ""
+    method: str = "POST"
 
     def load(self, port: int, headers: dict[str, str], clients: int, seconds: float, warmup: float, first: int) -> Load:
         given = {"Content-Type": "application/json", **headers}
-        return Load(port, self.path, given, self.bodies, self.status, clients, seconds, warmup, first, self.proof, self.records if self.proof else 0)
+        times = self.records if self.proof else 0
+        return Load(port, self.path, given, self.bodies, self.status, clients, seconds, warmup, first, self.proof, times, self.method)
 
 
 def noop() -> Target:
@@ -59,6 +61,11 @@ def feedback_with_text() -> Target:
 def executions() -> Target:
     bodies = [_text(_execution(f"executions-{MARK}", number)) for number in range(VARIANTS)]
     return Target("executions", "/api/learning/executions", bodies, 201, 1, '"status":"stored"', "agent_executions", "^executions-[0-9]{8}$")
+
+
+def prompts() -> Target:
+    """What serves, without an input: nothing is stored."""
+    return Target("prompts", "/api/learning/prompts/desk", [""], 200, 1, '"messages"', method="GET")
 
 
 def feedback_batch(records: int) -> Target:
