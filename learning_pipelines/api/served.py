@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import threading
 import time
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ from learning_pipelines.storage.tenants import AgentRef
 FRESH_SECONDS = 0.5
 _MOST_KEPT = 10_000
 _SETTLED_SECONDS = 60.0
+_WARM_SECONDS, _WANTED_SECONDS = 300.0, 3600.0
+"""How often the encoder process (which ends after 15 idle minutes and takes seconds to start) hears from us, and how long after the last input."""
+log = logging.getLogger("learning_pipelines.api")
 Key = tuple[UUID, str, str]
 
 
@@ -115,13 +119,15 @@ class _FewShot:
     def __init__(self, sessions: Sessions, settings: Settings) -> None:
         self._sessions, self._settings = sessions, settings
         self._opening = threading.Lock()
+        self._closing = threading.Event()
+        self._asked = 0.0
         self._encoder: EncoderClient | None = None
         self._ways: dict[tuple[UUID, UUID, UUID], tuple[float, bool, tuple[str, ...]]] = {}
 
     def nearest(self, agent: AgentRef, retrieval: Retrieval, text: str) -> list[Demonstration]:
         if retrieval.dataset_id is None:
             raise Unavailable("The prompt that serves names no examples to pick demonstrations from.", "Roll it back, or move the label.")
-        dataset = UUID(retrieval.dataset_id)
+        dataset, self._asked = UUID(retrieval.dataset_id), time.monotonic()
         try:
             encoder = self._client()
             vector = encoder.encode([text])[0]
@@ -132,13 +138,24 @@ class _FewShot:
             return look_up(connection, agent, dataset, encoder.name, vector, retrieval.k, exact=exact, labels=labels)
 
     def close(self) -> None:
+        self._closing.set()
         if self._encoder is not None:
             self._encoder.close()
+
+    def _keep_warm(self) -> None:
+        while not self._closing.wait(_WARM_SECONDS):
+            if self._encoder is not None and time.monotonic() - self._asked < _WANTED_SECONDS:
+                try:
+                    self._encoder.encode(["still", "there"])  # two: one text alone would be remembered and not asked
+                except (LearningError, RuntimeError) as error:  # RuntimeError: closed by another thread in mid-request
+                    if not self._closing.is_set():
+                        log.warning("the encoder cannot be kept ready: %s", error)
 
     def _client(self) -> EncoderClient:
         with self._opening:
             if self._encoder is None:
                 self._encoder = open_encoder(self._settings)
+                threading.Thread(target=self._keep_warm, name="learning-encoder-warm", daemon=True).start()
             return self._encoder
 
     def _way(self, agent: AgentRef, dataset: UUID, encoder: str) -> tuple[bool, tuple[str, ...]]:

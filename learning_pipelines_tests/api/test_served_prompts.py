@@ -145,6 +145,28 @@ def test_examples_without_vectors_and_an_encoder_that_is_away_are_said_and_not_l
     assert sent(api, agent) == [{"role": "system", "content": "You sort."}]
 
 
+def test_the_encoder_is_kept_ready_while_inputs_come(encoding: Serving, monkeypatch: pytest.MonkeyPatch, api: Api, make: Make) -> None:
+    """It ends after 15 idle minutes, and the next input would wait for it to start."""
+    asked = threading.Event()
+
+    class Watched(EncoderClient):
+        def encode(self, texts: Any, *, batch_size: int = 64) -> Any:
+            if len(texts) == 2:
+                asked.set()
+            return super().encode(texts, batch_size=batch_size)
+
+    monkeypatch.setattr(served_prompts, "open_encoder", lambda settings: Watched(lambda: encoding))
+    monkeypatch.setattr(served_prompts, "_WARM_SECONDS", 0.05)
+    few_shot = served_prompts._FewShot(api.service.sessions, api.settings)
+    agent = make(rows=40)
+    with api.database.connect("pipeline") as connection:
+        dataset = list_versions(connection, agent)[0]["id"]
+        stored_nearest(connection, agent, dataset, Letters)("a", 1)
+    assert len(few_shot.nearest(agent, Retrieval(2, str(dataset)), "hello")) == 2
+    assert asked.wait(30)
+    few_shot.close()
+
+
 def test_a_prompt_whose_demonstrations_cannot_be_looked_up_is_not_approved(api: Api, make: Make) -> None:
     agent = make(rows=40)
     with api.database.connect("pipeline") as connection:
