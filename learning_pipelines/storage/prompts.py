@@ -94,7 +94,8 @@ def list_versions(connection: Connection, agent: AgentRef) -> list[dict[str, Any
             f"""SELECT p.version, {_LABELS} AS labels, p.strategy, CASE WHEN jsonb_typeof(p.scores -> 'score') = 'number'
                     THEN (p.scores ->> 'score')::double precision END AS score,
                 coalesce((SELECT t.verdict FROM acceptance_tests t WHERE t.organization_id = p.organization_id AND t.agent_id = p.agent_id
-                        AND t.kind = 'prompt' AND t.candidate -> 'version' = to_jsonb(p.version) AND t.verdict IS NOT NULL ORDER BY t.created_at DESC LIMIT 1),
+                        AND t.kind = 'prompt' AND t.candidate ->> 'content_hash' = encode(p.content_hash, 'hex') AND t.verdict IS NOT NULL
+                        ORDER BY t.created_at DESC LIMIT 1),
                     (SELECT o.verdict FROM proposals o WHERE o.organization_id = p.organization_id AND o.agent_id = p.agent_id
                         AND o.kind = 'prompt' AND o.subject -> 'version' = to_jsonb(p.version) ORDER BY o.created_at DESC LIMIT 1)) AS verdict,
                 p.origin, p.parent_version AS parent, p.model, d.version AS dataset_version, p.training_run_id, p.scores, p.created_at

@@ -75,8 +75,8 @@ def test_versions_are_listed_newest_first_with_labels_score_and_verdict(pipeline
     assert (first["version"], first["labels"], first["strategy"], first["score"], first["verdict"]) == (1, ["production"], None, None, None)
     pipeline.execute(
         """INSERT INTO acceptance_tests (organization_id, agent_id, kind, candidate, incumbent, k, alpha, verdict)
-        VALUES (%s, %s, 'prompt', '{"version": 2}', '{"version": 1}', 1, 0.01, 'worse')""",
-        [desk.organization_id, desk.agent_id],
+        VALUES (%s, %s, 'prompt', %s, '{"version": 1}', 1, 0.01, 'worse')""",
+        [desk.organization_id, desk.agent_id, f'{{"content_hash": "{shown(pipeline, desk, 2).content_hash.hex()}"}}'],
     )
     assert prompts.list_versions(pipeline, desk)[0]["verdict"] == "worse"
 
