@@ -127,13 +127,23 @@ def open_model(settings: Settings, *, role: ModelRole = "task", cache: ResponseC
         return _embedded(settings, role, cache, budget)
     from learning_pipelines.llm_client import OpenAIModel  # imports openai, which takes seconds: only where a model is used
 
-    name = {"task": settings.task_model, "reflection": settings.reflection_model, "judge": settings.judge_model}[role]
-    if name is None:
-        raise BadInput(f"LEARNING_{role.upper()}_MODEL is not set.", "Name the model of the endpoint to use, or unset OPENAI_BASE_URL and OPENAI_API_KEY.")
+    name = model_name(settings, role)
     price = parse_prices(settings.model_prices).get(name)
     if price is None and budget is not None and budget.usd is not None:
         raise BadInput(f"The budget is in money, but the price of {name!r} is not known.", "Add it to LEARNING_MODEL_PRICES, or limit calls or tokens.")
     return OpenAIModel(name, _endpoint(settings), role=role, cache=cache, budget=budget, price=price)
+
+
+def model_name(settings: Settings, role: ModelRole = "task") -> str:
+    """The name of the model of a role; nothing is started. Raises BadInput where an endpoint is set and no model named."""
+    if uses_embedded(settings):
+        from learning_pipelines.llm_server import MODEL
+
+        return MODEL
+    name = {"task": settings.task_model, "reflection": settings.reflection_model, "judge": settings.judge_model}[role]
+    if name is None:
+        raise BadInput(f"LEARNING_{role.upper()}_MODEL is not set.", "Name the model of the endpoint to use, or unset OPENAI_BASE_URL and OPENAI_API_KEY.")
+    return name
 
 
 def uses_embedded(settings: Settings) -> bool:

@@ -19,6 +19,7 @@ from learning_pipelines.defs.common import OWNERS, REASON_TAG, agent_behind, bri
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.defs.prompts_metadata import candidate_metadata, evaluation_metadata, performance_metadata, proposal_metadata
 from learning_pipelines.errors import LearningError
+from learning_pipelines.llm import model_name
 from learning_pipelines.prompts import optimization
 from learning_pipelines.prompts.preparation import WINDOW_DAYS, NotNow, Prepared, prepare, restore
 from learning_pipelines.prompts.prompt import from_stored
@@ -185,7 +186,7 @@ def _prepared(context: dg.AssetExecutionContext, connection: Connection, store: 
             issues[category] = issues.get(category, 0) + int(count)
     budget, written = (int(tags[name]) if name in tags else None for name in (BUDGET_TAG, WRITTEN_TAG))
     return prepare(
-        connection, agent, store.settings, model=optimization.task_model(store.settings), issues=issues, goals=json.loads(tags.get(GOALS_TAG, "{}")),
+        connection, agent, store.settings, model=model_name(store.settings), issues=issues, goals=json.loads(tags.get(GOALS_TAG, "{}")),
         budget=budget, written=written,
     )  # fmt: skip
 

@@ -157,10 +157,6 @@ def test_of(connection: Connection, agent: AgentRef, run_id: UUID) -> Reservatio
     return next((test for test in acceptance.tests(connection, agent, KIND) if test.training_run_id == run_id), None)
 
 
-def task_model(settings: Settings) -> str:
-    """The name of the model that agents run on."""
-    return open_model(settings).name
-
 
 def pinned(prompt: Prompt, dataset_id: UUID) -> Prompt:
     """The prompt with its run-time demonstrations tied to the dataset version they were scored with."""
