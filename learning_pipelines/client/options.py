@@ -31,7 +31,7 @@ class Options:
     """True: a call returns only when its record would survive a loss of power (otherwise that takes up to `max_delay` longer)."""
     request_timeout: float = 30.0
     prompt_timeout: float = 3.0
-    prompt_ttl: float = 60.0
+    prompt_ttl: float = 0.5
     prompt_pause: float = 5.0
     """After a failed fetch, how long cached or fallback prompts are used without asking again."""
     backoff_first: float = 0.5
