@@ -80,7 +80,7 @@ benchmark-judge: install
 benchmark-model: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.embedded_model $(ARGS)
 
-# About 90 minutes on a quiet machine; goes on where it was interrupted. LEARNING_TEST_DATA names the folder of the data sets; ARGS="--table" only prints.
+# Two seeds with 100 test items took 79 minutes on two busy cores; goes on where it was interrupted. LEARNING_TEST_DATA names the folder of the data sets; ARGS="--table" only prints.
 benchmark-prompts: install peer-optimizers
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.prompts $(ARGS)
 
