@@ -204,8 +204,7 @@ class OpenAIModel:
             failure = explain(error, self.name, self._endpoint.where)
             if not failure.billed:
                 used = Usage(self._role, self.name, requests=1)
-            failure.error.__cause__ = error
-            raise _Failed(failure) from error
+            raise _Failed(failure) from None  # the client's own error holds the endpoint's words, which may be a user's: tracebacks end in logs
         finally:
             self.budget.settle(reserved, used)
         text = llm_wire.checked(request, answer)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import datetime as dt
 import email.utils
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,6 +22,8 @@ _NO_MONEY = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_ac
 _TOO_LONG = ("context_length_exceeded", "exceed_context_size", "maximum context length")
 _UNSENT = ("ConnectError", "ConnectTimeout", "UnsupportedProtocol", "InvalidURL", "LocalProtocolError")
 _NOT_TAKEN = ("max_tokens", "temperature", "seed", "stop")
+_IN_A_ROW = 4
+_WORD, _MARKED = re.compile(r"\w+"), re.compile(r"'[^']+'|\"[^\"]+\"|`[^`]+`|\S+@\S+")
 
 
 class ModelError(LearningError):
@@ -140,10 +144,27 @@ def _of_status(error: openai.APIStatusError, model: str, where: str) -> Failure:
 
 
 def _said(error: openai.APIStatusError) -> str:
-    """The endpoint's own words, shortened: a proxy may send a whole page."""
+    """The endpoint's own words, shortened: a proxy may send a whole page. Not where they quote the messages: errors end in logs."""
     message = error.body.get("message") if isinstance(error.body, Mapping) else None
     text = message if isinstance(message, str) else "no reason given"
+    if _quotes(text, error.request.content):
+        return "its words quote the messages, and are left out"
     return " ".join(text.split())[:200].rstrip(".")
+
+
+def _quotes(text: str, body: bytes) -> bool:
+    """Whether a text holds something of the messages that were sent: _IN_A_ROW of their words, or what it puts in quotes or looks like an address."""
+    try:
+        sent = f" {_plain(' '.join(str(message['content']) for message in json.loads(body)['messages']))} "
+    except (ValueError, LookupError, TypeError):
+        return True  # nothing is known of what was sent
+    words = _plain(text).split()
+    runs = [" ".join(words[at : at + _IN_A_ROW]) for at in range(len(words) - _IN_A_ROW + 1)]
+    return any(f" {one} " in sent for one in (*runs, *(_plain(marked) for marked in _MARKED.findall(text))) if one)
+
+
+def _plain(text: str) -> str:
+    return " ".join(_WORD.findall(text.casefold()))
 
 
 def _was_sent(error: openai.APIConnectionError) -> bool:

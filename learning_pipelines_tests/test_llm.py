@@ -12,6 +12,7 @@ import random
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -191,6 +192,26 @@ def test_being_asked_to_wait_is_waited_for_as_long_as_asked(endpoint: FakeEndpoi
     assert ask(model).text == "fine"
     assert pauses[0] == 7 and 50 < pauses[1] <= 60 and pauses[2] == 1.5
     assert model.budget.spent.requests == 4 and model.budget.spent.answers == 1
+
+
+@pytest.mark.parametrize(
+    "said", ["cannot parse: please call Anna in Graz today", "input_value='Anna', input_type=str", "no such user: anna@firm.example", 'bad "Graz"']
+)
+@pytest.mark.parametrize("code", ["invalid_value", "context_length_exceeded"])
+def test_words_of_an_endpoint_that_quote_the_messages_are_left_out(endpoint: FakeEndpoint, model: OpenAIModel, said: str, code: str) -> None:
+    endpoint.always = refuses(400, said, code=code)
+    with pytest.raises(llm_errors.RequestRefused, match="quote the messages") as caught:
+        ask(model, "Please call Anna in Graz today, anna@firm.example")
+    assert "Anna" not in str(caught.value) and "Graz" not in str(caught.value) and "anna@" not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [401, 400, 500])
+def test_no_traceback_holds_what_an_endpoint_said(endpoint: FakeEndpoint, model: OpenAIModel, status: int) -> None:
+    endpoint.always = refuses(status, "cannot take 'Anna in Graz'")
+    text = "Please call Anna in Graz today"
+    with pytest.raises(llm_errors.ModelError) as caught:
+        ask(model, text)
+    assert "Anna" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_a_pause_longer_than_we_wait_is_said_instead(endpoint: FakeEndpoint, model: OpenAIModel, pauses: list[float]) -> None:

@@ -8,6 +8,7 @@ line ({run_id, job, partition, agent, status, reason}).
 
 import json
 import logging
+import re
 import sys
 from typing import Any
 
@@ -19,6 +20,7 @@ from learning_pipelines.storage import overview
 from learning_pipelines.storage.store import Store
 
 _RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+_OURS = re.compile(r"^learning_pipelines[\w.]*: ")  # an error's class says nothing that its words do not
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 # Makes the run appear under its code location in the UI, as one that the daemon launched.
 _LOCATION = {".dagster/repository": "__repository__@learning_pipelines"}
@@ -64,7 +66,7 @@ def _why(result: dg.ExecuteInProcessResult) -> str:
             while error is not None and error.cause is not None:
                 error = error.cause
             if error is not None:
-                return str(error.message).strip()
+                return _OURS.sub("", str(error.message).strip())
     failed = [event for event in result.all_events if event.is_asset_check_evaluation and not event.asset_check_evaluation_data.passed]
     return "; ".join(f"check {event.asset_check_evaluation_data.check_name} failed" for event in failed) or "the run failed"
 
