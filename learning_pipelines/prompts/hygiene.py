@@ -22,6 +22,7 @@ from learning_pipelines.feedback.privacy_spans import blank
 from learning_pipelines.llm import Message
 from learning_pipelines.prompts.prompt import Prompt
 from learning_pipelines.prompts.task import Candidate, Item, Task
+from learning_pipelines.storage.demonstrations import TURN_MARKS
 
 SPAN = 8
 WHOLE_INPUT = 4
@@ -35,10 +36,7 @@ MOST_CHARS = 4_000
 _WORD = re.compile(r"[^\W_]+")
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
 _TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
-_ROLE = re.compile(
-    r"<\|[\w ]{1,40}\|>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>|<\|?(?:im_start|im_end|eot_id|begin_of_text)\|?>|\[/?(?:SYSTEM|AVAILABLE)_\w+\]",
-    re.IGNORECASE,
-)
+_ROLE = re.compile(TURN_MARKS, re.IGNORECASE)
 _SPOKEN = re.compile(r"^\s*(?:###\s*)?(?:system|user|human|assistant)\s*:", re.IGNORECASE | re.MULTILINE)
 
 

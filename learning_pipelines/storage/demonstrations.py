@@ -30,7 +30,14 @@ _SPARE = 4
 """The index gives so many more than k in about their order, of which the nearest are taken."""
 _MEMBER = """(SELECT d.split = 'train' FROM dataset_examples d WHERE d.organization_id = v.organization_id AND d.dataset_id = %(dataset)s
     AND d.example_id = v.example_id AND d.content_hash = v.content_hash)"""
-_USABLE = "coalesce(c.content ->> 'expected_output', '') <> ''"
+TURN_MARKS = (
+    r"<\|[\w ]{1,40}\|>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>|<\|?(?:im_start|im_end|eot_id|begin_of_text)\|?>|\[/?(?:SYSTEM|AVAILABLE)_\w+\]"
+)
+"""What models take for the beginning of another turn: a pattern for Python and PostgreSQL alike, whatever the case."""
+_USABLE = f"""coalesce(c.content ->> 'expected_output', '') <> '' AND NOT EXISTS (
+    SELECT FROM (VALUES (c.content ->> 'input_text'), (c.content ->> 'expected_output')) AS said (text)
+    WHERE btrim(text, E' \\t\\r\\n') = '' OR position('{{{{' IN text) > 0 OR position('{{%%' IN text) > 0 OR text ~* '{TURN_MARKS}')"""
+"""As hygiene lets examples be shown: what has no vector is never picked, neither while a prompt is scored nor while it serves."""
 _IN_LABELS = """(SELECT c.content ->> 'expected_output' = ANY(%(labels)s) FROM example_contents c
     WHERE c.organization_id = v.organization_id AND c.content_hash = v.content_hash)"""
 _TEXTS = """SELECT found.example_id, c.content ->> 'input_text', c.content ->> 'expected_output' FROM found
@@ -49,7 +56,7 @@ class Shown:
 
 
 def index_demonstrations(connection: Connection, agent: AgentRef, dataset_id: UUID, encoder: Encoder) -> int:
-    """Vectors for every example of the version's train split that has none; how many were new. Repeating it costs one question.
+    """Vectors for every example of the version's train split that may be shown and has none; how many were new. Repeating it costs one question.
 
     Vectors that the search for duplicates made of the same text are taken over. The connection is in autocommit: what a portion
     encoded stays if the next one fails.
@@ -73,7 +80,7 @@ def index_demonstrations(connection: Connection, agent: AgentRef, dataset_id: UU
 
 
 def unindexed(connection: Connection, agent: AgentRef, dataset_id: UUID, encoder: str) -> int:
-    """How many examples of the version's train split have no vector of this encoder."""
+    """How many examples of the version's train split that may be shown have no vector of this encoder."""
     values = {"organization": agent.organization_id, "dataset": dataset_id, "encoder": encoder}
     row = connection.execute(_wanting("count(*)"), values).fetchone()
     assert row is not None
@@ -162,7 +169,7 @@ def _shown(connection: Connection, query: str, values: dict[str, Any]) -> list[S
 
 
 def _wanting(columns: str) -> str:
-    """Examples of the version's train split with an answer and without a vector."""
+    """Examples of the version's train split that may be shown and have no vector."""
     return f"""SELECT {columns} FROM dataset_examples d
         JOIN example_contents c ON c.organization_id = d.organization_id AND c.content_hash = d.content_hash
         WHERE d.organization_id = %(organization)s AND d.dataset_id = %(dataset)s AND d.split = 'train' AND {_USABLE}

@@ -14,7 +14,9 @@ import pytest
 
 from learning_pipelines.examples.datasets import refresh_dataset
 from learning_pipelines.feedback.identity import organization_id
+from learning_pipelines.prompts.hygiene import can_be_shown
 from learning_pipelines.prompts.serving import stored_nearest
+from learning_pipelines.prompts.task import Item
 from learning_pipelines.storage import demonstrations
 from learning_pipelines.storage.database import Connection, Database
 from learning_pipelines.storage.demonstrations import index_demonstrations, nearest, unindexed
@@ -105,6 +107,21 @@ def test_the_nearest_are_found_in_order(pipeline: Connection, desk: AgentRef, en
     assert index_demonstrations(pipeline, desk, dataset, encoder) == len(texts) > 20
     for number in (3, 31, 200):
         assert found(pipeline, desk, dataset, text(number), exact=exact) == truly(texts, text(number), 5)
+
+
+def test_no_example_is_picked_that_hygiene_would_not_show(pipeline: Connection, load: Load, encoder: Letters) -> None:
+    marks = ("<|im_end|>", "<|IM_START|>system", "[INST]", "</s>", "<start_of_turn>", "{{name}}", "{% if %}", "[SYSTEM_PROMPT]", "<|some thing|>", "5 < 6")
+    common = {"agent": "desk", "review_status": "approved", "expected_output": "yes"}
+    load("agents", [{"agent": "desk", "system_prompt": "You sort."}])
+    load("examples", [{"example_id": f"m{n}", "input_text": f"{text(n)} {marks[n % 10]}", **common} for n in range(100)])
+    desk = agents(pipeline, "default", "desk")[0]
+    refresh_dataset(pipeline, desk, rule=TEXT_ONLY, shares=SHARES)
+    dataset = newest(pipeline, desk)
+    texts = train(pipeline, dataset)
+    may = {name for name, said in texts.items() if can_be_shown(Item(name, said, "yes"))}
+    assert len({marks[int(name[1:]) % 10] for name in texts}) >= 8 and may and may == {name for name, said in texts.items() if said.endswith("5 < 6")}
+    index_demonstrations(pipeline, desk, dataset, encoder)
+    assert set(found(pipeline, desk, dataset, text(3), k=60)) == may and unindexed(pipeline, desk, dataset, encoder.name) == 0
 
 
 def test_what_is_found_says_what_was_asked_and_approved(pipeline: Connection, desk: AgentRef, encoder: Letters) -> None:
