@@ -32,6 +32,7 @@ from learning_pipelines.storage.training_runs import TrainingRun
 
 GOALS_TAG, BUDGET_TAG, WRITTEN_TAG = "learning/optimization_goals", "learning/budget", "learning/candidate"
 KIND = "prompt_optimization"
+BUSY = "another run is optimizing this agent now"
 
 
 @dg.asset(
@@ -78,6 +79,9 @@ def prompt_candidates(context: dg.AssetExecutionContext, store: dg.ResourceParam
     """What the search for a better prompt tried on train and validation, and which candidate won."""
     with store.pipeline() as connection:
         agent = agent_behind(connection, context.partition_key)
+        if not training_runs.lock_agent(connection, agent, KIND):
+            skip(context, BUSY)
+            return
         prepared = _prepared(context, connection, store, agent)
         if isinstance(prepared, NotNow):
             skip(context, prepared.reason)
@@ -86,21 +90,15 @@ def prompt_candidates(context: dg.AssetExecutionContext, store: dg.ResourceParam
             if doubt := optimization.doubted_judge(connection, agent, store.settings, prepared, opener):
                 skip(context, f"no evidence: {doubt}")
                 return
-        if not training_runs.lock_agent(connection, agent, KIND):
-            skip(context, "another run is optimizing this agent now")
-            return
-        try:
-            run = training_runs.begin(connection, agent, KIND, dataset_id=prepared.dataset.id, config=prepared.config, dagster_run_id=context.run.run_id)
-            tried = _searched(context, connection, store, agent, prepared, run)
-            yield dg.MaterializeResult(
-                metadata={
-                    "dagster/table_name": "learning.prompt_candidates",
-                    "dagster/column_schema": table_columns(connection, "prompt_candidates"),
-                    "training_run": str(run.id), "resumed": run.resumed, **tried,
-                }
-            )  # fmt: skip
-        finally:
-            training_runs.unlock_agent(connection, agent, KIND)
+        run = training_runs.begin(connection, agent, KIND, dataset_id=prepared.dataset.id, config=prepared.config, dagster_run_id=context.run.run_id)
+        tried = _searched(context, connection, store, agent, prepared, run)
+        yield dg.MaterializeResult(
+            metadata={
+                "dagster/table_name": "learning.prompt_candidates",
+                "dagster/column_schema": table_columns(connection, "prompt_candidates"),
+                "training_run": str(run.id), "resumed": run.resumed, **tried,
+            }
+        )  # fmt: skip
 
 
 @dg.asset(
@@ -116,15 +114,19 @@ def prompt_candidates(context: dg.AssetExecutionContext, store: dg.ResourceParam
         dg.AssetCheckSpec("verdict_recomputes", asset="prompt_evaluations", description="The stored scores of the test give the stored verdict again.")
     ],
 )
-def prompt_evaluations(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) -> Iterator[dg.MaterializeResult]:
+def prompt_evaluations(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """How winner and incumbent did on the held-out items, and the gate's verdict."""
     with store.pipeline() as connection:
         agent = agent_behind(connection, context.partition_key)
-        run, prepared = _taken_up(context, connection, agent)
+        taken_up = _taken_up(context, connection, agent)
+        if taken_up is None:
+            yield check("verdict_recomputes", 0, "nothing was tested")
+            return
+        run, prepared = taken_up
         won = prompt_runs.winner(connection, agent, run.id)
         if won is None:
             raise dg.Failure(f"The training run {run.id} has no winner: its search did not end. Run the job again: it resumes.", allow_retries=False)
-        with _engine(context, connection, store, agent, prepared, run) as engine:
+        with _engine(context, connection, store, agent, prepared, run, searching=False) as engine:
             prompt = winner_of(won).prompt
             tested = optimization.run_test(connection, agent, store.settings, prepared, run.id, prompt, engine, _progress(context))
         if tested.evidence is None:
@@ -157,23 +159,33 @@ def optimized_prompts(context: dg.AssetExecutionContext, store: dg.ResourceParam
     """A new version and a proposal, if and only if the gate said better. Nothing serves before somebody approves it."""
     with store.pipeline() as connection:
         agent = agent_behind(connection, context.partition_key)
-        run, prepared = _taken_up(context, connection, agent)
+        taken_up = _taken_up(context, connection, agent)
+        nothing = [check(name, 0, "nothing was proposed") for name in ("beats_current_prompt", "no_copied_examples")]
+        if taken_up is None:
+            yield from nothing
+            return
+        run, prepared = taken_up
         stored = optimization.test_of(connection, agent, run.id)
         if stored is None or stored.verdict != "better":
             if stored is not None:
                 _without_proposal(context, connection, agent, run, f"{stored.verdict}: {stored.evidence['reason']}")
-            yield from (check(name, 0, "nothing was proposed") for name in ("beats_current_prompt", "no_copied_examples"))
+            yield from nothing
             return
         row = prompt_runs.winner(connection, agent, run.id)
         assert row is not None, "the test was of this winner"
         won, evidence = winner_of(row), Evidence.from_json(stored.evidence)
+        carried = sorted({fault.kind for fault in optimization.faults_of(connection, agent, prepared, run.id, won, evidence)})
+        copied = check("no_copied_examples", len([kind for kind in carried if kind != "length"]), "kinds of what no prompt may carry")
+        if carried:
+            _without_proposal(context, connection, agent, run, f"better in its test, but no prompt may be proposed that has: {', '.join(carried)}")
+            yield from (nothing[0], copied)
+            return
         version, proposal = optimization.propose(connection, agent, store.settings, prepared, run.id, context.run.run_id, won, evidence)
-        carried = optimization.faults_of(connection, agent, prepared, run.id, won, evidence)
         yield dg.MaterializeResult(
             metadata={"dagster/table_name": "learning.proposals", **proposal_metadata(agent, version, proposal, won, prepared, evidence)},
             check_results=[
                 check("beats_current_prompt", len(_differing(connection, agent, run)), "fields of the verdict that its scores do not give"),
-                check("no_copied_examples", len(carried), "spans or personal data that no prompt may carry"),
+                copied,
             ],
         )
 
@@ -191,11 +203,19 @@ def _prepared(context: dg.AssetExecutionContext, connection: Connection, store: 
     )  # fmt: skip
 
 
-def _taken_up(context: dg.AssetExecutionContext, connection: Connection, agent: AgentRef) -> tuple[TrainingRun, Prepared]:
-    """The training run that this Dagster run began or resumed, with what it began with."""
+def _taken_up(context: dg.AssetExecutionContext, connection: Connection, agent: AgentRef) -> tuple[TrainingRun, Prepared] | None:
+    """The training run that this Dagster run began or resumed, with what it began with, under the agent's lock until the connection ends.
+
+    None, and the run is skipped: another one was started meanwhile and goes on with it.
+    """
+    alone = training_runs.lock_agent(connection, agent, KIND)
     found = training_runs.of_dagster_run(connection, agent, context.run.run_id)
-    if found is None:
+    selected = context.run.asset_selection
+    if found is None and selected and dg.AssetKey("prompt_candidates") not in selected:
         raise dg.Failure("There is no training run to go on with: materialize prompt_candidates in the same run.", allow_retries=False)
+    if found is None or not alone:
+        skip(context, BUSY)
+        return None
     run, config = found
     return run, restore(connection, agent, config)
 
@@ -203,7 +223,9 @@ def _taken_up(context: dg.AssetExecutionContext, connection: Connection, agent: 
 def _searched(
     context: dg.AssetExecutionContext, connection: Connection, store: Store, agent: AgentRef, prepared: Prepared, run: TrainingRun
 ) -> dict[str, object]:
-    """Searches, or takes the version that somebody wants tested; metadata of it."""
+    """Searches, or takes the version that somebody wants tested; metadata of it. A search that ended is not made again: its winner is being tested."""
+    if run.resumed and (won := prompt_runs.winner(connection, agent, run.id)) is not None:
+        return {"winner": won["name"], "searched_before": True}
     if prepared.written is not None:
         version = prompts.version(connection, agent, prepared.written)
         if version is None:
@@ -212,14 +234,14 @@ def _searched(
             raise dg.Failure(f"{reason}: `learning-pipelines prompts {agent.agent}` lists them.", allow_retries=False)
         optimization.take_written(connection, agent, prepared, run, prepared.written, from_stored(version.messages, version.serving))
         return {"dagster/row_count": 1, "written_version": prepared.written}
-    with _engine(context, connection, store, agent, prepared, run) as engine:
+    with _engine(context, connection, store, agent, prepared, run, searching=True) as engine:
         result = optimization.run_search(connection, agent, prepared, run, engine, _progress(context))
     return candidate_metadata(prepared, result)
 
 
 @contextmanager
 def _engine(
-    context: dg.AssetExecutionContext, connection: Connection, store: Store, agent: AgentRef, prepared: Prepared, run: TrainingRun
+    context: dg.AssetExecutionContext, connection: Connection, store: Store, agent: AgentRef, prepared: Prepared, run: TrainingRun, *, searching: bool
 ) -> Iterator[optimization.Engine]:
     """The run's models. What fails it is kept with the training run, which the next run of the job resumes."""
     error = "It ended early."
@@ -227,7 +249,7 @@ def _engine(
         with (
             store.pipeline() as answers,
             encoder_at_need(store.settings) as opener,
-            optimization.open_engine(answers, agent, store.settings, prepared, run, opener) as engine,
+            optimization.open_engine(answers, agent, store.settings, prepared, run, opener, searching=searching) as engine,
         ):
             yield engine
         error = ""

@@ -36,7 +36,7 @@ from learning_pipelines.prompts.strategies import default_strategies
 from learning_pipelines.prompts.summary import Evaluation, evaluate
 from learning_pipelines.prompts.task import Candidate, Item, Nearest, Scored
 from learning_pipelines.settings import Settings
-from learning_pipelines.storage import acceptance, prompt_runs, training_runs
+from learning_pipelines.storage import acceptance, prompt_runs, prompts, training_runs
 from learning_pipelines.storage.acceptance import Reservation
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.llm_cache import DatabaseCache, record_usage
@@ -85,13 +85,16 @@ class Tested:
 
 
 @contextmanager
-def open_engine(connection: Connection, agent: AgentRef, settings: Settings, prepared: Prepared, run: TrainingRun, encoder: OpenEncoder) -> Iterator[Engine]:
+def open_engine(
+    connection: Connection, agent: AgentRef, settings: Settings, prepared: Prepared, run: TrainingRun, encoder: OpenEncoder, *, searching: bool
+) -> Iterator[Engine]:
     """The models of a run, their budget less what earlier attempts of it used. What is used is on the run's account whatever happens.
 
+    `searching`: what the test needs is left alone, also by requests that are repeated or cost more than the search planned for.
     `connection`: in autocommit and used for nothing else meanwhile; answers are kept through it one by one.
     """
-    usd = None if prepared.limits.usd is None else max(0.0, prepared.limits.usd - run.spent_usd)
-    budget = Budget(calls=max(0, prepared.limits.calls - run.spent_answers), usd=usd)
+    calls, usd = prepared.limits.of_search if searching else (prepared.limits.calls, prepared.limits.usd)
+    budget = Budget(calls=max(0, calls - run.spent_answers), usd=None if usd is None else max(0.0, usd - run.spent_usd))
     answers = DatabaseCache(connection, agent.organization_id)
     model = open_model(settings, cache=answers, budget=budget)
     reflecting = not uses_embedded(settings) and settings.reflection_model is not None
@@ -154,7 +157,7 @@ def take_written(connection: Connection, agent: AgentRef, prepared: Prepared, ru
 
 def test_of(connection: Connection, agent: AgentRef, run_id: UUID) -> Reservation | None:
     """The test that a training run put its winner to; None if it spent none."""
-    return next((test for test in acceptance.tests(connection, agent, KIND) if test.training_run_id == run_id), None)
+    return next((test for test in reversed(acceptance.tests(connection, agent, KIND)) if test.training_run_id == run_id), None)
 
 
 
@@ -189,6 +192,8 @@ def run_test(
     evidence = meeting.concluded(reserved) or meeting.conclude(connection, agent, reserved, scores, Rules.of(settings))
     for shown, done, version in ((task.incumbent, before, prepared.incumbent_version), (candidate, after, None)):
         prompt_runs.store_evaluation(connection, agent, run_id, evaluation_row(shown, done, version, prepared))
+    if prepared.written is not None:
+        prompts.add_scores(connection, agent, prepared.written, scores_of(evidence))
     training_runs.measured(connection, agent, run_id, {"test": evidence.as_json()})
     return Tested(evidence.verdict, evidence.reason, evidence, before, after)
 

@@ -42,11 +42,19 @@ class NotNow:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Calls of the model: all of a run, and what of them the search may ask for; the rest is the test's. `usd`: money of a run, None for no limit."""
+    """`calls`: requests of a run. `search`: what the search may score or ask, each `per_score` requests (two where a judge marks the answer); the rest
+    of the calls is the test's. `usd`: money of a run, None for no limit."""
 
     calls: int
     search: int
     usd: float | None
+    per_score: int = 1
+
+    @property
+    def of_search(self) -> tuple[int, float | None]:
+        """Requests and money that the search leaves the test its own of: money in the proportion of the calls."""
+        calls = self.per_score * self.search
+        return calls, None if self.usd is None else self.usd * calls / max(1, self.calls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +81,8 @@ class Prepared:
         return {
             "fingerprint": self.fingerprint, "seed": self.seed, "dataset_id": str(self.dataset.id), "dataset_version": self.dataset.version,
             "incumbent_version": self.incumbent_version, "model": self.model, "calls": self.limits.calls, "search_calls": self.limits.search,
-            "usd": self.limits.usd, "goals": dict(self.task.goals), "metric": dict(self.task.metric), "issues": list(self.task.issues),
-            "written": self.written,
+            "usd": self.limits.usd, "per_score": self.limits.per_score, "goals": dict(self.task.goals), "metric": dict(self.task.metric),
+            "issues": list(self.task.issues), "written": self.written,
         }  # fmt: skip
 
 
@@ -98,9 +106,9 @@ def prepare(
     metric = metric_of_agent(found.metric, found.labels)
     task, unusable = _task(connection, agent, dataset, found.labels, metric, from_stored(serving.messages, serving.serving), issues, goals or {})
     searching = 0 if written else int(found.thresholds.get("optimization_calls", settings.optimization_calls))
-    limits = _limits(settings.optimization_usd, budget, searching, len(task.test))
+    limits = _limits(settings.optimization_usd, budget, searching, len(task.test), per_score=2 if metric["type"] == "judge" else 1)
     if limits.search < min(1, searching):
-        return NotNow(f"a budget of {limits.calls} calls does not cover the test ({2 * len(task.test)} calls): raise it")
+        return NotNow(f"a budget of {limits.calls} calls does not cover the test ({2 * limits.per_score * len(task.test)} calls): raise it")
     fingerprint = _fingerprint(dataset, serving.version, model, task, limits, written)
     if (before := training_runs.completed_with(connection, agent, "prompt_optimization", fingerprint)) is not None:
         return NotNow(f"nothing changed since training run {before}: the same examples, prompt, model and budget; its verdict stands")
@@ -120,7 +128,7 @@ def restore(connection: Connection, agent: AgentRef, config: Mapping[str, Any]) 
     task, unusable = _task(
         connection, agent, dataset, labels, config["metric"], from_stored(incumbent.messages, incumbent.serving), dict(config["issues"]), config["goals"]
     )  # fmt: skip
-    limits = Limits(config["calls"], config["search_calls"], config["usd"])
+    limits = Limits(config["calls"], config["search_calls"], config["usd"], config.get("per_score", 1))
     return Prepared(task, dataset, incumbent.version, config["model"], limits, answer_tokens(task.train), config["fingerprint"], unusable, config["written"])
 
 
@@ -169,9 +177,9 @@ def _untestable(connection: Connection, agent: AgentRef, task: Task, settings: S
     return None
 
 
-def _limits(usd: float | None, budget: int | None, searching: int, test_items: int) -> Limits:
-    calls = budget if budget is not None else searching + 2 * test_items
-    return Limits(calls, calls - 2 * test_items, usd)
+def _limits(usd: float | None, budget: int | None, searching: int, test_items: int, per_score: int) -> Limits:
+    calls = budget if budget is not None else per_score * (searching + 2 * test_items)
+    return Limits(calls, calls // per_score - 2 * test_items, usd, per_score)
 
 
 def _fingerprint(dataset: Version, version: int, model: str, task: Task, limits: Limits, written: int | None) -> str:

@@ -129,10 +129,6 @@ def of_dagster_run(connection: Connection, agent: AgentRef, dagster_run_id: str)
 
 
 def lock_agent(connection: Connection, agent: AgentRef, training_type: TrainingType) -> bool:
-    """Whether this connection may train the agent now: one at a time, until the connection ends or `unlock_agent`."""
+    """Whether this connection may train the agent now: one at a time, until the connection ends."""
     row = connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [f"{training_type}/{agent.organization_id}/{agent.agent_id}"]).fetchone()
     return row is not None and bool(row[0])
-
-
-def unlock_agent(connection: Connection, agent: AgentRef, training_type: TrainingType) -> None:
-    connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [f"{training_type}/{agent.organization_id}/{agent.agent_id}"])

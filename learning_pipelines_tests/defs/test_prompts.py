@@ -20,7 +20,10 @@ import dagster as dg
 import pytest
 
 from learning_pipelines.acceptance.approval import OPERATOR, approve
+from learning_pipelines.defs.launch import _why
 from learning_pipelines.encoder_server import stop_encoder
+from learning_pipelines.prompts import agent_metric, optimization
+from learning_pipelines.prompts.hygiene import Fault
 from learning_pipelines.prompts.prompt import content_hash
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import prompts
@@ -219,7 +222,8 @@ def test_a_model_that_answers_garbage_changes_nothing(reply: Any, desk: None, ru
 
 def test_a_wrong_key_fails_with_the_cause(desk: None, run_job: Materialize, pipeline: Connection, model: FakeEndpoint) -> None:
     model.always = refuses(401, "bad key")
-    assert not run_job("prompt_optimization", DESK, raise_on_error=False).success
+    result = run_job("prompt_optimization", DESK, raise_on_error=False)
+    assert not result.success and _why(result).startswith("The language model at")  # in our own words: `run --json` says it as the reason
     (run,) = table(pipeline, "training_runs")
     assert run["status"] == "failed" and "OPENAI_API_KEY" in run["error"]
 
@@ -236,6 +240,8 @@ def test_a_version_written_by_hand_meets_the_same_gate(
     assert (test["verdict"], table(pipeline, "proposals")) == ("no evidence", [])
     assert reason_of(result, instance).startswith("no evidence: 0 of")
     assert len(model.requests) == 2 * len(table(pipeline, "acceptance_test_items"))
+    listed = prompts.list_versions(pipeline, agent)[0]
+    assert (listed["version"], listed["verdict"], listed["score"]) == (number, "no evidence", test["evidence"]["candidate_mean"])
 
 
 def test_what_was_approved_just_now_is_in_what_the_run_learns_from(
@@ -248,3 +254,88 @@ def test_what_was_approved_just_now_is_in_what_the_run_learns_from(
     run_job("prompt_optimization", DESK, raise_on_error=False)
     (run,) = table(pipeline, "training_runs")
     assert len(table(pipeline, "dataset_examples", f"dataset_id = '{run['dataset_id']}' AND example_id = 'new'")) == 1
+
+
+def test_a_search_that_ended_before_its_test_is_not_made_again(
+    desk: None, run_job: Materialize, pipeline: Connection, model: FakeEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as dying:
+        dying.setattr(optimization, "run_test", dies)
+        assert not run_job("prompt_optimization", DESK, raise_on_error=False).success
+    (before,), asked = table(pipeline, "prompt_candidates", "is_winner"), len(model.requests)
+    monkeypatch.setattr(optimization, "run_search", dies)
+    assert run_job("prompt_optimization", DESK).success
+    (run,), (tested,) = table(pipeline, "training_runs"), table(pipeline, "acceptance_tests")
+    assert (run["status"], tested["verdict"], len(table(pipeline, "proposals"))) == ("completed", "better", 1)
+    assert table(pipeline, "prompt_candidates", "is_winner") == [before]
+    assert len(model.requests) - asked == 2 * len(table(pipeline, "acceptance_test_items"))
+
+
+def test_a_test_that_ended_before_its_proposal_is_not_made_again(
+    desk: None, run_job: Materialize, pipeline: Connection, model: FakeEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as dying:
+        dying.setattr(optimization, "propose", dies)
+        assert not run_job("prompt_optimization", DESK, raise_on_error=False).success
+    asked, (tested,) = len(model.requests), table(pipeline, "acceptance_tests")
+    result = run_job("prompt_optimization", DESK)
+    (proposal,) = table(pipeline, "proposals")
+    assert (len(model.requests), table(pipeline, "acceptance_tests")) == (asked, [tested])
+    assert (proposal["verdict"], proposal["dagster_run_id"]) == ("better", result.run_id)
+
+
+def dies(*_: Any, **__: Any) -> None:
+    raise RuntimeError("killed")
+
+
+def test_a_winner_that_may_not_be_proposed_ends_the_run_without_a_proposal(
+    desk: None, run_job: Materialize, pipeline: Connection, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(optimization, "faults_of", lambda *_: [Fault("length", "too long for its gain")])
+    result = run_job("prompt_optimization", DESK)
+    assert result.success and "no prompt may be proposed that has: length" in reason_of(result, instance)
+    assert (table(pipeline, "training_runs")[0]["status"], table(pipeline, "proposals")) == ("completed", [])
+    assert {row["origin"] for row in table(pipeline, "prompt_versions")} == {"imported"}
+
+
+def test_a_run_that_another_one_took_over_is_skipped_and_so_is_one_beside_it(
+    desk: None, run_job: Materialize, pipeline: Connection, instance: dg.DagsterInstance, model: FakeEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search, inner = optimization.run_search, []
+
+    def searched(*values: Any) -> Any:
+        inner.append(run_job("prompt_optimization", DESK))  # beside it: the agent is locked
+        found = search(*values)
+        pipeline.execute("UPDATE training_runs SET dagster_run_id = 'another'")  # as a run does that resumes it between two steps
+        return found
+
+    monkeypatch.setattr(optimization, "run_search", searched)
+    result = run_job("prompt_optimization", DESK)
+    assert [reason_of(one, instance) for one in (*inner, result)] == ["another run is optimizing this agent now"] * 2
+    assert result.success and table(pipeline, "acceptance_tests") == []
+
+
+def test_a_request_that_is_repeated_takes_nothing_from_the_test(desk: None, run_job: Materialize, pipeline: Connection, model: FakeEndpoint) -> None:
+    model.replies.extend([answer, refuses(429, Retry_After="0"), refuses(429, Retry_After="0")])
+    assert run_job("prompt_optimization", DESK, tags={"learning/budget": "180"}).success
+    assert len(model.requests) <= 180 and table(pipeline, "acceptance_tests")[0]["verdict"] == "better"
+
+
+def test_a_judge_has_calls_of_its_own(desk: None, load: Load, store: Store, run_job: Materialize, pipeline: Connection, model: FakeEndpoint) -> None:
+    load("agents", [{"agent": "desk", "system_prompt": "Sort the message.", "labels": LABELS, "metric": {"type": "judge"}}])
+    object.__setattr__(store, "settings", store.settings.model_copy(update={"judge_model": "judge"}))
+
+    def both(handler: Any, body: dict[str, Any]) -> None:
+        if body["model"] == "judge":
+            reference, given = re.findall(r"<(?:reference|answer) \w+>\n(.*?)\n<", body["messages"][-1]["content"])
+            says(json.dumps(dict.fromkeys(("accuracy", "clarity", "completeness"), 5 if reference == given else 1)))(handler, body)
+        else:
+            answer(handler, body)
+
+    model.always = both
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(agent_metric, "require_trusted", lambda _: None)  # that it is measured first has tests of its own
+        patch.setattr(agent_metric, "judge_examples", lambda *_: None)
+        assert run_job("prompt_optimization", DESK).success
+    (tested,) = table(pipeline, "acceptance_tests")
+    assert tested["verdict"] == "better" and len(table(pipeline, "proposals")) == 1
