@@ -12,24 +12,31 @@ from learning_pipelines.defs.partitions import agents
 from learning_pipelines.errors import LearningError
 from learning_pipelines.reports.week import last_closed_week
 from learning_pipelines.settings import load_settings
-from learning_pipelines.storage import judging
+from learning_pipelines.storage import judging, proposals
 from learning_pipelines.storage.store import Store
 
 _settings = load_settings()
 _ON = {"execution_timezone": _settings.timezone, "default_status": dg.DefaultScheduleStatus.RUNNING}
 
 
-def _per_agent(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+def _per_agent(context: dg.ScheduleEvaluationContext, without: Set[str] = frozenset()) -> list[dg.RunRequest] | dg.SkipReason:
     moment = context.scheduled_execution_time.isoformat()
-    keys = context.instance.get_dynamic_partitions(agents.name)
+    known = context.instance.get_dynamic_partitions(agents.name)
+    keys = [key for key in known if key not in without]
     if not keys:
-        return dg.SkipReason("There is no agent yet: import feedback first.")
+        return dg.SkipReason("Learning is disabled for every agent." if known else "There is no agent yet: import feedback first.")
     return [dg.RunRequest(run_key=f"{moment}/{key}", partition_key=key) for key in keys]
 
 
 @dg.schedule(name="prompt_optimization_weekly", job=jobs.prompt_optimization, cron_schedule="0 2 * * 1", **_ON)
-def prompt_optimization_weekly(context: dg.ScheduleEvaluationContext):
-    return _per_agent(context)
+def prompt_optimization_weekly(context: dg.ScheduleEvaluationContext, store: dg.ResourceParam[Store]):
+    """No run for agents that may not learn: it would bring them up to date to end skipped."""
+    try:
+        with store.pipeline() as connection:
+            disabled = proposals.disabled_agents(connection)
+    except LearningError as error:
+        return dg.SkipReason(str(error))
+    return _per_agent(context, disabled)
 
 
 @dg.schedule(name="rag_training_daily", job=jobs.rag_training, cron_schedule="0 3 * * *", **_ON)

@@ -143,7 +143,9 @@ def set_learning(connection: Connection, organization_id: UUID, agent_id: UUID |
     return sorted(str(slug) for (slug,) in rows)
 
 
-def learning_enabled(connection: Connection, agent: AgentRef) -> bool:
-    """Whether the agent may learn."""
-    row = connection.execute("SELECT learning_enabled FROM agents WHERE organization_id = %s AND id = %s", [agent.organization_id, agent.agent_id]).fetchone()
-    return row is not None and bool(row[0])
+def disabled_agents(connection: Connection) -> frozenset[str]:
+    """Partition keys of the agents that may not learn, of all organizations."""
+    rows = connection.execute(
+        "SELECT o.slug || '/' || a.slug FROM agents a JOIN organizations o USING (organization_id) WHERE NOT a.learning_enabled"
+    ).fetchall()
+    return frozenset(str(key) for (key,) in rows)

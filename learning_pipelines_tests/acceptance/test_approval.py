@@ -119,15 +119,15 @@ def test_a_disabled_agent_gets_nothing_learnt_and_keeps_what_serves(pipeline: Co
         approve(pipeline, desk, identity)
     assert labels(pipeline, desk)["production"] == 1
     assert approval.set_learning(pipeline, desk.organization_id, None, ADA, enabled=False) == ["other"]
-    assert not proposals.learning_enabled(pipeline, other)
+    assert other.partition in proposals.disabled_agents(pipeline)
     assert approval.set_learning(pipeline, desk.organization_id, None, ADA, enabled=True) == ["desk", "other"]
     assert approve(pipeline, desk, identity).version == 2
 
 
 def test_disabling_one_organization_leaves_the_others_alone(pipeline: Connection, desk: AgentRef, load: Load) -> None:
-    theirs = an_agent(pipeline, load, organization="theirs")
+    an_agent(pipeline, load, organization="theirs")
     approval.set_learning(pipeline, desk.organization_id, None, ADA, enabled=False)
-    assert proposals.learning_enabled(pipeline, theirs)
+    assert proposals.disabled_agents(pipeline) == {desk.partition}
 
 
 def test_the_setting_approves_what_it_names_when_it_is_proposed(pipeline: Connection, desk: AgentRef) -> None:

@@ -12,11 +12,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 
 from learning_pipelines.defs import schedules
+from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.store import Store
+from learning_pipelines_tests.conftest import Load
 
 MONDAY = dt.datetime(2026, 11, 16, 9, tzinfo=dt.UTC)
 IN_BERLIN = """
@@ -39,17 +43,34 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
         yield one
 
 
-@pytest.mark.parametrize("schedule", [schedules.prompt_optimization_weekly, schedules.rag_training_daily])
-def test_per_agent_schedules_ask_for_one_run_per_known_agent(schedule: dg.ScheduleDefinition, instance: dg.DagsterInstance) -> None:
+PER_AGENT = [schedules.prompt_optimization_weekly, schedules.rag_training_daily]
+
+
+def requests_of(schedule: dg.ScheduleDefinition, instance: dg.DagsterInstance, store: Store) -> Any:
+    resources = {"store": store} if schedule is schedules.prompt_optimization_weekly else {}
+    return schedule(dg.build_schedule_context(instance=instance, scheduled_execution_time=MONDAY, resources=resources))
+
+
+@pytest.mark.parametrize("schedule", PER_AGENT)
+def test_per_agent_schedules_ask_for_one_run_per_known_agent(schedule: dg.ScheduleDefinition, instance: dg.DagsterInstance, store: Store) -> None:
     instance.add_dynamic_partitions("agents", ["default/desk", "other/desk"])
-    requests = schedule(dg.build_schedule_context(instance=instance, scheduled_execution_time=MONDAY))
+    requests = requests_of(schedule, instance, store)
     assert sorted(request.partition_key for request in requests) == ["default/desk", "other/desk"]
     assert len({request.run_key for request in requests}) == 2
 
 
-@pytest.mark.parametrize("schedule", [schedules.prompt_optimization_weekly, schedules.rag_training_daily])
-def test_per_agent_schedules_say_so_while_there_is_no_agent(schedule: dg.ScheduleDefinition, instance: dg.DagsterInstance) -> None:
-    result = schedule(dg.build_schedule_context(instance=instance, scheduled_execution_time=MONDAY))
+def test_no_prompt_is_optimized_while_its_agent_may_not_learn(instance: dg.DagsterInstance, store: Store, load: Load, pipeline: Connection) -> None:
+    instance.add_dynamic_partitions("agents", ["default/desk", "default/other"])
+    load("agents", [{"agent": "desk"}, {"agent": "other"}])
+    pipeline.execute("UPDATE agents SET learning_enabled = false WHERE slug = 'desk'")
+    assert [request.partition_key for request in requests_of(PER_AGENT[0], instance, store)] == ["default/other"]
+    pipeline.execute("UPDATE agents SET learning_enabled = false")
+    assert "disabled for every agent" in str(requests_of(PER_AGENT[0], instance, store).skip_message)
+
+
+@pytest.mark.parametrize("schedule", PER_AGENT)
+def test_per_agent_schedules_say_so_while_there_is_no_agent(schedule: dg.ScheduleDefinition, instance: dg.DagsterInstance, store: Store) -> None:
+    result = requests_of(schedule, instance, store)
     assert isinstance(result, dg.SkipReason)
     assert "no agent yet" in str(result.skip_message)
 
