@@ -19,7 +19,6 @@ from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.proposals import Proposal
 from learning_pipelines.storage.tenants import AgentRef
 
-Rollout = Literal["immediate", "canary"]
 Verdict = Literal["better", "no evidence", "worse"]
 SUPERSEDED = "Superseded by a newer proposal of the same kind."
 AUTOMATIC = "Approved as LEARNING_AUTO_APPROVE says."

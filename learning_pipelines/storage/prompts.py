@@ -4,6 +4,9 @@ Belongs here: SQL of prompt_versions and prompt_labels. Not here: imported promp
 
 Whoever adds a version or moves a label first locks the agent's row: imports that change a prompt hold the same lock, so numbers are never
 given twice, and whatever was checked under the lock still holds when the label moves.
+
+Demonstrations are texts of examples, in messages of versions and of prompt_candidates (whose `shown` names the examples): whoever erases a person
+must look there too.
 """
 
 from __future__ import annotations

@@ -19,13 +19,12 @@ TrainingType = Literal["prompt_optimization", "rag_tuning", "fine_tuning", "rlhf
 
 @dataclass(frozen=True, slots=True)
 class TrainingRun:
-    """`resumed`: a former attempt at the same thing (equal fingerprint) ended early, and this goes on with it. `spent_answers`, `spent_tokens` and
-    `spent_usd`: what it got and paid for (requests that ended it, refused or unanswered, are not held against the next attempt)."""
+    """`resumed`: a former attempt at the same thing (equal fingerprint) ended early, and this goes on with it. `spent_answers` and `spent_usd`:
+    what it got and paid for (requests that ended it, refused or unanswered, are not held against the next attempt)."""
 
     id: UUID
     resumed: bool
     spent_answers: int = 0
-    spent_tokens: int = 0
     spent_usd: float = 0.0
 
 
@@ -59,12 +58,12 @@ def begin(
 
 def _resumed(connection: Connection, agent: AgentRef, run_id: UUID) -> TrainingRun:
     row = connection.execute(
-        """SELECT coalesce(sum(answers), 0), coalesce(sum(input_tokens + output_tokens), 0), coalesce(sum(cost_usd), 0) FROM llm_usage
+        """SELECT coalesce(sum(answers), 0), coalesce(sum(cost_usd), 0) FROM llm_usage
         WHERE organization_id = %s AND run_id = %s""",
         [agent.organization_id, str(run_id)],
     ).fetchone()
     assert row is not None
-    return TrainingRun(run_id, True, int(row[0]), int(row[1]), float(row[2]))
+    return TrainingRun(run_id, True, int(row[0]), float(row[1]))
 
 
 def completed_with(connection: Connection, agent: AgentRef, training_type: TrainingType, fingerprint: str) -> UUID | None:
