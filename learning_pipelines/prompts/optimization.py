@@ -160,7 +160,6 @@ def test_of(connection: Connection, agent: AgentRef, run_id: UUID) -> Reservatio
     return next((test for test in reversed(acceptance.tests(connection, agent, KIND)) if test.training_run_id == run_id), None)
 
 
-
 def pinned(prompt: Prompt, dataset_id: UUID) -> Prompt:
     """The prompt with its run-time demonstrations tied to the dataset version they were scored with."""
     if prompt.retrieval is None or prompt.retrieval.dataset_id is not None:
