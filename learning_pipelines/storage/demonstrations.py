@@ -34,8 +34,8 @@ TURN_MARKS = (
     r"<\|[\w ]{1,40}\|>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>|<\|?(?:im_start|im_end|eot_id|begin_of_text)\|?>|\[/?(?:SYSTEM|AVAILABLE)_\w+\]"
 )
 """What models take for the beginning of another turn: a pattern for Python and PostgreSQL alike, whatever the case."""
-_USABLE = f"""coalesce(c.content ->> 'expected_output', '') <> '' AND NOT EXISTS (
-    SELECT FROM (VALUES (c.content ->> 'input_text'), (c.content ->> 'expected_output')) AS said (text)
+_USABLE = f"""coalesce(d.content ->> 'expected_output', '') <> '' AND NOT EXISTS (
+    SELECT FROM (VALUES (d.content ->> 'input_text'), (d.content ->> 'expected_output')) AS said (text)
     WHERE btrim(text, E' \\t\\r\\n') = '' OR position('{{{{' IN text) > 0 OR position('{{%%' IN text) > 0 OR text ~* '{TURN_MARKS}')"""
 """As hygiene lets examples be shown: what has no vector is never picked, neither while a prompt is scored nor while it serves."""
 _IN_LABELS = """(SELECT c.content ->> 'expected_output' = ANY(%(labels)s) FROM example_contents c
@@ -65,14 +65,14 @@ def index_demonstrations(connection: Connection, agent: AgentRef, dataset_id: UU
     made = connection.execute(
         f"""INSERT INTO demonstration_vectors (organization_id, encoder, example_id, content_hash, agent_id, embedding)
         SELECT w.organization_id, %(encoder)s, w.example_id, w.content_hash, %(agent)s, e.embedding
-        FROM ({_wanting("d.organization_id, d.example_id, d.content_hash, c.content ->> 'input_text' AS asked")}) w
+        FROM ({_wanting("d.organization_id, d.example_id, d.content_hash, d.content ->> 'input_text' AS asked")}) w
         JOIN example_embeddings e ON e.organization_id = w.organization_id AND e.encoder = %(encoder)s AND e.example_id = w.example_id
         JOIN example_sketches s ON s.organization_id = w.organization_id AND s.example_id = w.example_id AND s.encoder = %(encoder)s
             AND s.input_hash = sha256(convert_to(w.asked, 'UTF8'))
         ON CONFLICT DO NOTHING""",
         values,
     ).rowcount
-    query = _wanting("d.example_id, d.content_hash, c.content ->> 'input_text'") + f' ORDER BY d.example_id COLLATE "C" LIMIT {_PORTION}'
+    query = _wanting("d.example_id, d.content_hash, d.content ->> 'input_text'") + f' ORDER BY d.example_id COLLATE "C" LIMIT {_PORTION}'
     while rows := connection.execute(query, values).fetchall():
         vectors = encoder.encode([str(text) for _, _, text in rows])
         made += _store(connection, values, [(name, content, vector) for (name, content, _), vector in zip(rows, vectors, strict=True)])
@@ -169,12 +169,14 @@ def _shown(connection: Connection, query: str, values: dict[str, Any]) -> list[S
 
 
 def _wanting(columns: str) -> str:
-    """Examples of the version's train split that may be shown and have no vector."""
-    return f"""SELECT {columns} FROM dataset_examples d
-        JOIN example_contents c ON c.organization_id = d.organization_id AND c.content_hash = d.content_hash
-        WHERE d.organization_id = %(organization)s AND d.dataset_id = %(dataset)s AND d.split = 'train' AND {_USABLE}
-        AND NOT EXISTS (SELECT FROM demonstration_vectors v WHERE v.organization_id = d.organization_id AND v.encoder = %(encoder)s
-            AND v.example_id = d.example_id AND v.content_hash = d.content_hash)"""
+    """Examples of the version's train split that may be shown and have no vector. OFFSET 0: texts are looked at last, those of few."""
+    return f"""SELECT {columns} FROM (
+            SELECT d.organization_id, d.example_id, d.content_hash, c.content FROM dataset_examples d
+            JOIN example_contents c ON c.organization_id = d.organization_id AND c.content_hash = d.content_hash
+            WHERE d.organization_id = %(organization)s AND d.dataset_id = %(dataset)s AND d.split = 'train'
+            AND NOT EXISTS (SELECT FROM demonstration_vectors v WHERE v.organization_id = d.organization_id AND v.encoder = %(encoder)s
+                AND v.example_id = d.example_id AND v.content_hash = d.content_hash) OFFSET 0) AS d
+        WHERE {_USABLE}"""
 
 
 def _store(connection: Connection, values: dict[str, Any], rows: list[tuple[str, bytes, npt.NDArray[np.float32]]]) -> int:
