@@ -183,9 +183,10 @@ def _limits(usd: float | None, budget: int | None, searching: int, test_items: i
 
 
 def _fingerprint(dataset: Version, version: int, model: str, task: Task, limits: Limits, written: int | None) -> str:
-    """What the outcome of a run depends on. Equal: the same search, whose answers are in the cache already."""
+    """What the outcome of a run depends on. Equal: the same search, whose answers are in the cache already. Of complaints it is their order: one more
+    of the same makes no other run, which would pay and test again what a run that ended early has paid and tested."""
     parts = [
         RULES, dataset.content_hash.hex(), version, task.incumbent.content_hash.hex(), model, dict(task.metric), list(task.labels), limits.calls,
-        limits.search, limits.usd, dict(task.goals), list(task.issues), written,
+        limits.search, limits.usd, dict(task.goals), [category for category, _ in task.issues], written,
     ]  # fmt: skip
     return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()

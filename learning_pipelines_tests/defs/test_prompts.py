@@ -132,10 +132,13 @@ def test_with_shuffled_answers_nothing_is_proposed(desk: None, load: Load, pipel
 
 
 def test_on_unchanged_examples_a_second_run_is_skipped_and_spends_nothing(
-    desk: None, run_job: Materialize, pipeline: Connection, instance: dg.DagsterInstance, model: FakeEndpoint
+    desk: None, load: Load, run_job: Materialize, pipeline: Connection, instance: dg.DagsterInstance, model: FakeEndpoint
 ) -> None:
     model.always = says(json.dumps({"answer": "vat"}))  # nothing helps: no proposal, the prompt stays
+    complaints = [{"feedback_id": f"f{n}", "execution_id": f"e{n}", "feedback_type": "report_issue", "issue_categories": ["incorrect"]} for n in range(2)]
+    load("feedback", complaints[:1])
     run_job("prompt_optimization", DESK)
+    load("feedback", complaints)  # one more of the same: nothing to learn from
     asked, tests = len(model.requests), len(table(pipeline, "acceptance_tests"))
     again = run_job("prompt_optimization", DESK)
     assert "nothing changed" in reason_of(again, instance)

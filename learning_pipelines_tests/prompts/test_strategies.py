@@ -116,7 +116,7 @@ def test_clarify_hands_failures_and_complaints_to_the_reflection_model() -> None
     model = Scripted(lambda text: "Here it is:\n```text\nName the one intent.\n```")
     first = proposed(Clarify(), replace(BARE, reflection=model, failures=FAILED))[0]
     assert first.prompt.instruction == "Name the one intent."
-    assert all(scored.item.input in model.asked[0] for scored in FAILED) and "incorrect (5)" in model.asked[0]
+    assert all(scored.item.input in model.asked[0] for scored in FAILED) and "most frequent first: incorrect" in model.asked[0]
 
 
 @pytest.mark.parametrize("said", ["", "I'm sorry, I can't help with that.", "<html><body>502</body></html>", "``` ```", "```\n" + "long " * 1_000 + "\n```"])

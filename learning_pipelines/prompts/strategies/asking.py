@@ -57,7 +57,7 @@ def question(situation: Situation, instruction: str, wish: str, cases: Sequence[
     if right:
         parts.append("Cases it got right, and should again:\n\n" + "\n\n".join(map(_case, right[:2])))
     if task.issues:
-        parts.append("What users complain about, most frequent first: " + ", ".join(f"{category} ({count})" for category, count in task.issues[:5]) + ".")
+        parts.append("What users complain about, most frequent first: " + ", ".join(category for category, _ in task.issues[:5]) + ".")
     if task.labels:
         parts.append("The only allowed answers: " + ", ".join(task.labels) + ".")
     parts.append(
