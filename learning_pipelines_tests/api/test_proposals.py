@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -18,7 +18,7 @@ from learning_pipelines_tests.api.serving import Api, make_agents
 
 Propose = Callable[..., tuple[str, str]]
 ROUTES = [
-    ("GET", "/proposals", "trainer"), ("POST", f"/proposals/{uuid4()}/review", "admin"), ("POST", "/agents/desk/rollback", "admin"),
+    ("GET", "/proposals", "trainer"), ("POST", f"/proposals/{UUID(int=7)}/review", "admin"), ("POST", "/agents/desk/rollback", "admin"),
     ("POST", "/agents/desk/disable", "admin"), ("POST", "/agents/desk/enable", "admin"),
 ]  # fmt: skip
 _numbers = itertools.count(1)
