@@ -130,4 +130,6 @@ async def put_label(
             )  # fmt: skip
         return {"label": label, "version": str(body.version), "before": None if before is None else str(before)}
 
-    return await run_in_threadpool(write)
+    moved = await run_in_threadpool(write)
+    service.served.forget(who.organization_id)
+    return moved

@@ -122,7 +122,9 @@ async def review_proposal(proposal_id: UUID, body: Review, who: Admin, service: 
             return approval.approve(connection, who.organization_id, proposal_id, body.rollout, _reviewer(who), body.notes).as_json()
         return approval.reject(connection, who.organization_id, proposal_id, _reviewer(who), body.notes).as_json()
 
-    return await _in_transaction(service, who, work)
+    done = await _in_transaction(service, who, work)
+    service.served.forget(who.organization_id)
+    return done
 
 
 @router.post("/agents/{agent_id}/rollback", response_model=Changed)
@@ -130,9 +132,11 @@ async def roll_back(agent_id: str, who: Admin, service: Serving, body: Rollback 
     """What served before serves again, for every client within a second. Doing it twice is doing it once. `id` is the agent's."""
     asked = body or Rollback()
     who = who.speaking_for(asked.user)
-    return await _in_transaction(
+    done = await _in_transaction(
         service, who, lambda connection: approval.rollback(connection, service.agent(connection, who, agent_id), _reviewer(who), asked.kind).as_json()
     )
+    service.served.forget(who.organization_id)
+    return done
 
 
 @router.post("/agents/{agent_id}/disable", response_model=Learning)

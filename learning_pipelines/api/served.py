@@ -89,10 +89,18 @@ class ServedPrompts:
         mark = hashlib.sha256(orjson.dumps(messages)).hexdigest()[:24]
         return _answer(messages, served.version, f"{served.version}-{served.mark}-{mark}")
 
+    def forget(self, organization_id: UUID) -> None:
+        """What serves in an organization was changed through this worker: whoever changed it sees it at once. Belongs to the event loop."""
+        for kept in (self._kept, self._looking):
+            for key in [key for key in kept if key[0] == organization_id]:
+                del kept[key]
+
     def close(self) -> None:
         self._few_shot.close()
 
     def _looked(self, key: Key, task: asyncio.Task[Served]) -> None:
+        if self._looking.get(key) is not task:
+            return  # forgotten meanwhile: it may have looked before the change
         del self._looking[key]
         if not task.cancelled() and task.exception() is None:
             if len(self._kept) >= _MOST_KEPT:

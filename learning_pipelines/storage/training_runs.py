@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
 
+import psycopg
 from psycopg.types.json import Jsonb
 
 from learning_pipelines.storage.database import Connection
@@ -128,6 +129,14 @@ def of_dagster_run(connection: Connection, agent: AgentRef, dagster_run_id: str)
 
 
 def lock_agent(connection: Connection, agent: AgentRef, training_type: TrainingType) -> bool:
-    """Whether this connection may train the agent now: one at a time, until the connection ends."""
-    row = connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [f"{training_type}/{agent.organization_id}/{agent.agent_id}"]).fetchone()
-    return row is not None and bool(row[0])
+    """Whether this connection may train the agent now: one at a time, until the connection ends.
+
+    Waits a moment: the server lets go of a lock a little after the connection that held it was closed, as between two steps of one run.
+    """
+    try:
+        with connection.transaction():
+            connection.execute("SET LOCAL lock_timeout = '3s'")
+            connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [f"{training_type}/{agent.organization_id}/{agent.agent_id}"])
+    except psycopg.errors.LockNotAvailable:
+        return False
+    return True

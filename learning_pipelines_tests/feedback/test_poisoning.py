@@ -27,9 +27,12 @@ SYSTEM_MESSAGES = {
     ("api/prompts.py", "'You answer clients of {{firm}}.'"),
     ("client/prompts.py", "fallback"),
     ("demo/desk.py", "row['system_prompt']"),
+    ("demo/improve.py", "BY_HAND.format(labels=labels)"),  # the agent's own labels
     ("examples/exports.py", "system"),
     ("feedback/peers/spans.py", "system"),
     ("feedback/staging.py", "record.system_prompt"),
+    ("prompts/judge.py", "'\\n\\n'.join([_RUBRIC, *added])"),  # what the agent's owner adds, and its own prompt
+    ("prompts/prompt.py", "text"),  # an instruction: hygiene lets no text of an example through
 }
 
 

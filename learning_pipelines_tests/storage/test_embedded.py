@@ -117,7 +117,7 @@ def test_the_server_survives_ctrl_c_of_its_starter_and_another_process_stops_it(
     starter = program(home, "time.sleep(300)", start_new_session=True, stderr=subprocess.DEVNULL)
     pid, port, started, _ = json.loads(starter.stdout.readline() if starter.stdout else "")
     os.killpg(starter.pid, signal.SIGINT)
-    starter.communicate(timeout=30)
+    starter.communicate(timeout=90)
     attached = running(home)
     assert started and attached is not None and (attached.pid, attached.port) == (pid, port)
     assert stop(home) is True
