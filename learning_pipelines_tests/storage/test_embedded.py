@@ -114,7 +114,9 @@ def test_a_wrong_password_is_refused(home: Path) -> None:
 
 
 def test_the_server_survives_ctrl_c_of_its_starter_and_another_process_stops_it(home: Path) -> None:
-    starter = program(home, "time.sleep(300)", start_new_session=True, stderr=subprocess.DEVNULL)
+    # Python listens to Ctrl-C unless it was started with it ignored, as a shell starts what it puts into the background.
+    listening = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    starter = program(home, f"{listening}; time.sleep(300)", start_new_session=True, stderr=subprocess.DEVNULL)
     pid, port, started, _ = json.loads(starter.stdout.readline() if starter.stdout else "")
     os.killpg(starter.pid, signal.SIGINT)
     starter.communicate(timeout=90)
