@@ -235,7 +235,7 @@ def _searched(
         optimization.take_written(connection, agent, prepared, run, prepared.written, from_stored(version.messages, version.serving))
         return {"dagster/row_count": 1, "written_version": prepared.written}
     with _engine(context, connection, store, agent, prepared, run, searching=True) as engine:
-        result = optimization.run_search(connection, agent, prepared, run, engine, _progress(context))
+        result = optimization.run_search(connection, agent, store.settings, prepared, run, engine, _progress(context))
     return candidate_metadata(prepared, result)
 
 

@@ -132,7 +132,9 @@ def doubted_judge(connection: Connection, agent: AgentRef, settings: Settings, p
     return None
 
 
-def run_search(connection: Connection, agent: AgentRef, prepared: Prepared, run: TrainingRun, engine: Engine, progress: Progress) -> SearchResult:
+def run_search(
+    connection: Connection, agent: AgentRef, settings: Settings, prepared: Prepared, run: TrainingRun, engine: Engine, progress: Progress
+) -> SearchResult:
     """Searches train and validation, keeps what was tried and the winner. The same answers give the same result: a repeated run pays for nothing twice."""
     mark_used(connection, agent, prepared.dataset.id, run.id)
 
@@ -142,7 +144,7 @@ def run_search(connection: Connection, agent: AgentRef, prepared: Prepared, run:
 
     result = search(
         prepared.task, engine, default_strategies(prepared.task, engine.reflection), calls=prepared.limits.search, seed=prepared.seed,
-        reflection=engine.reflection, nearest=engine.lookup(engine.current), progress=told,
+        reflection=engine.reflection, nearest=engine.lookup(engine.current), progress=told, min_effect=settings.min_effect,
     )  # fmt: skip
     prompt_runs.store_candidates(connection, agent, run.id, candidate_rows(result))
     training_runs.measured(connection, agent, run.id, {"search": search_numbers(result)})
