@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from learning_pipelines.encoder import Encoder
 from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.prompt_runs import TEACHES
 from learning_pipelines.storage.tenants import AgentRef
 from learning_pipelines.storage.vectors import register_vectors, to_half
 
@@ -34,7 +35,7 @@ TURN_MARKS = (
     r"<\|[\w ]{1,40}\|>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>|<\|?(?:im_start|im_end|eot_id|begin_of_text)\|?>|\[/?(?:SYSTEM|AVAILABLE)_\w+\]"
 )
 """What models take for the beginning of another turn: a pattern for Python and PostgreSQL alike, whatever the case."""
-_USABLE = f"""coalesce(d.content ->> 'expected_output', '') <> '' AND NOT EXISTS (
+_USABLE = f"""coalesce(d.content ->> 'expected_output', '') <> '' AND {TEACHES.format("d.content")} AND NOT EXISTS (
     SELECT FROM (VALUES (d.content ->> 'input_text'), (d.content ->> 'expected_output')) AS said (text)
     WHERE btrim(text, E' \\t\\r\\n') = '' OR position('{{{{' IN text) > 0 OR position('{{%%' IN text) > 0 OR text ~* '{TURN_MARKS}')"""
 """As hygiene lets examples be shown: what has no vector is never picked, neither while a prompt is scored nor while it serves."""

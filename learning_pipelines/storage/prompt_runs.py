@@ -17,6 +17,10 @@ from psycopg.types.json import Jsonb
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.tenants import AgentRef
 
+TEACHES = """(coalesce({0} ->> 'example_type', '') NOT IN ('negative', 'failure')
+    OR ({0} ->> 'original_output') IS DISTINCT FROM ({0} ->> 'expected_output') AND {0} ->> 'original_output' IS NOT NULL)"""
+"""Of something wrong only its correction is an answer (the rule of examples/exports.py), neither scored by nor shown otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class Setup:
@@ -50,10 +54,11 @@ def items(connection: Connection, agent: AgentRef, dataset_id: UUID) -> list[dic
     """Examples of a version that say what the answer should have been: id, split, input_text, expected_output, input_context; ordered by id."""
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(
-            """SELECT d.example_id AS id, d.split, c.content ->> 'input_text' AS input_text, c.content ->> 'expected_output' AS expected_output,
-                coalesce(c.content -> 'input_context', '{}') AS input_context
+            f"""SELECT d.example_id AS id, d.split, c.content ->> 'input_text' AS input_text, c.content ->> 'expected_output' AS expected_output,
+                coalesce(c.content -> 'input_context', '{{}}') AS input_context
             FROM dataset_examples d JOIN example_contents c ON c.organization_id = d.organization_id AND c.content_hash = d.content_hash
             WHERE d.organization_id = %s AND d.dataset_id = %s AND coalesce(c.content ->> 'expected_output', '') <> ''
+                AND {TEACHES.format("c.content")}
             ORDER BY d.example_id COLLATE "C\"""",
             [agent.organization_id, dataset_id],
         ).fetchall()
