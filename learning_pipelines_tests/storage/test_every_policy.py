@@ -50,6 +50,7 @@ RULES: dict[str, tuple[str, str]] = {
     "acceptance_test_items": ("trainer", "none"), "demonstration_vectors": ("trainer", "none"),
     "prompt_performance": ("member", "none"), "prompt_candidates": ("trainer", "none"),
     "prompt_evaluations": ("trainer", "none"), "execution_scores": ("expert|trainer", "none"),
+    "index_labels": ("member", "admin"), "retrieval_queries": ("trainer", "none"),
 }  # fmt: skip
 READ_BY_APPLICATIONS = ("outbox", "outbox_positions")
 """Beside the rule: ids and times of what changed, for exact statistics."""
