@@ -57,7 +57,8 @@ _SELECT = """SELECT v.id, v.agent_id, v.number, v.parent, v.kind, v.status, v.co
 
 
 def _version(row: tuple[Any, ...]) -> IndexVersion:
-    return IndexVersion(*row[:10], EncoderVersion(*row[10:]))
+    own, encoder = row[:10], EncoderVersion(*row[10:])
+    return IndexVersion(*(*own, encoder))
 
 
 def add_encoder(
