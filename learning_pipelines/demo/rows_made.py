@@ -17,6 +17,7 @@ from typing import Any
 from tqdm import tqdm
 
 from learning_pipelines.demo.desk import ROWS, Desk, asks, learnt_from, read_rows
+from learning_pipelines.demo.searches import searches
 from learning_pipelines.demo.simulate import feedback_on, is_test_side
 from learning_pipelines.encoder import open_encoder
 from learning_pipelines.llm import ResponseCache, open_model
@@ -42,7 +43,7 @@ def write_rows(settings: Settings, say: Say, extent: str, cache: ResponseCache |
     files = {kind: folder / f"{kind}.jsonl" for kind in ("agents", "executions", "feedback", "examples", "demonstrations", "documents", "retrieval_feedback")}
     for kind in ("agents", "documents"):
         shutil.copyfile(ROWS / f"{kind}.jsonl", files[kind])
-    _write(files["retrieval_feedback"], learnt_from(read_rows("retrieval_feedback")))
+    _write(files["retrieval_feedback"], [*learnt_from(read_rows("retrieval_feedback")), *_searched(settings, folder / "searches.jsonl")])
     # Each demonstration is about another request: its own id says which side it is on.
     _write(files["demonstrations"], (row for row in read_rows("demonstrations") if not is_test_side(row["demonstration_id"])))
     _write(files["examples"], [*learnt_from(read_rows("examples")), *approved_examples()])
@@ -65,6 +66,13 @@ def approved_examples() -> list[dict[str, Any]]:
          "example_type": "positive", "review_status": "approved", "task_type": "routing"}
         for row in messages
     ]  # fmt: skip
+
+
+def _searched(settings: Settings, path: Path) -> list[dict[str, Any]]:
+    """What was said about searches, made once: a second demo says the same and brings nothing new."""
+    if not path.exists():
+        _write(path, searches(open_encoder(settings), dt.datetime.now(dt.UTC)))
+    return _answers(path)
 
 
 def answer_shares(files: dict[str, Path]) -> dict[str, tuple[int, int]]:
