@@ -19,7 +19,7 @@ VALUES: dict[str, Any] = {
     "source": "choice", "format": "trl-dpo", "sha256": "0" * 64, "content_hash": sha256(b"{}").digest(), "rejected_hash": b"y" * 32,
     "alpha": 0.5, "verdict": "better", "proposals.kind": "prompt", "prompt_evaluations.split": "test",
     "judge_verdicts.approved": True, "execution_scores.score": 0.5,
-    "index_labels.label": "serving",
+    "index_labels.label": "serving", "operation": "merge",
 }  # fmt: skip
 OF_TYPE: dict[str, Any] = {
     "integer": 1, "bigint": 1, "smallint": 1, "double precision": 0, "bytea": b"x" * 32, "jsonb": "{}", "text[]": [], "boolean": True,

@@ -51,6 +51,7 @@ RULES: dict[str, tuple[str, str]] = {
     "prompt_performance": ("member", "none"), "prompt_candidates": ("trainer", "none"),
     "prompt_evaluations": ("trainer", "none"), "execution_scores": ("expert|trainer", "none"),
     "index_labels": ("member", "admin"), "retrieval_queries": ("trainer", "none"),
+    "chunk_edits": ("member", "none"), "chunk_edit_operations": ("member", "none"),
 }  # fmt: skip
 READ_BY_APPLICATIONS = ("outbox", "outbox_positions")
 """Beside the rule: ids and times of what changed, for exact statistics."""
