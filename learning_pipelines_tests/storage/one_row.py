@@ -20,6 +20,7 @@ VALUES: dict[str, Any] = {
     "alpha": 0.5, "verdict": "better", "proposals.kind": "prompt", "prompt_evaluations.split": "test",
     "judge_verdicts.approved": True, "execution_scores.score": 0.5,
     "index_labels.label": "serving", "operation": "merge",
+    "chunk_relevance.alpha": 1, "chunk_relevance.beta": 1,
 }  # fmt: skip
 OF_TYPE: dict[str, Any] = {
     "integer": 1, "bigint": 1, "smallint": 1, "double precision": 0, "bytea": b"x" * 32, "jsonb": "{}", "text[]": [], "boolean": True,

@@ -52,6 +52,8 @@ RULES: dict[str, tuple[str, str]] = {
     "prompt_evaluations": ("trainer", "none"), "execution_scores": ("expert|trainer", "none"),
     "index_labels": ("member", "admin"), "retrieval_queries": ("trainer", "none"),
     "chunk_edits": ("member", "none"), "chunk_edit_operations": ("member", "none"),
+    "retrieval_answers": ("trainer", "none"), "retrieval_feedback_state": ("none", "none"), "chunk_relevance": ("trainer", "none"),
+    "examination_curves": ("trainer", "none"),
 }  # fmt: skip
 READ_BY_APPLICATIONS = ("outbox", "outbox_positions")
 """Beside the rule: ids and times of what changed, for exact statistics."""

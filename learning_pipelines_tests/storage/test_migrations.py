@@ -21,7 +21,7 @@ from learning_pipelines.storage.database import Database, of_server
 from learning_pipelines.storage.embedded import EmbeddedServer
 from learning_pipelines.storage.migrate import _config, current_version, head, make_partitions, migrate, require_head
 
-VERSIONS = sorted(step.revision for step in ScriptDirectory.from_config(_config()).walk_revisions())
+VERSIONS = [step.revision for step in ScriptDirectory.from_config(_config()).walk_revisions()][::-1]
 Empty = Callable[[], Database]
 _numbers = itertools.count(1)
 
