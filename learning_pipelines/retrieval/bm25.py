@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,6 +81,11 @@ def query_terms(analyzer: Analyzer, query: str, weights: Mapping[str, float] | N
     return terms
 
 
+def ideal(terms: Mapping[str, float], idf_of: Callable[[str], float]) -> float:
+    """The limit of the scores that terms with these weights can give."""
+    return sum(weight * idf_of(term) for term, weight in terms.items())
+
+
 class Bm25:
     """The Lexical of retrieval/task.py, in memory. Threads may share one."""
 
@@ -108,3 +113,11 @@ class Bm25:
             start, end = int(made.offsets[number]), int(made.offsets[number + 1])
             total[made.ordinals[start:end]] += np.float32(weight * idf(len(total), end - start)) * self._impacts[start:end]
         return total
+
+    def ideal(self, query: str) -> float:
+        """What a text full of the query's words alone would score: no text scores more. Above 0 where the query has a term, known or not."""
+        return ideal(query_terms(self.analyzer, query), self.idf)
+
+    def idf(self, term: str) -> float:
+        """What an analyzed term weighs; the highest for one that no text holds."""
+        return idf(len(self._made.lengths), len(self._made.of(term)[0]))

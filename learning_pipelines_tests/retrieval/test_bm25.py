@@ -29,6 +29,14 @@ def test_a_word_said_twice_weighs_twice_and_further_terms_weigh_what_they_are_gi
     assert lexical.scores("refund", {"invoic": 0.5}) == pytest.approx(lexical.scores("refund") + 0.5 * lexical.scores("invoice"))
 
 
+def test_no_text_scores_more_than_the_ideal_and_one_full_of_the_words_nearly_that() -> None:
+    lexical = Bm25.build([*TEXTS, "refund invoice " * 200], analyzer_for("english"))
+    ideal = lexical.ideal("refund of my invoice")
+    assert ideal == pytest.approx(lexical.idf("refund") + lexical.idf("invoic"))
+    assert 0.9 * ideal < lexical.scores("refund of my invoice").max() < ideal
+    assert lexical.ideal("refund unheard-of") > lexical.ideal("refund") and lexical.ideal("of the") == 0
+
+
 @pytest.mark.parametrize("query", ["", "the of and", "unheard-of", "?!"])
 def test_a_query_without_known_terms_scores_nothing(query: str) -> None:
     assert not Bm25.build(TEXTS).scores(query).any()

@@ -8,9 +8,15 @@ import pytest
 from learning_pipelines.retrieval.ranking import Found, by_document, mixed, ordered
 
 
-def found(lexical: list[float], cosine: list[float], documents: tuple[str, ...] = ("d1", "d1", "d2")) -> Found:
+def found(lexical: list[float], cosine: list[float], documents: tuple[str, ...] = ("d1", "d1", "d2"), ideal: float | None = 10.0) -> Found:
     ids = tuple(f"c{number}" for number in range(len(lexical)))
-    return Found(ids, documents, np.asarray(lexical, dtype=np.float32), np.asarray(cosine, dtype=np.float32))
+    return Found(ids, documents, np.asarray(lexical, dtype=np.float32), np.asarray(cosine, dtype=np.float32), ideal)
+
+
+def test_bm25_counts_as_its_share_of_what_the_query_could_score_and_a_cosine_as_it_is() -> None:
+    assert mixed(found([5.0, 0.0, 10.0], [0.2, 0.9, -0.1]), 0.5) == pytest.approx([0.35, 0.45, 0.5])
+    assert mixed(found([5.0, 0.0, 10.0], [0.2, 0.9, -0.1], ideal=None), 1.0) == pytest.approx([0.5, 0.0, 1.0])
+    assert not mixed(found([0.0, 0.0, 0.0], [0.1, 0.2, 0.3], ideal=0.0), 1.0).any()
 
 
 def test_a_weight_of_one_is_the_lexical_order_and_of_nothing_the_order_of_vectors() -> None:
