@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -42,11 +43,12 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class ItemScores:
-    """What the two scored on an item, 0 … 1; None until the test is finished."""
+    """What the two scored on an item, 0 … 1; None until the test is finished. `slices`: the parts under guard that it belongs to."""
 
     example_id: str
     incumbent: float | None
     candidate: float | None
+    slices: tuple[str, ...] = ()
 
 
 _COLUMNS = "id, kind, k, alpha, candidate, incumbent, training_run_id, verdict, evidence, created_at"
@@ -119,9 +121,11 @@ def reserve_test(
 
 
 def finish_test(
-    connection: Connection, agent: AgentRef, test_id: UUID, scores: Mapping[str, tuple[float, float]], *, verdict: str, evidence: Mapping[str, Any]
-) -> None:
+    connection: Connection, agent: AgentRef, test_id: UUID, scores: Mapping[str, tuple[float, float]], *, verdict: str, evidence: Mapping[str, Any],
+    slices: Mapping[str, AbstractSet[str]] | None = None,
+) -> None:  # fmt: skip
     """Stores the scores (example id → incumbent's, candidate's) of all items that were reserved, the evidence and the verdict; once.
+    `slices`: parts under guard (name → ids of items).
 
     Raises LearningError where the test is unknown or already has a verdict, BadInput where the items are not the reserved ones; nothing
     is stored then.
@@ -144,6 +148,12 @@ def finish_test(
             WHERE i.organization_id = %s AND i.test_id = %s AND i.example_id = s.example_id""",
             [list(scores), [float(each[0]) for each in scores.values()], [float(each[1]) for each in scores.values()], agent.organization_id, test_id],
         )
+        for name, ids in sorted((slices or {}).items()):
+            connection.execute(
+                """UPDATE acceptance_test_items SET slices = slices || %s::text
+                WHERE organization_id = %s AND test_id = %s AND example_id = ANY(%s) AND NOT %s = ANY (slices)""",
+                [name, agent.organization_id, test_id, list(ids), name],
+            )
         connection.execute(
             "UPDATE acceptance_tests SET verdict = %s, evidence = %s WHERE organization_id = %s AND id = %s",
             [verdict, Jsonb(dict(evidence)), agent.organization_id, test_id],
@@ -163,11 +173,11 @@ def tests(connection: Connection, agent: AgentRef, kind: str | None = None) -> l
 def item_scores(connection: Connection, agent: AgentRef, test_id: UUID) -> list[ItemScores]:
     """The items of a test in the order of their ids."""
     rows = connection.execute(
-        """SELECT example_id, incumbent_score, candidate_score FROM acceptance_test_items
+        """SELECT example_id, incumbent_score, candidate_score, slices FROM acceptance_test_items
         WHERE organization_id = %s AND test_id = %s ORDER BY example_id COLLATE "C\"""",
         [agent.organization_id, test_id],
     ).fetchall()
-    return [ItemScores(*row) for row in rows]
+    return [ItemScores(row[0], row[1], row[2], tuple(row[3])) for row in rows]
 
 
 def _own(

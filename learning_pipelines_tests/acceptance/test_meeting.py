@@ -10,7 +10,7 @@ import pytest
 
 from learning_pipelines.acceptance.alpha import TOTAL
 from learning_pipelines.acceptance.gate import Rules, Verdict
-from learning_pipelines.acceptance.meeting import audit, conclude, concluded, next_plan, reserve
+from learning_pipelines.acceptance.meeting import audit, conclude, concluded, guards, next_plan, reserve
 from learning_pipelines.errors import BadInput, LearningError
 from learning_pipelines.storage import acceptance as storage
 from learning_pipelines.storage.acceptance import Reservation
@@ -147,3 +147,25 @@ def test_the_plan_of_the_next_test_reckons_with_the_level_it_would_have(pipeline
     later = next_plan(pipeline, agent, "prompt", ITEMS, Rules())
     assert (later.k, later.needed, later.missing_items, later.missing_examples) == (2, 67, 7, 24)
     assert next_plan(pipeline, agent, "prompt", [], Rules()).missing_examples == 180
+
+
+def test_guards_are_kept_with_the_evidence_and_computed_again_from_the_items(pipeline: Connection, agent: AgentRef) -> None:
+    test = meet(pipeline, agent, kind="index")
+    scores = {item: (0.5, 0.45 if number < 25 else 1.0) for number, item in enumerate(ITEMS)}
+    slices = {"new": set(ITEMS[:25]), "old": set(ITEMS[25:])}
+    evidence = conclude(pipeline, agent, test, scores, Rules(), slices=slices, outside={"general": [(0.4, 0.4 + number % 2 / 10) for number in range(30)]})
+    assert evidence.verdict is Verdict.NO_EVIDENCE and "But it harms: new (25 items) by 0.050" in evidence.reason
+    (kept,) = storage.tests(pipeline, agent)
+    assert concluded(kept) == evidence
+    assert [(one.name, one.n, one.state) for one in guards(kept)] == [("general", 30, "clear"), ("new", 25, "fired"), ("old", 35, "clear")]
+    assert [each.slices for each in storage.item_scores(pipeline, agent, test.id)[:1]] == [("new",)]
+    assert audit(pipeline, agent, kept) == []
+    pipeline.execute("UPDATE acceptance_test_items SET slices = '{old}' WHERE example_id = 'e0'")
+    assert audit(pipeline, agent, kept) == ["reason", "guard new", "guard old"]
+    pipeline.execute("UPDATE acceptance_test_items SET candidate_score = 1, slices = '{new}' WHERE 'new' = ANY (slices) OR example_id = 'e0'")
+    assert {"verdict", "guard new"} <= set(audit(pipeline, agent, kept))
+
+
+def test_a_part_that_is_harmed_is_refused_and_one_that_is_not_lets_pass(pipeline: Connection, agent: AgentRef) -> None:
+    passing = conclude(pipeline, agent, meet(pipeline, agent), clear_gain(), Rules(), slices={"all": set(ITEMS)})
+    assert passing.verdict is Verdict.BETTER
