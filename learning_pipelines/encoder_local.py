@@ -41,7 +41,7 @@ class LocalEncoder:
         self.precision = _choose(precision, self.device)
         self._chars = CPU_BATCH_CHARS if self.device == "cpu" else GPU_BATCH_CHARS
         self._one_at_a_time = threading.Lock()  # a tokenizer keeps its padding as state
-        self.name = f"{_short_name(source)}@{_revision(source)}"
+        self.name = name_of(source)
         self.dimensions = int(self._forward(["dimensions"]).shape[1])
 
     def encode(self, texts: Sequence[str], *, batch_size: int = BATCH_TEXTS) -> Vectors:
@@ -63,6 +63,11 @@ class LocalEncoder:
         import torch
 
         return torch.autocast(self.device, dtype=torch.bfloat16) if self.precision == "bf16" else nullcontext()
+
+
+def name_of(source: str) -> str:
+    """The Encoder.name of a model source, without loading the model. Raises UnknownEncoder for one that has to be fetched first."""
+    return f"{_short_name(source)}@{_revision(source)}"
 
 
 def default_threads() -> int:

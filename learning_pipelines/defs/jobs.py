@@ -15,6 +15,7 @@ from learning_pipelines.defs.datasets import dataset_exports, preference_pairs
 from learning_pipelines.defs.examples import learning_examples, training_datasets
 from learning_pipelines.defs.feedback import feedback_metrics, rater_weights
 from learning_pipelines.defs.judge import execution_scores, judge_verdicts
+from learning_pipelines.defs.knowledge import chunk_embeddings, knowledge_chunks
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.defs.prompts import optimized_prompts, prompt_candidates, prompt_evaluations, prompt_performance
 from learning_pipelines.defs.quality import annotation_agreement, example_quality
@@ -37,6 +38,9 @@ prompt_optimization = dg.define_asset_job(
 )
 judge_sample = dg.define_asset_job(
     "judge_sample", [judge_verdicts, execution_scores], description="Scores a sample of live executions by the judging model, for agents that ask for it."
+)
+index_refresh = dg.define_asset_job(
+    "index_refresh", [knowledge_chunks, chunk_embeddings], description="Takes up documents that changed: chunks, postings and vectors of one agent's index."
 )
 learning_report = dg.define_asset_job("learning_report", [reports.learning_report], description="The numbers of a closed week, for every organization.")
 
@@ -64,4 +68,3 @@ def _waiting_job(name: str, pool: str, missing: str, per_agent: bool) -> dg.JobD
 
 rag_training = _waiting_job("rag_training", "training", "the retrieval engine is not there yet; examples and datasets are up to date", True)
 ab_test_analysis = _waiting_job("ab_test_analysis", "postgres_write", "the experiment engine is not there yet; metrics are up to date", False)
-index_refresh = _waiting_job("index_refresh", "postgres_write", "the index is not there yet; documents are stored", True)

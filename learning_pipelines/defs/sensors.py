@@ -129,6 +129,33 @@ def reviewed_examples(context: dg.SensorEvaluationContext, store: dg.ResourcePar
 
 
 @dg.sensor(
+    name="new_documents",
+    jobs=[jobs.index_refresh],
+    minimum_interval_seconds=10,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Asks for the index of agents that got documents; shared documents are taken up by the first agent of their organization.",
+)
+def new_documents(context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]):
+    cursor = Cursor.read(context.cursor)
+    try:
+        with store.pipeline() as connection:
+            news = outbox.documents_news(connection, cursor.position if cursor else None, ENTRIES_PER_TICK)
+    except LearningError as error:
+        return dg.SkipReason(str(error))
+    if not news.entries:
+        return dg.SkipReason("Nothing new.")
+    after = news.position
+    key = f"{after.cluster}/{after.xid}/{after.id}"
+    new = [partition for partition in news.partitions if not context.instance.has_dynamic_partition(agents.name, partition)]
+    return dg.SensorResult(
+        run_requests=[dg.RunRequest(run_key=f"{key}/{partition}", partition_key=partition) for partition in news.partitions],
+        cursor=json.dumps(asdict(Cursor(after.cluster, after.xid, after.id))),
+        dynamic_partitions_requests=[agents.build_add_request(new)] if new else [],
+        skip_reason=None if news.partitions else "New documents, but of no organization with an agent: searching takes them up.",
+    )
+
+
+@dg.sensor(
     name="stored_rows",
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,

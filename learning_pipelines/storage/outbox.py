@@ -139,6 +139,43 @@ LEFT JOIN outbox_positions p ON p.organization_id = f.organization_id AND p.read
 ORDER BY o.slug, a.slug"""
 
 
+@dataclass(frozen=True, slots=True)
+class DocumentsNews:
+    """One bounded look at the outbox after a position: partitions of agents whose index is behind, and where the reader stands then."""
+
+    partitions: list[str]
+    position: Position
+    entries: int
+
+
+def documents_news(connection: Connection, after: Position | None, limit: int) -> DocumentsNews:
+    """Agents that got documents, in at most `limit` entries after a position; documents of no agent concern the first agent of their organization."""
+    here = cluster(connection)
+    start = after if after is not None and after.cluster == here else Position(here, 0, 0)
+    if start is not after:
+        adopt_foreign_entries(connection)
+    row = connection.execute(_DOCUMENTS_NEWS, {"xid": str(start.xid), "id": start.id, "limit": limit, "nil": NIL}).fetchone()
+    assert row is not None
+    partitions, entries, xid, number = row
+    return DocumentsNews(sorted(partitions or ()), Position(here, int(xid), int(number)) if entries else start, int(entries))
+
+
+_DOCUMENTS_NEWS = """
+WITH batch AS MATERIALIZED (
+    SELECT * FROM outbox
+    WHERE (xid, id) > (%(xid)s::xid8, %(id)s) AND xid < pg_snapshot_xmin(pg_current_snapshot())
+    ORDER BY xid, id LIMIT %(limit)s
+),
+concerned AS (
+    SELECT DISTINCT o.slug || '/' || coalesce(own.slug, (SELECT min(a.slug) FROM agents a WHERE a.organization_id = b.organization_id)) AS partition
+    FROM (SELECT DISTINCT organization_id, agent_id FROM batch WHERE kind = 'documents') b
+    JOIN organizations o USING (organization_id)
+    LEFT JOIN agents own ON own.organization_id = b.organization_id AND own.id = b.agent_id AND b.agent_id <> %(nil)s
+)
+SELECT (SELECT array_agg(partition) FROM concerned WHERE partition IS NOT NULL), count(*),
+    (array_agg(xid ORDER BY xid DESC, id DESC))[1]::text, (array_agg(id ORDER BY xid DESC, id DESC))[1] FROM batch"""
+
+
 def lock_reader(connection: Connection, reader: str, agent: AgentRef) -> None:
     """Lets one reader of an agent work at a time; released with the transaction."""
     connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{reader}/{agent.organization_id}/{agent.agent_id}"])

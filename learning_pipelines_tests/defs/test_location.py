@@ -51,6 +51,8 @@ def test_every_asset_is_where_it_belongs(nodes: dict[str, dg.AssetSpec]) -> None
         "dataset_exports": "examples",
         "demonstrations": "behavior",
         "documents": "retrieval",
+        "knowledge_chunks": "retrieval",
+        "chunk_embeddings": "retrieval",
         "learning_report": "reports",
         "prompt_performance": "prompts",
         "prompt_candidates": "prompts",
@@ -87,6 +89,8 @@ def test_lineage_leads_from_what_people_write_to_the_report(nodes: dict) -> None
         "optimized_prompts": {"prompt_evaluations"},
         "judge_verdicts": {"learning_examples", "expert_annotations"},
         "execution_scores": {"agent_executions", "judge_verdicts"},
+        "knowledge_chunks": {"documents"},
+        "chunk_embeddings": {"knowledge_chunks"},
         "learning_report": {"feedback_metrics", "learning_examples", "training_datasets"},
     }
 
@@ -108,6 +112,8 @@ def test_metrics_are_cut_by_day_work_by_agent_and_reports_by_week(nodes: dict) -
         "optimized_prompts": dg.DynamicPartitionsDefinition,
         "judge_verdicts": dg.DynamicPartitionsDefinition,
         "execution_scores": dg.DynamicPartitionsDefinition,
+        "knowledge_chunks": dg.DynamicPartitionsDefinition,
+        "chunk_embeddings": dg.DynamicPartitionsDefinition,
         "learning_report": dg.WeeklyPartitionsDefinition,
     }
 
@@ -145,6 +151,9 @@ def test_checks_are_statements_about_their_assets(location: dg.Definitions) -> N
         "optimized_prompts: beats_current_prompt",
         "optimized_prompts: no_copied_examples",
         "judge_verdicts: judge_agrees_with_experts",
+        "knowledge_chunks: every_document_chunked",
+        "chunk_embeddings: no_orphan_embeddings",
+        "chunk_embeddings: index_complete",
         "learning_report: latest_closed_week_exists",
         "learning_report: adds_up",
     }
@@ -183,6 +192,7 @@ def test_sensors_start_the_jobs_of_what_changed(repository: dg.RepositoryDefinit
     assert {one.name: sorted(target.job_name for target in one.targets) for one in repository.sensor_defs} == {
         "new_feedback": ["examples_refresh", "metrics_refresh", "weights_refresh"],
         "reviewed_examples": ["dataset_refresh"],
+        "new_documents": ["index_refresh"],
         "stored_rows": [],
     }
 

@@ -54,6 +54,7 @@ RULES: dict[str, tuple[str, str]] = {
     "chunk_edits": ("member", "none"), "chunk_edit_operations": ("member", "none"),
     "retrieval_answers": ("trainer", "none"), "retrieval_feedback_state": ("none", "none"), "chunk_relevance": ("trainer", "none"),
     "examination_curves": ("trainer", "none"),
+    "document_chunkings": ("member", "none"),
 }  # fmt: skip
 READ_BY_APPLICATIONS = ("outbox", "outbox_positions")
 """Beside the rule: ids and times of what changed, for exact statistics."""

@@ -1,0 +1,205 @@
+"""A document's text into chunks: of a size that the encoder sees whole, at the text's own joints, with the headings they stand under.
+
+Belongs here: which blocks make a chunk, ids of chunks, texts that cannot be chunked. Not here: blocks (blocks.py), HTML (html_text.py), storing (knowledge.py).
+
+Where a section is too long it is cut in two at its strongest joint, again and again; of equal joints the one whose following text has the smallest
+hash is taken (content-defined, as rsync and LBFS cut files). So a cut depends on what stands there and not on what stands before: editing one paragraph
+leaves the other chunks, their ids and their vectors as they are. A chunk filled from the front would move every later one.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b, sha256
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from learning_pipelines.feedback.kinds import DOCUMENT_LIMIT
+from learning_pipelines.retrieval.blocks import Block, blocks_of, parts_of, plain
+from learning_pipelines.retrieval.html_text import is_html, to_markdown
+
+if TYPE_CHECKING:
+    from semantic_text_splitter import MarkdownSplitter
+
+CHUNKER = "1"
+"""Stored with every document: raise it with a rule below, and every document is chunked again (chunks that come out the same keep their vectors)."""
+CAPACITY = 200
+"""Tokens of one chunk's text at most, by `tokens`; with its heading it fits the packaged encoder's window of 256."""
+LEAST = 40
+"""Tokens that a cut leaves on either side where it can."""
+MAX_CHARS = DOCUMENT_LIMIT
+LONGEST_PATH = 240
+BINARY_SHARE = 0.05
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff\ufeff]")
+_TOKEN = re.compile(r"[A-Za-z]{1,7}|[0-9]{1,3}|[^\sA-Za-z0-9]")
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """`heading`: the document's title and the headings above, joined by " > ". `text` as it stands in the document. `position` counts from 0.
+
+    `id` follows from document, text and occurrence, `content_hash` from heading and text: what is indexed.
+    """
+
+    id: str
+    position: int
+    heading: str
+    text: str
+    content_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Chunked:
+    """The chunks of a document; `problem` says why there are none."""
+
+    chunks: tuple[Chunk, ...]
+    problem: str | None = None
+
+
+def chunk(document_id: str, title: str | None, text: str) -> Chunked:
+    """Chunks of one document, Markdown, HTML or plain text of any language. Never raises for what a text holds."""
+    if problem := _unfit(text):
+        return Chunked((), problem)
+    cleaned = _cleaned(text)
+    if is_html(cleaned):
+        cleaned = _cleaned(to_markdown(cleaned))
+    chunks = tuple(_numbered(document_id, (title or "").strip(), pieces(blocks_of(cleaned))))
+    return Chunked(chunks) if chunks else Chunked((), "no words: nothing in it could be searched for")
+
+
+def indexed(heading: str | None, text: str) -> str:
+    """What both legs index of a chunk: its heading and its text without markup."""
+    said = plain(text)
+    return f"{heading}\n{said}" if heading else said
+
+
+def tokens(text: str) -> int:
+    """About how many tokens the packaged encoder makes of a text (learning_pipelines_tests/retrieval/test_chunking.py compares)."""
+    return len(_TOKEN.findall(text))
+
+
+def pieces(blocks: Sequence[Block], capacity: int = CAPACITY) -> list[tuple[tuple[str, ...], str]]:
+    """Headings and text of each chunk, in the text's order. A block above `capacity` is taken apart at its rows, its items, else its sentences."""
+    return [piece for part in _cut(_fine(blocks, capacity), capacity) if (piece := _joined(part)) is not None]
+
+
+def _unfit(text: str) -> str | None:
+    if len(text) > MAX_CHARS:
+        return f"too long: {len(text)} characters, at most {MAX_CHARS} are indexed; divide it"
+    strange = len(_CONTROL.findall(text)) + text.count("\ufffd")
+    if strange > BINARY_SHARE * len(text):
+        return f"binary: {strange} of {len(text)} characters are none that text has"
+    return None
+
+
+def _cleaned(text: str) -> str:
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\f", "\n\n").replace("\u2028", "\n").replace("\u2029", "\n\n").replace("\x85", "\n")
+    return unicodedata.normalize("NFC", _CONTROL.sub("", text))
+
+
+def _fine(blocks: Sequence[Block], capacity: int) -> list[Block]:
+    """Blocks none of which is above capacity."""
+    fine: list[Block] = []
+    for block in blocks:
+        size = tokens(plain(block.text))
+        if size <= capacity:
+            fine.append(block)
+        elif parts := parts_of(block):
+            fine += _fine(parts, max(LEAST, capacity - tokens(plain(parts[0].head))))
+        else:
+            fine += _sentences(block, capacity, size)
+    return fine
+
+
+def _sentences(block: Block, capacity: int, size: int) -> Iterator[Block]:
+    """By semantic-text-splitter: sentences, else words, else characters. It counts characters, so capacity is put into characters of this text's kind.
+
+    In half characters a token: an edit must not move every cut by a little.
+    """
+    splitter = _splitter(max(1, int(capacity * 0.9 * max(1, 2 * len(block.text) // size) / 2)))
+    for number, text in enumerate(splitter.chunks(block.text)):
+        yield Block(text, block.path, block.level if number == 0 else 0, block.kind, inner=block.inner or number > 0, head=block.head)
+
+
+@lru_cache(maxsize=64)
+def _splitter(characters: int) -> MarkdownSplitter:
+    from semantic_text_splitter import MarkdownSplitter
+
+    return MarkdownSplitter(characters)
+
+
+def _cut(blocks: Sequence[Block], capacity: int) -> Iterator[Sequence[Block]]:
+    """Runs of blocks within capacity, in order."""
+    sizes = [tokens(plain(block.text)) for block in blocks]
+    until = [0, *accumulate(sizes)]
+    waiting = [(0, len(blocks))] if blocks else []
+    while waiting:
+        low, high = waiting.pop()
+        if high - low == 1 or until[high] - until[low] <= capacity:
+            yield blocks[low:high]
+            continue
+        middle = _joint(blocks, until, low, high)
+        waiting += [(middle, high), (low, middle)]
+
+
+def _joint(blocks: Sequence[Block], until: Sequence[int], low: int, high: int) -> int:
+    """Where low..high is cut: not right after a heading, with something on both sides, as strong as can be, not far off the middle; then by content."""
+    size = until[high] - until[low]
+
+    def rank(at: int) -> tuple[bool, bool, int, bool, bytes]:
+        left = until[at] - until[low]
+        return (
+            blocks[at - 1].level > 0,
+            min(left, size - left) < LEAST,
+            -_strength(blocks[at]),
+            not size <= 4 * left <= 3 * size,
+            blake2b(blocks[at].text.encode("utf-8", "replace"), digest_size=8).digest(),
+        )
+
+    return min(range(low + 1, high), key=rank)
+
+
+def _strength(block: Block) -> int:
+    return 8 - block.level if block.level else 0 if block.inner else 1
+
+
+def _joined(blocks: Sequence[Block]) -> tuple[tuple[str, ...], str] | None:
+    """The headings that hold for all of a chunk, and its text without those; None where it has no word."""
+    path = blocks[0].path
+    for block in blocks[1:]:
+        path = path[: next((at for at, (one, other) in enumerate(zip(path, block.path, strict=False)) if one != other), min(len(path), len(block.path)))]
+    rest = [block for block in blocks if not (block.level and len(block.path) <= len(path))]
+    parts: list[str] = []
+    for number, block in enumerate(rest):
+        begins = number == 0 or rest[number - 1].head != block.head
+        parts.append(f"{block.head}\n{block.text}" if block.head and begins else block.text)
+        parts.append("\n" if block.kind in ("row", "item") else "\n\n")
+    text = "".join(parts).strip("\n").rstrip()
+    if not rest:
+        path, text = path[:-1], blocks[-1].text
+    return (path, text) if any(character.isalnum() for character in text) else None
+
+
+def _numbered(document_id: str, title: str, found: Sequence[tuple[tuple[str, ...], str]]) -> Iterator[Chunk]:
+    seen: Counter[str] = Counter()
+    for position, (path, text) in enumerate(found):
+        heading = _heading(title, path)
+        identity = f"{document_id}\0{text}\0{seen[text]}".encode("utf-8", "replace")
+        seen[text] += 1
+        yield Chunk(sha256(identity).hexdigest()[:32], position, heading, text, sha256(f"{heading}\0{text}".encode("utf-8", "replace")).digest())
+
+
+def _heading(title: str, path: Sequence[str]) -> str:
+    names = [*([title] if title else []), *path]
+    if len(names) > 1 and names[0].casefold() == names[1].casefold():
+        names = names[1:]
+    short = [" ".join(name.split()) for name in names]
+    while len(short) > 2 and len(" > ".join(short)) > LONGEST_PATH:
+        del short[1]  # the title and what is nearest say most
+    return " > ".join(short)[:LONGEST_PATH]
