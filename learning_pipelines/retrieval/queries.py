@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from learning_pipelines.examples.similarity import DuplicateRule
 from learning_pipelines.examples.splits import SplitNumbers
 from learning_pipelines.feedback.privacy import scrub
+from learning_pipelines.retrieval.answers import gains
 from learning_pipelines.retrieval.near_questions import OpenEncoder, refresh_near
 from learning_pipelines.retrieval.query_splits import Shares, decided
-from learning_pipelines.storage import outbox
+from learning_pipelines.storage import outbox, retrieval_answers
 from learning_pipelines.storage import retrieval_queries as storage
 from learning_pipelines.storage.database import Connection, database_errors
 from learning_pipelines.storage.tenants import AgentRef
@@ -21,8 +22,10 @@ from learning_pipelines.storage.tenants import AgentRef
 
 @dataclass
 class Refreshed:
-    """What one refresh did: questions looked at, new, changed, gone; personal data replaced in new ones; `numbers` of the splits, if they were looked at."""
+    """What one refresh did: judged answers that say something of passages, questions looked at, new, changed, gone; personal data replaced in
+    new ones; `numbers` of the splits, if they were looked at."""
 
+    answers: int = 0
     questions: int = 0
     new: int = 0
     changed: int = 0
@@ -47,7 +50,10 @@ def refresh_queries(
         outbox.adopt_foreign_entries(connection)
         with connection.transaction():
             storage.lock_questions(connection, agent)
-            done.questions = storage.take_up(connection, agent)
+            if storage.take_up(connection, agent):
+                judged = [(one, gains(one)) for one in retrieval_answers.answers(connection, agent)]
+                done.answers = retrieval_answers.store(connection, agent, judged)
+            done.questions = storage.touched(connection)
             if done.questions:
                 done.changed, done.gone = storage.count(connection, agent)
                 done.new = storage.store_new(connection, agent, list(_scrubbed(connection, agent, done)))

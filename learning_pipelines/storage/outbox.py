@@ -266,13 +266,20 @@ def lag(connection: Connection, after: Position | None, limit: int = 1_000_000) 
 
 
 def prune(connection: Connection, older_than: dt.timedelta, readers: Sequence[str] = (EXAMPLES_READER, METRICS_READER, WEIGHTS_READER)) -> int:
-    """Deletes entries that arrived before `older_than` and that every reader of their agent has taken up."""
+    """Deletes entries that arrived before `older_than` and that every reader of their agent has taken up.
+
+    Judged questions are counted anew where nobody has counted them yet: their readers hold back only what is behind a position of theirs.
+    """
     return connection.execute(
         """DELETE FROM outbox o WHERE o.received_at < now() - %s AND NOT EXISTS (
             SELECT FROM unnest(%s::text[]) AS wanted (reader)
             LEFT JOIN outbox_positions p ON p.organization_id = o.organization_id AND p.agent_id = o.agent_id AND p.reader = wanted.reader
-            WHERE o.agent_id <> '00000000-0000-0000-0000-000000000000' AND (p.xid IS NULL OR p.cluster <> %s OR (o.xid, o.id) > (p.xid, p.id)))""",
-        [older_than, list(readers), cluster(connection)],
+            WHERE o.agent_id <> '00000000-0000-0000-0000-000000000000' AND (p.xid IS NULL OR p.cluster <> %s OR (o.xid, o.id) > (p.xid, p.id)))
+        AND NOT EXISTS (
+            SELECT FROM outbox_positions q WHERE q.organization_id = o.organization_id AND q.cluster = %s AND (o.xid, o.id) > (q.xid, q.id) AND CASE
+                WHEN o.agent_id = '00000000-0000-0000-0000-000000000000' THEN o.kind = 'retrieval_feedback' AND q.reader = 'retrieval_queries_shared'
+                ELSE o.kind IN ('retrieval_feedback', 'feedback') AND q.reader = 'retrieval_queries' AND q.agent_id = o.agent_id END)""",
+        [older_than, list(readers), cluster(connection), cluster(connection)],
     ).rowcount
 
 

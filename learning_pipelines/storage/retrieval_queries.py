@@ -61,13 +61,15 @@ def mine(agent: AgentRef) -> dict[str, Any]:
 
 
 def take_up(connection: Connection, agent: AgentRef) -> int:
-    """Notes in touched_questions what must be counted again: questions of new events, or of passages that came or went. Returns how many.
+    """Notes in touched_questions what must be counted again: questions of new events, or of passages that came or went; in touched_executions
+    those that new feedback is about. Returns how many executions.
 
     The first time, and after a restore into another cluster, these are all. Call it inside a transaction, after lock_questions.
     """
-    values = mine(agent) | {"nil": NIL}
-    connection.execute("CREATE TEMP TABLE IF NOT EXISTS touched_questions (question_id text PRIMARY KEY) ON COMMIT DELETE ROWS")
-    connection.execute("DELETE FROM touched_questions")
+    values = mine(agent)
+    for table, key in (("touched_questions", "question_id"), ("touched_executions", "execution_id")):
+        connection.execute(f"CREATE TEMP TABLE IF NOT EXISTS {table} ({key} text PRIMARY KEY) ON COMMIT DELETE ROWS")
+        connection.execute(f"DELETE FROM {table}")
     for reader, owner in ((READER, agent.agent_id), (SHARED_READER, NIL)):
         since = outbox.position(connection, reader, agent)
         here = values | {"owner": owner, "xid": str(since.xid), "id": since.id}
@@ -76,13 +78,26 @@ def take_up(connection: Connection, agent: AgentRef) -> int:
             connection.execute(_ALL_OF[reader], values)
         elif last is not None:
             connection.execute(_NEW, here | {"last_xid": str(last[0]), "last_id": last[1]})
+        if reader == READER and since.xid == 0:
+            connection.execute(_ALL_EXECUTIONS, values)
+        elif reader == READER and last is not None:
+            connection.execute(_NEW_EXECUTIONS, here | {"last_xid": str(last[0]), "last_id": last[1]})
         if last is not None or since.xid == 0:
             # A position where nothing is to be read yet: from here on events are found by their entries.
             after = outbox.Position(since.cluster, int(last[0]), int(last[1])) if last is not None else outbox.Position(since.cluster, 1, 0)
             outbox.advance(connection, reader, agent, after)
     if _corpus_changed(connection, values):
         connection.execute(_RESOLVE_AGAIN, values)
-    row = connection.execute("SELECT count(*) FROM touched_questions").fetchone()
+    return _rows(connection, "touched_executions")
+
+
+def touched(connection: Connection) -> int:
+    """How many questions are to be counted."""
+    return _rows(connection, "touched_questions")
+
+
+def _rows(connection: Connection, table: str) -> int:
+    row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
     return int(row[0]) if row else 0
 
 
@@ -92,6 +107,13 @@ _NEW = """INSERT INTO touched_questions SELECT DISTINCT e.question_id FROM outbo
     JOIN retrieval_events e ON e.organization_id = o.organization_id AND e.id = o.row_id
     WHERE o.organization_id = %(organization)s AND o.agent_id = %(owner)s AND (o.xid, o.id) > (%(xid)s::xid8, %(id)s)
         AND (o.xid, o.id) <= (%(last_xid)s::xid8, %(last_id)s) AND o.kind = 'retrieval_feedback' ON CONFLICT DO NOTHING"""
+_NEW_EXECUTIONS = """INSERT INTO touched_executions SELECT DISTINCT o.execution_id FROM outbox o
+    WHERE o.organization_id = %(organization)s AND o.agent_id = %(owner)s AND (o.xid, o.id) > (%(xid)s::xid8, %(id)s)
+        AND (o.xid, o.id) <= (%(last_xid)s::xid8, %(last_id)s) AND o.kind = 'feedback' AND o.execution_id IS NOT NULL ON CONFLICT DO NOTHING"""
+_ALL_EXECUTIONS = """INSERT INTO touched_executions SELECT DISTINCT f.execution_id FROM agent_feedback f
+    WHERE f.organization_id = %(organization)s AND f.agent_id = %(agent)s AND NOT f.pending_execution AND f.facets & 19 > 0 AND EXISTS (
+        SELECT FROM agent_executions x WHERE x.organization_id = f.organization_id AND x.id = f.execution_id AND x.retrieved IS NOT NULL)
+    ON CONFLICT DO NOTHING"""
 _ALL_OF = {
     READER: """INSERT INTO touched_questions SELECT question_id FROM retrieval_events WHERE organization_id = %(organization)s AND agent_id = %(agent)s
         UNION SELECT id FROM retrieval_queries WHERE organization_id = %(organization)s AND agent_id = %(agent)s ON CONFLICT DO NOTHING""",

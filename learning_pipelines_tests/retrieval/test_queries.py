@@ -5,10 +5,13 @@ Belongs here: gains, people, what is left out and counted. Not here: splits (tes
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 
 from learning_pipelines.retrieval.judged import judged_queries
 from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.outbox import prune
 from learning_pipelines.storage.tenants import known_agent
 from learning_pipelines_tests.conftest import Load
 from learning_pipelines_tests.retrieval.judging import BY_TEXT, World, world
@@ -117,3 +120,15 @@ def test_where_there_are_vectors_the_nearest_chunk_stands_for_the_document(desk:
 def test_a_rule_with_a_cosine_wants_an_encoder(desk: World) -> None:
     with pytest.raises(ValueError, match="encoder"):
         desk.refresh(rule=type(BY_TEXT)())
+
+
+def test_events_that_no_agent_has_counted_since_its_last_count_are_not_pruned(desk: World) -> None:
+    desk.load("retrieval_feedback", [{"query": "vat?", "relevant": ["vat"]}])
+    prune(desk.connection, dt.timedelta(0))
+    desk.refresh()  # the first count reads events, whatever was pruned
+    desk.load("retrieval_feedback", [{"query": "leave?", "relevant": ["leave"]}])
+    desk.say({"query": "trains?", "relevant": ["travel#0"]})
+    prune(desk.connection, dt.timedelta(0), readers=())
+    desk.refresh()
+    assert sorted(desk.stored()) == ["leave?", "trains?", "vat?"]
+    assert prune(desk.connection, dt.timedelta(0), readers=()) > 0
