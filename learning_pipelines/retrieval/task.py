@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from learning_pipelines.encoder import Encoder
+from learning_pipelines.retrieval.analyzer import Analyzer
 from learning_pipelines.retrieval.index import IndexConfig
 
 Floats = npt.NDArray[np.float32]
@@ -38,16 +39,27 @@ class JudgedQuery:
 
 @dataclass(frozen=True, slots=True)
 class Passages:
-    """Every chunk that an agent's index holds: ids, documents and texts in one order; `vectors` (n, d), rows of length 1, by the serving encoder."""
+    """Every chunk that an agent's index holds: ids, documents and texts (as indexed, each with its heading) in one order; `vectors` (n, d), rows of
+    length 1, by the serving encoder. `headings`: the heading that each text begins with, '' for none; empty: unknown."""
 
     ids: tuple[str, ...]
     document_ids: tuple[str, ...]
     texts: Sequence[str]
     vectors: Floats
+    headings: Sequence[str] = ()
 
 
 class Lexical(Protocol):
     """BM25 over the same chunks in the same order (retrieval/bm25.py)."""
+
+    @property
+    def analyzer(self) -> Analyzer: ...
+
+    def idf(self, term: str) -> float:
+        """What an analyzed term weighs, above 0; the highest for one that no chunk holds."""
+
+    def ideal(self, query: str) -> float:
+        """What a text that is full of the query's words would score."""
 
     def scores(self, query: str, weights: Mapping[str, float] | None = None) -> Floats:
         """(n,) scores, 0 where no term matches. `weights`: further analyzed terms with their weights (query expansion)."""
