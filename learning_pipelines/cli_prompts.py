@@ -76,7 +76,7 @@ def proposals_command(agent: str | None, state: Any, organization: str | None, o
 
     def lines() -> list[str]:
         rows = [f"{one['id']}  {one['kind']:8} {one['agent']:20} {one['verdict']:11} {one['state']:8}  {_what(one)}" for one in found]
-        return rows or ["There is no proposal: a run of prompt_optimization makes one when it finds something better."]
+        return rows or ["There is no proposal: a run of prompt_optimization or rag_training makes one when it finds something better."]
 
     output.answer({"proposals": found}, lines)
 
@@ -92,7 +92,7 @@ def approve_command(proposal: str, rollout: str, notes: str | None, organization
     from learning_pipelines.acceptance.approval import OPERATOR, approve
 
     reviewed = _with_connection(organization, lambda connection, tenant: approve(connection, tenant, _identity(proposal), rollout, OPERATOR, notes))
-    served = f"version {reviewed.version} serves instead of {reviewed.before}" if reviewed.changed else "it was approved before, and nothing changed"
+    served = _instead(reviewed) if reviewed.changed else "it was approved before, and nothing changed"
     output.answer(reviewed.as_json(), lambda: [f"Approved for {reviewed.agent}: {served}."])
 
 
@@ -115,7 +115,7 @@ def reject_command(proposal: str, notes: str | None, organization: str | None, o
 @organization_option
 @verb
 def rollback_command(agent: str, kind: str, organization: str | None, output: Output) -> None:
-    """Make what served before for AGENT serve again. Running services follow within a second."""
+    """Make what served before for AGENT serve again (index: with its re-ranker, expansion and chunks). Running services follow within a second."""
     from learning_pipelines.acceptance.approval import OPERATOR, rollback
     from learning_pipelines.storage.installation import ready_store
     from learning_pipelines.storage.tenants import known_agent, known_organization
@@ -124,7 +124,7 @@ def rollback_command(agent: str, kind: str, organization: str | None, output: Ou
     slug = known_organization(store, organization)
     with store.pipeline() as connection:
         done = rollback(connection, known_agent(connection, slug, agent), OPERATOR, kind)
-    was = f"version {done.version} serves instead of {done.before}" if done.changed else f"version {done.version} serves since the last rollback"
+    was = _instead(done) if done.changed else f"{_numbered(done.kind, done.version)} serves since the last rollback"
     output.answer(done.as_json(), lambda: [f"{agent}: {was}."])
 
 
@@ -187,11 +187,23 @@ def _version(row: dict[str, Any]) -> str:
     return f"{row['version']:>7}  {labels:28} {how:20} {score:>6}  {row['verdict'] or '–':11}  {row['created_at']}"
 
 
+def _instead(done: Reviewed) -> str:
+    return f"{_numbered(done.kind, done.version)} serves instead of {_numbered(done.kind, done.before, word=False)}"
+
+
+def _numbered(kind: str, version: Any, *, word: bool = True) -> str:
+    """A version as people call it: the index has a base that counts as version 0."""
+    if kind != "prompt" and version == 0:
+        return "the base index"
+    return f"version {version}" if word else str(version)
+
+
 def _what(one: dict[str, Any]) -> str:
     """What is compared, and by how much it is better, where the evidence says so."""
     numbers = [one["evidence"].get(name) for name in ("difference", "low", "high")]
     gain = "{:+.3f} [{:+.3f}, {:+.3f}]".format(*numbers) if all(isinstance(number, int | float) for number in numbers) else ""
-    return f"version {one['subject'].get('version', '?')} against {one['incumbent'].get('version', '?')}  {gain}".rstrip()
+    against = _numbered(one["kind"], one["incumbent"].get("version", "?"), word=False)
+    return f"version {one['subject'].get('version', '?')} against {against}  {gain}".rstrip()
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,8 @@ T = TypeVar("T")
 
 
 class Proposal(BaseModel):
-    """A change with the verdict of its test. `subject` and `incumbent` name what was compared (for prompts {version}); `run_id` is Dagster's."""
+    """A change with the verdict of its test. `subject` and `incumbent` name what was compared ({version}, of the index with what the version answers
+    by; version 0 is the base index); `run_id` is Dagster's."""
 
     id: str
     kind: str
@@ -80,7 +81,7 @@ class OnBehalf(BaseModel):
 
 
 class Changed(BaseModel):
-    """`changed` is false where the same had been done before. `version` serves now, `before` did until then."""
+    """`changed` is false where the same had been done before. `version` serves now, `before` did until then (of the index, 0 is the base)."""
 
     id: str
     state: str
@@ -119,7 +120,9 @@ async def review_proposal(proposal_id: UUID, body: Review, who: Admin, service: 
 
     def work(connection: Connection) -> dict[str, Any]:
         if body.approve:
-            return approval.approve(connection, who.organization_id, proposal_id, body.rollout, _reviewer(who), body.notes).as_json()
+            return approval.approve(
+                connection, who.organization_id, proposal_id, body.rollout, _reviewer(who), body.notes, settings=service.settings
+            ).as_json()
         return approval.reject(connection, who.organization_id, proposal_id, _reviewer(who), body.notes).as_json()
 
     done = await _in_transaction(service, who, work)
@@ -132,9 +135,11 @@ async def roll_back(agent_id: str, who: Admin, service: Serving, body: Rollback 
     """What served before serves again, for every client within a second. Doing it twice is doing it once. `id` is the agent's."""
     asked = body or Rollback()
     who = who.speaking_for(asked.user)
-    done = await _in_transaction(
-        service, who, lambda connection: approval.rollback(connection, service.agent(connection, who, agent_id), _reviewer(who), asked.kind).as_json()
-    )
+
+    def work(connection: Connection) -> dict[str, Any]:
+        return approval.rollback(connection, service.agent(connection, who, agent_id), _reviewer(who), asked.kind, settings=service.settings).as_json()
+
+    done = await _in_transaction(service, who, work)
     service.served.forget(who.organization_id)
     return done
 

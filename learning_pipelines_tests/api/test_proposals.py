@@ -5,16 +5,22 @@ Belongs here: the routes of api/proposals.py. Not here: what approval checks (ac
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import orjson
 import pytest
 
+from learning_pipelines.feedback.importing import import_file, window_now
 from learning_pipelines.storage.tenants import agents
+from learning_pipelines_tests.acceptance import index_proposing
 from learning_pipelines_tests.acceptance.proposing import learnt, proposed
 from learning_pipelines_tests.api.serving import Api, make_agents
+from learning_pipelines_tests.conftest import START
 
 Propose = Callable[..., tuple[str, str]]
 ROUTES = [
@@ -70,6 +76,27 @@ def test_a_proposal_is_listed_and_approved_and_serves(api: Api, propose: Propose
     assert (listed["rollout"], listed["notes"]) == ("immediate", "reads well")
 
 
+def test_a_learnt_index_is_approved_and_rolled_back_by_an_admin(api: Api, propose: Propose, tmp_path: Path) -> None:
+    agent, _ = propose()
+
+    def load(kind: str, rows: list[dict[str, Any]], organization: str) -> Any:
+        path = tmp_path / f"{kind}.jsonl"
+        path.write_bytes(b"\n".join(orjson.dumps(row) for row in rows))
+        return import_file(connection, organization, kind, path, window=window_now(START, dt.UTC))
+
+    with api.database.connect("pipeline") as connection:
+        reference = agents(connection, "default", agent)[0]
+        index_proposing.corpus(connection, load, reference)
+        proposal = str(index_proposing.proposed(connection, reference, index_proposing.learnt(connection, reference)))
+        answer = review(api, proposal, approve=True)
+        assert answer.json() == {"id": proposal, "state": "approved", "agent": agent, "kind": "index", "changed": True, "version": 1, "before": 0}, answer.text
+        assert index_proposing.labels(connection, reference) == (1, 1, 0)
+        back = api.post(f"/agents/{agent}/rollback", {"kind": "index"}, api.key("admin")).json()
+        assert (back["version"], back["before"], back["changed"]) == (0, 1, True)
+        assert index_proposing.labels(connection, reference) == (0, 1, 0)
+    assert served(api, agent) == "1"
+
+
 def test_refusals_have_their_own_status(api: Api, propose: Propose) -> None:
     agent, proposal = propose(verdict="no evidence", evidence={"reason": "12 items are too few."})
     refused = review(api, proposal, approve=True)
@@ -100,7 +127,7 @@ def test_a_rollback_serves_what_served_before_and_can_be_repeated(api: Api, prop
     assert served(api, agent) == "1"
     for kind in ("index", "policy"):
         answer = api.post(f"/agents/{agent}/rollback", {"kind": kind}, admin)
-        assert answer.status_code == 409 and "nothing to roll back yet" in answer.json()["detail"]
+        assert answer.status_code == 409 and "nothing to roll back" in answer.json()["detail"]
     assert api.post(f"/agents/{agent}/rollback", {"kind": "weights"}, admin).status_code == 422
     assert api.post("/agents/nobody/rollback", {}, admin).status_code == 404
 
