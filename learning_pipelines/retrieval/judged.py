@@ -24,7 +24,15 @@ def judged_queries(connection: Connection, agent: AgentRef, split: Split) -> tup
     question's encoder, or by BM25 among them where its chunks have none. A document that is not cut into chunks yet has none. Texts are without
     personal data. Learners take train, choosing takes validation, the gate takes test.
     """
-    found = list(storage.judged(connection, agent, split))
+    return _resolved(connection, agent, list(storage.judged(connection, agent, split)))
+
+
+def questions(connection: Connection, agent: AgentRef, ids: Sequence[str]) -> tuple[JudgedQuery, ...]:
+    """The same for single questions, also those that nothing helped with."""
+    return _resolved(connection, agent, list(storage.by_id(connection, agent, ids)))
+
+
+def _resolved(connection: Connection, agent: AgentRef, found: list[storage.Judged]) -> tuple[JudgedQuery, ...]:
     unclear = sorted({document for one in found for document in one.unclear})
     parts = storage.chunks_of(connection, agent, unclear) if unclear else {}
     return tuple(_judged(one, parts) for one in found)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.retrieval_queries import mine
@@ -32,9 +33,18 @@ class Judged:
 
 def judged(connection: Connection, agent: AgentRef, split: str) -> Iterator[Judged]:
     """The split's questions with something that helped, in the order of their places."""
+    yield from _read(connection, "q.split = %(which)s AND jsonb_path_exists(q.documents, '$.* ? (@ > 0)')", mine(agent) | {"which": split})
+
+
+def by_id(connection: Connection, agent: AgentRef, ids: Sequence[str]) -> Iterator[Judged]:
+    """These questions, in the order of their places."""
+    yield from _read(connection, "q.id = ANY(%(which)s)", mine(agent) | {"which": list(ids)})
+
+
+def _read(connection: Connection, which: str, values: dict[str, Any]) -> Iterator[Judged]:
     with connection.transaction(), connection.cursor(name="judged_questions") as cursor:
         cursor.itersize = _ROWS
-        cursor.execute(_JUDGED, mine(agent) | {"split": split})
+        cursor.execute(_JUDGED.replace("WHICH", which), values)
         for name, text, cluster, documents, chunks, best, unclear in cursor:
             yield Judged(name, text, cluster, documents, chunks, best, tuple(unclear))
 
@@ -57,7 +67,7 @@ CROSS JOIN LATERAL (
         GROUP BY 1
     ) AS parts
 ) AS f
-WHERE q.organization_id = %(organization)s AND q.agent_id = %(agent)s AND q.split = %(split)s AND jsonb_path_exists(q.documents, '$.* ? (@ > 0)')
+WHERE q.organization_id = %(organization)s AND q.agent_id = %(agent)s AND WHICH
 ORDER BY q.place"""
 
 

@@ -77,18 +77,23 @@ def store(connection: Connection, agent: AgentRef, found: Iterable[tuple[Answer,
         INSERT INTO touched_questions SELECT DISTINCT question_id FROM gone ON CONFLICT DO NOTHING""",
         values,
     )
-    rows = [(one.execution_id, one.question_id, one.people, Jsonb(gains), one.created_at) for one, gains in found if gains]
+    rows = [
+        (one.execution_id, one.question_id, one.people, Jsonb(gains), "rating" if one.correction is None else "correction", one.created_at)
+        for one, gains in found
+        if gains
+    ]
     with connection.cursor() as cursor:
         cursor.execute(
-            """CREATE TEMP TABLE IF NOT EXISTS staged_answers (execution_id text, question_id text, people text[], gains jsonb, created_at timestamptz)
+            """CREATE TEMP TABLE IF NOT EXISTS staged_answers (execution_id text, question_id text, people text[], gains jsonb, origin text,
+            created_at timestamptz)
             ON COMMIT DELETE ROWS"""
         )
         with cursor.copy("COPY staged_answers FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
     connection.execute(
-        """INSERT INTO retrieval_answers (organization_id, agent_id, execution_id, question_id, people, gains, created_at)
-        SELECT %(organization)s, %(agent)s, execution_id, question_id, people, gains, created_at FROM staged_answers""",
+        """INSERT INTO retrieval_answers (organization_id, agent_id, execution_id, question_id, people, gains, origin, created_at)
+        SELECT %(organization)s, %(agent)s, execution_id, question_id, people, gains, origin, created_at FROM staged_answers""",
         values,
     )
     connection.execute("INSERT INTO touched_questions SELECT DISTINCT question_id FROM staged_answers ON CONFLICT DO NOTHING")

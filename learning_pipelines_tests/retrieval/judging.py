@@ -5,18 +5,40 @@ Belongs here: helpers of the tests of questions, pairs and relevance. Not here: 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
 
 from learning_pipelines.examples.similarity import DuplicateRule
 from learning_pipelines.retrieval.judged import judged_queries
 from learning_pipelines.retrieval.queries import Refreshed, refresh_queries
 from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.indexes import add_encoder
 from learning_pipelines.storage.tenants import AgentRef, known_agent
+from learning_pipelines.storage.vectors import register_vectors, to_half
 from learning_pipelines_tests.conftest import Load
 
+
+class WordEncoder:
+    """Texts as counts of their words, hashed: equal words, near vectors. For tests that need no understanding."""
+
+    name, dimensions = "words@1", 128
+
+    def encode(self, texts: Sequence[str], *, batch_size: int = 0) -> npt.NDArray[np.float32]:
+        rows = np.full((len(texts), self.dimensions), 1e-3, dtype=np.float32)
+        for row, text in zip(rows, texts, strict=True):
+            for word in re.findall(r"\w+", text.lower()):
+                row[crc32(word.encode()) % self.dimensions] += 1
+        return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
+
+
 BY_TEXT = DuplicateRule(cosine=None)
+BY_BOTH = DuplicateRule()
 SHARES = (0.5, 0.2, 0.3)
 
 
@@ -40,12 +62,32 @@ class World:
                 [(f"{name}#{at}", at, text, text.encode(), self.agent.organization_id, name) for name, own in parts.items() for at, text in enumerate(own)],
             )
 
+    def embed(self) -> None:
+        """Vectors of every chunk by WordEncoder."""
+        encoder, organization = WordEncoder(), self.agent.organization_id
+        identity = add_encoder(self.connection, organization, name=encoder.name, model="words", dimensions=encoder.dimensions)
+        rows = self.connection.execute("SELECT id, text FROM knowledge_chunks WHERE organization_id = %s", [organization]).fetchall()
+        register_vectors(self.connection)
+        with self.connection.cursor() as cursor:
+            cursor.executemany(
+                "INSERT INTO chunk_embeddings (organization_id, encoder_id, chunk_id, embedding) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                [(organization, identity, name, to_half(vector)) for (name, _), vector in zip(rows, encoder.encode([text for _, text in rows]), strict=True)],
+            )
+
     def say(self, *rows: dict[str, Any]) -> None:
         result = self.load("retrieval_feedback", [{"agent": self.agent.agent, **row} for row in rows])
         assert not result.rejected, result.errors
 
     def refresh(self, **options: Any) -> Refreshed:
-        return refresh_queries(self.connection, self.agent, **{"rule": BY_TEXT, "shares": SHARES, **options})
+        """With WordEncoder's vectors of questions if `rule` has a cosine."""
+        return refresh_queries(self.connection, self.agent, **{"rule": BY_TEXT, "shares": SHARES, "open_encoder": WordEncoder, **options})
+
+    def pairs(self) -> set[tuple[str, str, str]]:
+        """(question text, chunk id, label)"""
+        return {
+            (row[0], row[1], row[2])
+            for row in self.connection.execute("SELECT query, chunk_id, label FROM embedding_training_pairs WHERE agent_id = %s", [self.agent.agent_id])
+        }
 
     def stored(self) -> dict[str, dict[str, Any]]:
         """Question text to its stored columns."""

@@ -14,7 +14,7 @@ from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.outbox import prune
 from learning_pipelines.storage.tenants import known_agent
 from learning_pipelines_tests.conftest import Load
-from learning_pipelines_tests.retrieval.judging import BY_TEXT, World, world
+from learning_pipelines_tests.retrieval.judging import BY_BOTH, World, world
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_where_there_are_vectors_the_nearest_chunk_stands_for_the_document(desk:
 
 def test_a_rule_with_a_cosine_wants_an_encoder(desk: World) -> None:
     with pytest.raises(ValueError, match="encoder"):
-        desk.refresh(rule=type(BY_TEXT)())
+        desk.refresh(rule=BY_BOTH, open_encoder=None)
 
 
 def test_events_that_no_agent_has_counted_since_its_last_count_are_not_pruned(desk: World) -> None:
