@@ -31,6 +31,18 @@ class Edit(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class BaseChunk:
+    """A chunk as the document gave it. `document_hash`: documents.content_hash."""
+
+    id: str
+    document_id: str
+    document_hash: bytes
+    position: int
+    heading: str | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class MadeChunk:
     """A chunk that an operation makes. `position`: the first replaced chunk's, so that it is listed where they were. `content_hash`: of heading and
     text, as of every chunk (retrieval/chunking.py)."""
@@ -84,6 +96,37 @@ def edit_of(connection: Connection, organization_id: UUID, edit_id: UUID | str |
         [organization_id, UUID(str(edit_id))],
     ).fetchall()
     return Edit(tuple(sorted({chunk for replaced, _ in rows for chunk in replaced})), tuple(sorted({chunk for _, made in rows for chunk in made})))
+
+
+def base_chunks(connection: Connection, agent: AgentRef) -> tuple[BaseChunk, ...]:
+    """The chunks of the agent's documents and the shared ones without any edit, by document and position. Documents that wait for being chunked again
+    are left out: an edit of their chunks would not live."""
+    rows = connection.execute(
+        """SELECT c.id, c.document_id, d.content_hash, c.position, c.heading, c.text FROM knowledge_chunks c
+        JOIN documents d ON d.organization_id = c.organization_id AND d.id = c.document_id
+        JOIN document_chunkings k ON k.organization_id = d.organization_id AND k.document_id = d.id AND k.content_hash = d.content_hash
+        WHERE c.organization_id = %s AND (c.agent_id IS NULL OR c.agent_id = %s) AND c.edit_id IS NULL AND c.is_active AND d.is_active
+        ORDER BY c.document_id COLLATE "C", c.position, c.id COLLATE "C\"""",
+        [agent.organization_id, agent.agent_id],
+    ).fetchall()
+    return tuple(BaseChunk(*row) for row in rows)
+
+
+def operations_in(connection: Connection, organization_id: UUID, edit_id: UUID | str) -> list[Operation]:
+    """The operations of an edit that hold, with their chunks: what an edit that goes on from it takes over."""
+    kept = [each for each in operations_of(connection, organization_id, edit_id) if each.holds]
+    rows = connection.execute(
+        "SELECT id, position, heading, text, content_hash FROM knowledge_chunks WHERE organization_id = %s AND edit_id = %s",
+        [organization_id, UUID(str(edit_id))],
+    ).fetchall()
+    hashes = connection.execute(
+        "SELECT number, document_hash FROM chunk_edit_operations WHERE organization_id = %s AND edit_id = %s", [organization_id, UUID(str(edit_id))]
+    ).fetchall()
+    made, hash_of = {row[0]: MadeChunk(*row) for row in rows}, dict(hashes)
+    return [
+        Operation(each.operation, each.document_id, hash_of[each.number], each.replaced, tuple(made[name] for name in each.made), each.evidence)
+        for each in kept
+    ]  # fmt: skip
 
 
 def operations_of(connection: Connection, organization_id: UUID, edit_id: UUID | str) -> list[StoredOperation]:
