@@ -36,7 +36,7 @@ class LocalEncoder:
 
     def __init__(self, model: str | None = None, *, precision: Precision = "auto", threads: int | None = None) -> None:
         source = model_source(model)
-        self._model = _load(source, threads or default_threads())
+        self._model = load_model(source, threads)
         self.device = self._model.device.type
         self.precision = _choose(precision, self.device)
         self._chars = CPU_BATCH_CHARS if self.device == "cpu" else GPU_BATCH_CHARS
@@ -92,8 +92,9 @@ def _choose(precision: Precision, device: str) -> Precision:
     return "bf16" if device == "cpu" and cpu_has_bf16() else "fp32"
 
 
-def _load(source: str, threads: int) -> SentenceTransformer:
-    _import_torch(threads)
+def load_model(source: str, threads: int | None = None) -> SentenceTransformer:
+    """The model with its weights in this process, on a GPU where there is one (`source` as model_source gives it). Raises UnknownEncoder."""
+    _import_torch(threads or default_threads())
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging as transformers_logging
 
