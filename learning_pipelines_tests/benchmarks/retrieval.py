@@ -29,7 +29,7 @@ from learning_pipelines.encoder_server import stop_encoder
 from learning_pipelines.retrieval.index import IndexConfig
 from learning_pipelines.retrieval.learning import adapter
 from learning_pipelines.retrieval.learning.adapter import Adapter
-from learning_pipelines.retrieval.learning.candidates import candidates, lexical_scores
+from learning_pipelines.retrieval.learning.candidates import candidates
 from learning_pipelines.retrieval.learning.features import Analyzed, analyzed, asked, shortlist
 from learning_pipelines.retrieval.learning.fusion import Fusion
 from learning_pipelines.retrieval.learning.reranker import Reranker, RerankerLearner
@@ -126,7 +126,7 @@ def graded(ready: Prepared, config: IndexConfig, learner: str = "") -> Measured:
         vectors = adapter.apply(adapter.load(folder / config.adapter.path, vectors.shape[1]), vectors)
     model = None if config.reranker is None else Reranker.load(folder / config.reranker.path)
     ranked, texts = {}, dict[int, Analyzed]()
-    for one in candidates(passages, test, lexical_scores(lexical, test), vectors):
+    for one in candidates(passages, lexical, test, vectors):
         scores = mixed(one.found, config.lexical_weight)
         if model is not None:
             places = shortlist(one.found, config.lexical_weight)

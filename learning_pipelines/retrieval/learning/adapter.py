@@ -20,15 +20,17 @@ import numpy as np
 from learning_pipelines.errors import LearningError
 from learning_pipelines.retrieval.artifacts import local
 from learning_pipelines.retrieval.index import IndexConfig
-from learning_pipelines.retrieval.learning.candidates import Scores, candidates, judged, lexical_scores
+from learning_pipelines.retrieval.learning.candidates import Scores, candidates, judged
 from learning_pipelines.retrieval.learning.folds import beats, folds, gain
-from learning_pipelines.retrieval.learning.fusion import best_weight, mixture_ndcg
+from learning_pipelines.retrieval.learning.mixture import best_weight, mixture_ndcg
 from learning_pipelines.retrieval.task import Floats, JudgedQuery, Learnt, Passages, Progress, Training
 
 SHRINKAGES = (1.0, 0.3, 0.1, 0.03)
 """Of c, from almost nothing learnt to as much as any corpus tried could bear."""
 LEAST = 30
 """Questions with a positive chunk below which nothing is learnt: with fewer there is no telling one c from another."""
+NEWEST = 4_000
+"""Questions of each split that the cheap learners look at: more change nothing but the time."""
 SHRINKAGE = "adapter_shrinkage"
 _TENSOR, _FILE = "query", "adapter.safetensors"
 
@@ -45,11 +47,10 @@ class Adapter:
         if len(split.train) < LEAST or len({query.cluster for query in split.train}) < 2:
             progress(1.0, f"adapter: {len(split.train)} questions with a chunk that helped, at least {LEAST} of two clusters are needed", {})
             return None
-        lexical = lexical_scores(training.lexical, split.queries)
-        before = mixture_ndcg(candidates(passages, split.queries, lexical, split.plain), base.lexical_weight)
+        before = mixture_ndcg(candidates(passages, training.lexical, split.queries, split.plain), base.lexical_weight)
         best: tuple[float, float, float, Scores] | None = None
         for done, shrinkage in enumerate(SHRINKAGES, 1):
-            found = candidates(passages, split.queries, lexical, split.adapted(passages, shrinkage, training.seed))
+            found = candidates(passages, training.lexical, split.queries, split.adapted(passages, shrinkage, training.seed))
             weight, scores = best_weight(found)
             progress(0.9 * done / len(SHRINKAGES), f"adapter: shrinkage {shrinkage:g}", {"ndcg": float(scores.mean())})
             if best is None or scores.mean() > best[0]:
@@ -70,7 +71,7 @@ class Adapter:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Judged questions that can be learnt from (`train`) and all that can be scored (`queries`: train, then validation)."""
+    """Judged questions that can be learnt from (`train`) and all that can be scored (`queries`: train, then validation); of many the newest."""
 
     train: tuple[JudgedQuery, ...]
     train_vectors: Floats
@@ -79,7 +80,7 @@ class Split:
 
     @classmethod
     def of(cls, training: Training) -> Split:
-        train, validation = judged(training.train), judged(training.validation)
+        train, validation = judged(training.train)[-NEWEST:], judged(training.validation)[-NEWEST:]
         return cls(
             tuple(training.train[place] for place in train),
             training.train_vectors[train],
@@ -94,6 +95,10 @@ class Split:
     @property
     def plain(self) -> Floats:
         return np.concatenate([self.train_vectors, self.validation_vectors])
+
+    def vectors(self, training: Training, base: IndexConfig) -> Floats:
+        """As a version would have them: plain, or adapted by matrices learnt as its own was, none of which saw the question's cluster."""
+        return self.plain if base.adapter is None else self.adapted(training.passages, float(base.notes[SHRINKAGE]), training.seed)
 
     def adapted(self, passages: Passages, shrinkage: float, seed: int) -> Floats:
         whole = fit(passages, self.train, self.train_vectors, shrinkage)

@@ -48,41 +48,22 @@ def judged(queries: Sequence[JudgedQuery]) -> list[int]:
     return [place for place, query in enumerate(queries) if any(gain > 0 for gain in query.documents.values())]
 
 
-@dataclass(frozen=True, slots=True)
-class Matched:
-    """What the lexical leg says of one query: the chunks that share a term with it, their scores, and the score of an ideal text."""
+def candidates(passages: Passages, lexical: Lexical, queries: Sequence[JudgedQuery], vectors: Floats) -> list[Judged]:
+    """The best DEPTH of each leg for each query, all with both scores. `vectors` (len(queries), d), rows of length 1.
 
-    places: npt.NDArray[np.int64]
-    scores: Floats
-    ideal: float
-
-
-def lexical_scores(lexical: Lexical, queries: Sequence[JudgedQuery]) -> list[Matched]:
-    """Kept once for every cosine that is tried."""
-    kept = []
-    for query in queries:
-        scores = lexical.scores(query.text)
-        places = np.flatnonzero(scores > 0)
-        kept.append(Matched(places, scores[places], lexical.ideal(query.text)))
-    return kept
+    BM25 is asked again each time: kept scores of 2,000 questions about 10⁵ chunks would be a gigabyte, to ask takes about a millisecond.
+    """
+    cosines = _cosines(passages.vectors, vectors)
+    return [_judged(passages, query, lexical, near) for query, near in zip(queries, cosines, strict=True)]
 
 
-def candidates(passages: Passages, queries: Sequence[JudgedQuery], lexical: Sequence[Matched], vectors: Floats) -> list[Judged]:
-    """The best DEPTH of each leg for each query, all with both scores. `vectors` (len(queries), d), rows of length 1."""
-    made = []
-    for query, matched, cosines in zip(queries, lexical, _cosines(passages.vectors, vectors), strict=True):
-        whole = np.zeros(len(passages.ids), dtype=np.float32)
-        whole[matched.places] = matched.scores
-        made.append(_judged(passages, query, whole, cosines, matched.ideal))
-    return made
-
-
-def _judged(passages: Passages, query: JudgedQuery, lexical: Floats, cosines: Floats, ideal_score: float) -> Judged:
-    brought = set(_best(cosines)) | {place for place in _best(lexical) if lexical[place] > 0}
+def _judged(passages: Passages, query: JudgedQuery, lexical: Lexical, cosines: Floats) -> Judged:
+    words = lexical.scores(query.text)
+    brought = set(_best(cosines)) | {place for place in _best(words) if words[place] > 0}
     order = sorted(brought, key=lambda place: (passages.document_ids[place], passages.ids[place]))
     positions = np.array(order, dtype=np.int64)
     documents = tuple(passages.document_ids[place] for place in order)
-    found = Found(tuple(passages.ids[place] for place in order), documents, lexical[positions], cosines[positions], ideal_score)
+    found = Found(tuple(passages.ids[place] for place in order), documents, words[positions], cosines[positions], lexical.ideal(query.text))
     starts = [place for place in range(len(order)) if place == 0 or documents[place] != documents[place - 1]]
     gains = np.array([max(0.0, query.documents.get(documents[start], 0.0)) for start in starts])
     ideal = np.sort([gain for gain in query.documents.values() if gain > 0])[::-1][:AT]

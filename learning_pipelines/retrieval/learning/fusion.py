@@ -6,18 +6,14 @@ Belongs here: choosing one number. Not here: what the mixture is (ranking.py), f
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from learning_pipelines.retrieval.index import IndexConfig
-from learning_pipelines.retrieval.learning.candidates import Judged, Scores, candidates, judged, lexical_scores
+from learning_pipelines.retrieval.learning.adapter import Split
+from learning_pipelines.retrieval.learning.candidates import candidates
 from learning_pipelines.retrieval.learning.folds import beats, gain
-from learning_pipelines.retrieval.ranking import mixed
+from learning_pipelines.retrieval.learning.mixture import best_weight, mixture_ndcg
 from learning_pipelines.retrieval.task import Learnt, Progress, Training
-
-GRID = tuple(round(step * 0.05, 2) for step in range(21))
 
 
 class Fusion:
@@ -28,34 +24,18 @@ class Fusion:
 
     def learn(self, training: Training, base: IndexConfig, progress: Progress) -> Learnt | None:
         started = time.process_time()
-        queries, vectors = (*training.train, *training.validation), np.concatenate([training.train_vectors, training.validation_vectors])
-        known = judged(queries)
-        if not known:
+        split = Split.of(training)
+        if not split.queries:
             progress(1.0, "fusion: no question with a passage that helped", {})
             return None
-        asked = [queries[place] for place in known]
-        found = candidates(training.passages, asked, lexical_scores(training.lexical, asked), vectors[known])
+        found = candidates(training.passages, training.lexical, split.queries, split.vectors(training, base))
         weight, after = best_weight(found)
         before = mixture_ndcg(found, base.lexical_weight)
-        gained, error = gain(before, after, asked)
-        numbers = {"ndcg": float(after.mean()), "ndcg_before": float(before.mean()), "gain": gained, "error": error, "queries": len(known)}
-        if not beats(before, after, asked):
+        gained, error = gain(before, after, split.queries)
+        numbers = {"ndcg": float(after.mean()), "ndcg_before": float(before.mean()), "gain": gained, "error": error, "queries": len(found)}
+        if not beats(before, after, split.queries):
             progress(1.0, f"fusion: weight {base.lexical_weight:g} stays, {weight:g} gains {gained:+.4f} ± {error:.4f}", numbers)
             return None
         progress(1.0, f"fusion: weight {base.lexical_weight:g} → {weight:g} gains {gained:+.4f} ± {error:.4f}", numbers)
         config = replace(base, lexical_weight=weight, reranker=None)
         return Learnt(self.name, config, {**numbers, "seconds": time.process_time() - started})
-
-
-def mixture_ndcg(found: Sequence[Judged], weight: float) -> Scores:
-    """(n,) nDCG@10 of the mixture."""
-    return np.array([one.ndcg(mixed(one.found, weight)) for one in found])
-
-
-def best_weight(found: Sequence[Judged]) -> tuple[float, Scores]:
-    """The weight of GRID with the highest mean nDCG@10, the mean taken with its two neighbours': less is made of a chance peak. Ties: the lowest weight."""
-    table = np.stack([mixture_ndcg(found, weight) for weight in GRID])
-    means = np.pad(table.mean(axis=1), 1, mode="edge")
-    smooth = (means[:-2] + means[1:-1] + means[2:]) / 3
-    best = int(np.argmax(smooth))
-    return GRID[best], table[best]

@@ -21,10 +21,10 @@ from learning_pipelines.errors import LearningError, Unavailable
 from learning_pipelines.retrieval.artifacts import local
 from learning_pipelines.retrieval.index import IndexConfig
 from learning_pipelines.retrieval.learning import adapter
-from learning_pipelines.retrieval.learning.candidates import Judged, Scores, candidates, lexical_scores
+from learning_pipelines.retrieval.learning.candidates import Judged, Scores, candidates
 from learning_pipelines.retrieval.learning.features import NAMES, Analyzed, Asked, analyzed, asked, features, shortlist
 from learning_pipelines.retrieval.learning.folds import beats, folds, gain
-from learning_pipelines.retrieval.learning.fusion import mixture_ndcg
+from learning_pipelines.retrieval.learning.mixture import mixture_ndcg
 from learning_pipelines.retrieval.ranking import Floats, Found, mixed
 from learning_pipelines.retrieval.task import Learnt, Progress, Training
 
@@ -129,11 +129,7 @@ class _Material:
     @classmethod
     def of(cls, training: Training, base: IndexConfig) -> _Material:
         split, passages = adapter.Split.of(training), training.passages
-        vectors = split.plain
-        if base.adapter is not None:
-            vectors = split.adapted(passages, float(base.notes[adapter.SHRINKAGE]), training.seed)
-        lexical = lexical_scores(training.lexical, split.queries)
-        found = candidates(passages, split.queries, lexical, vectors)
+        found = candidates(passages, training.lexical, split.queries, split.vectors(training, base))
         texts: dict[int, Analyzed] = {}
         rows, labels, shortlists = [], [], []
         analyzer, idf = training.lexical.analyzer, training.lexical.idf

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from learning_pipelines.retrieval.learning.candidates import candidates, lexical_scores
+from learning_pipelines.retrieval.learning.candidates import candidates
 from learning_pipelines.retrieval.learning.folds import beats, folds, gain
 from learning_pipelines.retrieval.ranking import by_document, mixed
 from learning_pipelines.retrieval.task import JudgedQuery
@@ -18,7 +18,7 @@ from learning_pipelines_tests.retrieval.learning.planted import world
 def test_the_ndcg_that_choices_rest_on_is_that_of_trec_eval(tmp_path: Path) -> None:
     training = world(tmp_path, turned=0.5)
     graded = [JudgedQuery(query.id, query.text, {**query.documents, "d003": 0.5, "d007": 0.0}, query.chunks, query.cluster) for query in training.train[:30]]
-    found = candidates(training.passages, graded, lexical_scores(training.lexical, graded), training.train_vectors[:30])
+    found = candidates(training.passages, training.lexical, graded, training.train_vectors[:30])
     qrels = {query.id: {document: int(2 * value) for document, value in query.documents.items()} for query in graded}
     runs = {one.query.id: by_document(one.found, mixed(one.found, 0.5)) for one in found}
     assert np.mean([one.ndcg(mixed(one.found, 0.5)) for one in found]) == pytest.approx(ndcg(qrels, runs), abs=1e-6)
@@ -26,7 +26,7 @@ def test_the_ndcg_that_choices_rest_on_is_that_of_trec_eval(tmp_path: Path) -> N
 
 def test_each_leg_brings_its_best_and_every_candidate_has_both_scores(tmp_path: Path) -> None:
     training = world(tmp_path)
-    [one] = candidates(training.passages, training.train[:1], lexical_scores(training.lexical, training.train[:1]), training.train_vectors[:1])
+    [one] = candidates(training.passages, training.lexical, training.train[:1], training.train_vectors[:1])
     cosines, lexical = training.passages.vectors @ training.train_vectors[0], training.lexical.scores(training.train[0].text)
     assert {training.passages.ids[place] for place in np.argsort(-cosines)[:100]} <= set(one.found.chunk_ids)
     assert np.allclose(one.found.cosine, cosines[one.positions], atol=1e-6) and np.array_equal(one.found.lexical, lexical[one.positions])

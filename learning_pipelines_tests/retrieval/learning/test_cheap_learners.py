@@ -13,9 +13,10 @@ from learning_pipelines.errors import LearningError, Unavailable
 from learning_pipelines.retrieval.index import IndexConfig
 from learning_pipelines.retrieval.learning import adapter, reranker
 from learning_pipelines.retrieval.learning.adapter import Adapter
-from learning_pipelines.retrieval.learning.candidates import candidates, lexical_scores
+from learning_pipelines.retrieval.learning.candidates import candidates
 from learning_pipelines.retrieval.learning.features import analyzed, asked, shortlist
-from learning_pipelines.retrieval.learning.fusion import Fusion, mixture_ndcg
+from learning_pipelines.retrieval.learning.fusion import Fusion
+from learning_pipelines.retrieval.learning.mixture import mixture_ndcg
 from learning_pipelines.retrieval.learning.reranker import Reranker, RerankerLearner
 from learning_pipelines.retrieval.learning.selection import Selection
 from learning_pipelines.retrieval.ranking import Floats, mixed
@@ -27,7 +28,7 @@ def scores(training: Training, config: IndexConfig, queries: tuple[JudgedQuery, 
     """nDCG@10 as it will be served."""
     if config.adapter is not None:
         vectors = adapter.apply(adapter.load(training.folder / config.adapter.path, vectors.shape[1]), vectors)
-    found = candidates(training.passages, queries, lexical_scores(training.lexical, queries), vectors)
+    found = candidates(training.passages, training.lexical, queries, vectors)
     if config.reranker is None:
         return mixture_ndcg(found, config.lexical_weight)
     model, analyzer, measured = Reranker.load(training.folder / config.reranker.path), training.lexical.analyzer, []
@@ -131,7 +132,7 @@ def test_the_same_seed_gives_the_same_model_and_a_killed_run_takes_its_folds_up(
 def test_what_is_not_on_the_shortlist_stays_below_it_in_the_order_of_the_mixture(tmp_path: Path) -> None:
     training = world(tmp_path, headed=True)
     RerankerLearner().learn(training, IndexConfig(lexical_weight=0.9), Reports())
-    [one] = candidates(training.passages, training.train[:1], lexical_scores(training.lexical, training.train[:1]), training.train_vectors[:1])
+    [one] = candidates(training.passages, training.lexical, training.train[:1], training.train_vectors[:1])
     positions = shortlist(one.found, 0.9)
     rest = [place for place in range(len(one.positions)) if place not in positions]
     chunks = [analyzed(training.passages.texts[place], None, training.lexical.analyzer) for place in one.positions[positions]]
@@ -181,8 +182,8 @@ def test_the_selection_takes_what_gains_and_leaves_what_does_not(tmp_path: Path)
 
 
 def test_shuffled_feedback_promotes_nothing(tmp_path: Path) -> None:
-    """The gate's level is .0125 for a first test, so 6 seeds with one promotion would have a chance of 7 %; `make benchmark-retrieval` runs more."""
-    for seed in range(6):
+    """The gate's level is .0125 for a first test, so 3 seeds with a promotion would have a chance of 4 %; `make benchmark-retrieval` runs more."""
+    for seed in range(3):
         training = world(tmp_path / str(seed), headed=True, shuffled=True, seed=seed, train=60, validation=100)
         learning = replace(training, validation=training.validation[:20], validation_vectors=training.validation_vectors[:20])
         learnt = Selection().learn(learning, IndexConfig(), Reports())
