@@ -15,6 +15,7 @@ from learning_pipelines.cli_evaluate import evaluate
 from learning_pipelines.cli_keys import keys
 from learning_pipelines.cli_output import Output, organization_option, say, verb
 from learning_pipelines.cli_prompts import COMMANDS as PROMPT_COMMANDS
+from learning_pipelines.cli_search import search_command
 from learning_pipelines.errors import BadInput
 from learning_pipelines.settings import load_settings
 
@@ -183,5 +184,6 @@ main.add_command(keys)
 main.add_command(datasets_command)
 main.add_command(export_command)
 main.add_command(evaluate)
+main.add_command(search_command)
 for command in PROMPT_COMMANDS:
     main.add_command(command)

@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     judge_model: str | None = Field(default=None, description="Model that judges answers.")
     model_prices: str = Field(default="", description="Prices of models: name=in/out[/cached] in USD per million tokens, comma-separated.")
     embedding_model: str | None = Field(default=None, description="sentence-transformers model; unset: the packaged all-MiniLM-L6-v2.")
+    language: str | None = Field(default=None, description="Language of the documents, by its English name, or none; unset: told by their commonest words.")
     jwt_secret: str | None = Field(default=None, description="HS256 secret of bearer tokens.")
     jwks_url: str | None = Field(default=None, description="JWKS of the identity provider; replaces the secret.")
     jwt_audience: str | None = Field(default=None, description="Audience a bearer token must name.")

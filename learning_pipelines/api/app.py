@@ -28,6 +28,7 @@ from learning_pipelines.api import (
     proposals,
     review,
     runs,
+    search,
     sessions,
     summaries,
 )
@@ -38,7 +39,7 @@ from learning_pipelines.api.service import Service
 from learning_pipelines.settings import Settings, load_settings
 from learning_pipelines.storage.database import Database
 
-ROUTERS = (feedback, executions, knowledge, prompts, proposals, review, runs, sessions, summaries)
+ROUTERS = (feedback, executions, knowledge, prompts, proposals, review, runs, search, sessions, summaries)
 
 
 def create_app(settings: Settings | None = None, database_of: Callable[[], Database] | None = None) -> FastAPI:

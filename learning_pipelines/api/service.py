@@ -29,6 +29,7 @@ from learning_pipelines.api.served import ServedPrompts
 from learning_pipelines.api.tokens import Tokens
 from learning_pipelines.api.writer import Writer
 from learning_pipelines.errors import LearningError
+from learning_pipelines.retrieval.loaded import Loaded
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import tenants
 from learning_pipelines.storage.database import Connection, Database, open_database
@@ -52,6 +53,7 @@ class Service:
         self.writer = Writer(self.sessions.open_writer)
         self.metrics = Metrics()
         self.served = ServedPrompts(self.sessions, settings)
+        self.loaded = Loaded(settings)
         self.dagster = Dagster(settings)
         self._agents: dict[UUID, dict[str, UUID]] = {}
         self._agents_lock = threading.Lock()
@@ -70,6 +72,7 @@ class Service:
         await self.writer.stop()
         await run_in_threadpool(self.sessions.close)
         self.served.close()
+        self.loaded.close()
         self.dagster.close()
 
     @contextmanager

@@ -14,9 +14,11 @@ from typing import Any
 from uuid import UUID
 
 from learning_pipelines.encoder import Encoder, UnknownEncoder, model_source, require_same
+from learning_pipelines.retrieval import lexical
 from learning_pipelines.retrieval.chunking import CHUNKER, Chunked, chunk, indexed
 from learning_pipelines.retrieval.encoders import Encoders
 from learning_pipelines.retrieval.index import IndexConfig
+from learning_pipelines.retrieval.lexical import refresh_lexical
 from learning_pipelines.storage import chunk_vectors, chunks, indexes
 from learning_pipelines.storage.chunk_vectors import Used
 from learning_pipelines.storage.chunks import Cut, Document, Written
@@ -58,6 +60,7 @@ class Refreshed:
     vectors: Mapping[str, int] = field(default_factory=dict)
     new_base: bool = False
     busy: bool = False
+    lexical: lexical.Refreshed | None = None
 
 
 def ensure_base(
@@ -75,10 +78,11 @@ def ensure_base(
         served = indexes.base(connection, organization_id)
         scope = agent_id if served is not None else None
         chunking = refresh_chunks(connection, organization_id, scope, progress)
+        postings = refresh_lexical(connection, organization_id, encoders.settings.language)
         if served is not None and served.encoder.name == _name(encoders):
             stored = _complete(connection, organization_id, served.encoder, encoders.base, scope, progress)
-            return Refreshed(chunking, stored)
-        return Refreshed(chunking, _new_base(connection, organization_id, encoders, progress), new_base=True)
+            return Refreshed(chunking, stored, lexical=postings)
+        return Refreshed(chunking, _new_base(connection, organization_id, encoders, progress), new_base=True, lexical=postings)
 
 
 def refresh_chunks(connection: Connection, organization_id: UUID, agent_id: UUID | None = None, progress: Progress = silent) -> Chunking:

@@ -60,6 +60,22 @@ class Database:
         return describe(self.admin_url)
 
 
+@contextmanager
+def snapshot(connection: Connection) -> Iterator[None]:
+    """A transaction that sees one state of the database from its first statement to its end. Within a transaction of the caller it changes nothing."""
+    if connection.info.transaction_status is not psycopg.pq.TransactionStatus.IDLE:
+        yield
+        return
+    usual = connection.isolation_level
+    connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    try:
+        with connection.transaction():
+            yield
+    finally:
+        if not connection.closed:
+            connection.isolation_level = usual
+
+
 def describe(url: str) -> str:
     """`host:port/database` of a connection string, without user and password."""
     parts = conninfo.conninfo_to_dict(url)

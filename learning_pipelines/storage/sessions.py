@@ -15,7 +15,7 @@ import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout, TooManyRequests
 
 from learning_pipelines.errors import Unavailable
-from learning_pipelines.storage.database import SESSION, Connection, Database
+from learning_pipelines.storage.database import SESSION, Connection, Database, snapshot
 
 STATEMENT_SECONDS = 8
 POOL_SIZE = 8
@@ -86,9 +86,12 @@ class Sessions:
         self._pool.close(timeout=5)
 
     @contextmanager
-    def acting(self, who: Acting) -> Iterator[Connection]:
-        """A connection inside one transaction that acts for `who`; commits at the end. Raises Busy when the database is away or too slow."""
-        with busy_errors(), self._pool.connection() as connection, connection.transaction():
+    def acting(self, who: Acting, *, still: bool = False) -> Iterator[Connection]:
+        """A connection inside one transaction that acts for `who`; commits at the end. `still`: all its statements see one state of the database.
+
+        Raises Busy when the database is away or too slow.
+        """
+        with busy_errors(), self._pool.connection() as connection, snapshot(connection) if still else connection.transaction():
             act_as(connection, who)
             yield connection
 

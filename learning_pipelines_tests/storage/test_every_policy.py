@@ -50,6 +50,8 @@ RULES: dict[str, tuple[str, str]] = {
     "acceptance_test_items": ("trainer", "none"), "demonstration_vectors": ("trainer", "none"),
     "prompt_performance": ("member", "none"), "prompt_candidates": ("trainer", "none"),
     "prompt_evaluations": ("trainer", "none"), "execution_scores": ("expert|trainer", "none"),
+    "lexical_states": ("member", "none"), "lexical_segments": ("member", "none"), "lexical_postings": ("member", "none"),
+    "lexical_members": ("member", "none"), "lexical_changes": ("none", "none"),
     "index_labels": ("member", "admin"), "retrieval_queries": ("trainer", "none"),
     "chunk_edits": ("member", "none"), "chunk_edit_operations": ("member", "none"),
     "retrieval_answers": ("trainer", "none"), "retrieval_feedback_state": ("none", "none"), "chunk_relevance": ("trainer", "none"),

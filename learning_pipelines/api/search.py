@@ -1,0 +1,97 @@
+"""The route of search: what an agent's index finds for a question, and why.
+
+Belongs here: path, role, shapes of answers. Not here: searching (retrieval/), which version serves (storage/indexes.py).
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, Field
+
+from learning_pipelines.api.problems import Problem, not_found
+from learning_pipelines.api.service import Principal, Service, Serving, User
+from learning_pipelines.errors import LearningError, Unavailable
+from learning_pipelines.retrieval.answering import MOST_CHARS, MOST_HITS, Answered, answer
+from learning_pipelines.storage import tenants
+from learning_pipelines.storage.database import Connection
+
+router = APIRouter(tags=["search"])
+
+
+class Relevance(BaseModel):
+    """How often the chunk helped whoever was shown it: the posterior's mean and its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+class Explanation(BaseModel):
+    """Where the score comes from: BM25 with its share of the query's ideal score, the cosine (null: the chunk has no vector yet), both mixed by
+    lexical_weight; what the re-ranker made of that (null: it did not look); terms that were added to the query; relevance, for trainers."""
+
+    bm25: float
+    bm25_share: float
+    cosine: float | None
+    lexical_weight: float
+    mixed: float
+    reranked: float | None
+    expansion: dict[str, float] = Field(json_schema_extra={"example": {"vat": 0.4}})
+    relevance: Relevance | None
+
+
+class SearchHit(BaseModel):
+    chunk_id: str = Field(json_schema_extra={"example": "0c1f5a"})
+    document_id: str = Field(json_schema_extra={"example": "vat-returns"})
+    score: float
+    text: str
+    heading: str = Field(json_schema_extra={"example": "VAT returns > Due dates"})
+    explanation: Explanation
+
+
+class SearchAnswer(BaseModel):
+    """Best first. `index`: number of the version that found them all, 0 for the organization's base. `hint`: why there are none."""
+
+    results: list[SearchHit]
+    index: int | None
+    hint: str | None = Field(json_schema_extra={"example": None})
+
+
+@router.get("/search", response_model=SearchAnswer)
+async def get_search(
+    who: User, service: Serving, q: Annotated[str, Query(min_length=1, max_length=MOST_CHARS, description="What is looked for, in words.")],
+    agent: Annotated[str | None, Query(max_length=255, description="Slug or uuid: its index, its documents and the shared ones.")] = None,
+    k: Annotated[int, Query(ge=1, le=MOST_HITS, description="How many chunks at most.")] = 10,
+) -> dict[str, Any]:  # fmt: skip
+    """The chunks that answer a question best, with where their scores come from.
+
+    With `agent` by the index that serves the agent; without, all documents of the organization by the base index. Nothing to find is no error:
+    `hint` says what is missing.
+    """
+    if "\x00" in q or "\x00" in (agent or ""):
+        raise Problem(422, "The value contains a NUL character, which no text has.", field="q" if "\x00" in q else "agent")
+    return (await run_in_threadpool(_search, service, who, q, agent, k)).as_json()
+
+
+def _search(service: Service, who: Principal, query: str, name: str | None, k: int) -> Answered:
+    agent_id = None
+    if name is not None:
+        with service.acting(who) as connection:
+            agent = tenants.agent_by_name(connection, who.organization_id, who.organization, name)
+        if agent is None:
+            raise not_found("agent", "agent")
+        agent_id = agent.agent_id
+
+    def still() -> AbstractContextManager[Connection]:
+        return service.sessions.acting(who.acting, still=True)
+
+    try:
+        return answer(lambda: service.acting(who), still, service.loaded, who.organization_id, agent_id, query, k)
+    except Unavailable:
+        raise
+    except LearningError as error:  # whatever is wrong with what serves, it is not the request
+        raise Unavailable(error.cause, error.advice) from error
