@@ -14,9 +14,10 @@ bit for bit on a CPU with as many threads, on a GPU up to the order of its sums.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -41,9 +42,9 @@ CHARS_PER_TOKEN = 12
 
 @dataclass(frozen=True)
 class Recipe:
-    """`length` in tokens (None: all); `rate` is reached after the share `warmup` of the steps and falls to 0 in a line. Validation is looked at after
-    each round, in long ones every `evaluate_steps`; `patience` looks without a gain end it. `mixtures`: shares of the new weights that are tried
-    beside all of them."""
+    """`length` in tokens, which the learnt model keeps when it serves (None: its own); `rate` is reached after the share `warmup` of the steps and falls
+    to 0 in a line. Validation is looked at after each round, in long ones every `evaluate_steps`; `patience` looks without a gain end it. `mixtures`:
+    shares of the new weights that are tried beside all of them."""
 
     epochs: int
     batch: int
@@ -73,6 +74,7 @@ class State:
     start: float = 0.0
     start_weight: float = 0.5
     best: float = 0.0
+    best_weight: float = 0.5
     best_step: int = 0
     without_gain: int = 0
     loss: float = 0.0
@@ -109,7 +111,8 @@ class _Loop:
         self.per_epoch = batches_per_epoch(len(data.rows), recipe.batch)
         self.steps = recipe.epochs * self.per_epoch
         self.state = State(seed)
-        self.served_length = model.max_seq_length if recipe.length is not None else None
+        if recipe.length is not None:
+            model.max_seq_length = recipe.length
         self._saved = time.monotonic()
         self._clock = time.process_time()
 
@@ -139,18 +142,16 @@ class _Loop:
     def mix(self) -> Outcome:
         """Tries mixtures of the start and the best weights. What it finds is in the model."""
         start = Score(self.state.start, self.state.start_weight)
-        share = 0.0
+        tried = {0.0: start}
         if self.state.best_step:
-            tried = [(self.state.best, -1.0), *((self._mixed(share).ndcg, -share) for share in self.recipe.mixtures)]
-            share = -max(tried)[1]  # of equal ones the nearest to the start
+            tried |= {1.0: Score(self.state.best, self.state.best_weight), **{share: self._mixed(share) for share in self.recipe.mixtures}}
+        share = max(tried, key=lambda one: (tried[one].ndcg, -one))  # of equal ones the nearest to the start
         self._put(share)
-        final = self.evaluate(self.served_length) if share else start
         self.state.cpu_seconds += self._elapsed()
-        return Outcome(final, start, share, self.state)
+        return Outcome(tried[share], start, share, self.state)
 
-    def evaluate(self, length: int | None = None) -> Score:
-        length = length or self.recipe.length
-        return score(self.pool, encode(self.model, self.pool.questions, length), encode(self.model, self.pool.texts, length))
+    def evaluate(self) -> Score:
+        return score(self.pool, encode(self.model, self.pool.questions), encode(self.model, self.pool.texts))
 
     @property
     def _ended(self) -> bool:
@@ -175,7 +176,7 @@ class _Loop:
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.rate * _share_of_rate(number, self.steps, self.recipe.warmup)
         self.optimizer.zero_grad(set_to_none=True)
-        loss = _loss(self.model, self.data, batch, self.recipe.length)
+        loss = _loss(self.model, self.data, batch)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         self.optimizer.step()
@@ -189,7 +190,7 @@ class _Loop:
         found = self.evaluate()
         self.state.history.append({"step": self.state.step, "loss": self.state.loss, "ndcg": found.ndcg})
         if found.ndcg > self.state.best:
-            self.state.best, self.state.best_step, self.state.without_gain = found.ndcg, self.state.step, 0
+            self.state.best, self.state.best_weight, self.state.best_step, self.state.without_gain = found.ndcg, found.weight, self.state.step, 0
             self.best = _weights(self.model)
         else:
             self.state.without_gain += 1
@@ -220,23 +221,23 @@ class _Loop:
         self.progress(self.state.step / max(1, self.steps), line, numbers)
 
 
-def encode(model: SentenceTransformer, texts: list[str], length: int | None = None) -> Floats:
+def encode(model: SentenceTransformer, texts: list[str]) -> Floats:
     """(n, d) rows of length 1, in evaluation mode, in bf16 where the CPU has it."""
     import torch
 
     model.eval()
-    with torch.inference_mode(), _cut(model, length), autocast(model):
-        raw = model.encode(_trimmed(texts, length), batch_size=32, show_progress_bar=False, convert_to_numpy=True)
+    with torch.inference_mode(), autocast(model):
+        raw = model.encode(_trimmed(model, texts), batch_size=32, show_progress_bar=False, convert_to_numpy=True)
     vectors = np.asarray(raw, dtype=np.float32).reshape(len(texts), -1)
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), dtype=np.float32)
 
 
-def _loss(model: SentenceTransformer, data: Triples, batch: Batch, length: int | None) -> Tensor:
+def _loss(model: SentenceTransformer, data: Triples, batch: Batch) -> Tensor:
     import torch
 
-    with _cut(model, length), autocast(model):
-        questions = _forward(model, _trimmed([data.questions[one] for one in batch.questions], length))
-        passages = _forward(model, _trimmed([data.texts[one] for one in batch.passages], length))
+    with autocast(model):
+        questions = _forward(model, [data.questions[one] for one in batch.questions])
+        passages = _forward(model, [data.texts[one] for one in batch.passages])
     cosines = torch.nn.functional.normalize(questions.float(), dim=1) @ torch.nn.functional.normalize(passages.float(), dim=1).T
     scores = (SCALE * cosines).masked_fill(torch.from_numpy(batch.masked).to(cosines.device), -torch.inf)
     losses = torch.nn.functional.cross_entropy(scores, torch.arange(len(batch.questions), device=scores.device), reduction="none")
@@ -247,28 +248,14 @@ def _loss(model: SentenceTransformer, data: Triples, batch: Batch, length: int |
 def _forward(model: SentenceTransformer, texts: list[str]) -> Tensor:
     import torch
 
-    features = {
-        name: value.to(model.device) if isinstance(value, torch.Tensor) else value for name, value in model.preprocess(texts).items()
-    }
+    features = {name: value.to(model.device) if isinstance(value, torch.Tensor) else value for name, value in model.preprocess(_trimmed(model, texts)).items()}
     vectors: Tensor = model(features)["sentence_embedding"]
     return vectors
 
 
-def _trimmed(texts: list[str], length: int | None) -> list[str]:
-    return prepared(texts) if length is None else prepared([text[: length * CHARS_PER_TOKEN] for text in texts])
-
-
-@contextmanager
-def _cut(model: SentenceTransformer, length: int | None) -> Iterator[None]:
-    """For a while the model reads no more than `length` tokens; a static one (None) reads everything."""
-    if length is None:
-        yield
-        return
-    before, model.max_seq_length = model.max_seq_length, length
-    try:
-        yield
-    finally:
-        model.max_seq_length = before
+def _trimmed(model: SentenceTransformer, texts: list[str]) -> list[str]:
+    length = model.max_seq_length
+    return prepared(texts if length is None or math.isinf(length) else [text[: int(length) * CHARS_PER_TOKEN] for text in texts])
 
 
 def autocast(model: SentenceTransformer) -> AbstractContextManager[Any]:

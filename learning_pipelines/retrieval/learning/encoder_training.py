@@ -70,8 +70,8 @@ def learn(kind: Kind, training: Training, base: IndexConfig, progress: Progress)
     request["fingerprint"] = hashlib.sha256(orjson.dumps(request)).hexdigest()
     result = run(kind.work, request, training.folder / kind.name, progress)
     numbers = {**result["numbers"], "serving_encoder_ndcg": serving.ndcg}
-    if not result["folder"]:
-        progress(1.0, "nothing better than the encoder it began at was found on validation", numbers)
+    if not result["folder"] or numbers["validation_ndcg"] <= serving.ndcg:
+        progress(1.0, f"nothing better than the encoder that serves was found on validation (nDCG@10 {serving.ndcg:.4f})", numbers)
         return None
     encoder = local(training.folder, training.folder / kind.name / result["folder"])
     changed = replace(base, encoder=encoder, adapter=None, reranker=None, lexical_weight=result["weight"])

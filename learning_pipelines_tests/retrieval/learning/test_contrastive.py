@@ -41,16 +41,16 @@ def test_without_masks_the_loss_is_that_of_sentence_transformers(folder: Path) -
     model = load_model(str(folder)).eval()
     columns = [[DATA.questions[n] for n in range(4)], [DATA.texts[n] for n in range(4)], [DATA.texts[n] for n in range(4, 8)]]
     theirs = MultipleNegativesRankingLoss(model)([model.preprocess(column) for column in columns], torch.zeros(4))
-    assert float(_loss(model, DATA, batch(), None).detach()) == pytest.approx(float(theirs.detach()), rel=1e-5)
+    assert float(_loss(model, DATA, batch()).detach()) == pytest.approx(float(theirs.detach()), rel=1e-5)
 
 
 def test_a_masked_passage_pushes_nothing_away_and_a_row_weighs_what_its_gain_says(folder: Path) -> None:
     model = load_model(str(folder)).eval()
     masked = np.ones((4, 8), dtype=np.bool_)
     masked[np.arange(4), np.arange(4)] = False
-    assert float(_loss(model, DATA, batch(masked), None).detach()) == pytest.approx(0.0, abs=1e-6)
-    rows = [float(_loss(model, DATA, batch(gains=[float(row == chosen) for row in range(4)]), None).detach()) for chosen in range(4)]
-    weighted = float(_loss(model, DATA, batch(gains=[1.0, 0.5, 0.5, 0.25]), None).detach())
+    assert float(_loss(model, DATA, batch(masked)).detach()) == pytest.approx(0.0, abs=1e-6)
+    rows = [float(_loss(model, DATA, batch(gains=[float(row == chosen) for row in range(4)])).detach()) for chosen in range(4)]
+    weighted = float(_loss(model, DATA, batch(gains=[1.0, 0.5, 0.5, 0.25])).detach())
     assert weighted == pytest.approx(np.average(rows, weights=[1.0, 0.5, 0.5, 0.25]), rel=1e-5)
 
 
@@ -60,13 +60,6 @@ def test_vectors_of_training_are_those_that_serve(folder: Path) -> None:
     texts = ["what is askbala", "the office says corae and much more besides", ""]
     served = LocalEncoder(str(folder), precision="fp32").encode(texts)
     assert np.allclose(encode(load_model(str(folder)), texts), served, atol=1e-5)
-
-
-def test_the_model_reads_no_more_than_the_length_and_keeps_its_own_afterwards(folder: Path) -> None:
-    model = load_model(str(folder))
-    before = model.max_seq_length
-    long, cut = encode(model, ["the office says bala corae", "the office says bala"], 6)
-    assert np.allclose(long, cut, atol=1e-6) and model.max_seq_length == before
 
 
 def test_the_rate_rises_to_its_height_and_falls_to_nearly_nothing() -> None:

@@ -28,7 +28,7 @@ from learning_pipelines.retrieval.learning.static import Distillation
 from learning_pipelines.retrieval.task import Training
 from learning_pipelines_tests.retrieval.learning.tiny import DIMENSIONS, tiny_model, tiny_training
 
-RECIPE = Recipe(epochs=6, batch=16, rate=5e-3, length=16, evaluate_steps=2, patience=99, mixtures=(0.5,), checkpoint_seconds=0.0)
+RECIPE = Recipe(epochs=6, batch=16, rate=5e-3, length=18, evaluate_steps=2, patience=99, mixtures=(0.5,), checkpoint_seconds=0.0)
 Say = list[tuple[float, str, Mapping[str, float]]]
 
 
@@ -74,6 +74,8 @@ def test_fine_tuning_learns_what_only_feedback_says_and_its_folder_serves(traini
     assert {path.suffix for path in folder.rglob("*") if path.is_file()} <= {".json", ".safetensors", ".txt"}
     encoder = LocalEncoder(str(folder))
     assert encoder.name.startswith("tiny-finetuned@") and encoder.dimensions == DIMENSIONS
+    long, cut = encoder.encode(["the office says bala " * 4 + "corae", "the office says bala " * 4])
+    assert np.allclose(long, cut, atol=1e-5)  # it reads as far as it was taught to
     losses = [numbers["loss"] for _, _, numbers in said if "loss" in numbers]
     assert losses[-1] < losses[0] and [share for share, _, _ in said] == sorted(share for share, _, _ in said)
 
