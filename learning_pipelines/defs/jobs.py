@@ -16,6 +16,7 @@ from learning_pipelines.defs.examples import learning_examples, training_dataset
 from learning_pipelines.defs.feedback import feedback_metrics, rater_weights
 from learning_pipelines.defs.judge import execution_scores, judge_verdicts
 from learning_pipelines.defs.knowledge import chunk_embeddings, knowledge_chunks
+from learning_pipelines.defs.pairs import chunk_relevance, embedding_training_pairs
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.defs.prompts import optimized_prompts, prompt_candidates, prompt_evaluations, prompt_performance
 from learning_pipelines.defs.quality import annotation_agreement, example_quality
@@ -41,6 +42,9 @@ judge_sample = dg.define_asset_job(
 )
 index_refresh = dg.define_asset_job(
     "index_refresh", [knowledge_chunks, chunk_embeddings], description="Takes up documents that changed: chunks, postings and vectors of one agent's index."
+)
+pairs_refresh = dg.define_asset_job(
+    "pairs_refresh", [embedding_training_pairs, chunk_relevance], description="Counts new retrieval feedback of one agent: training pairs, relevance of chunks."
 )
 learning_report = dg.define_asset_job("learning_report", [reports.learning_report], description="The numbers of a closed week, for every organization.")
 

@@ -13,7 +13,7 @@ from learning_pipelines.defs import jobs
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.errors import LearningError
 from learning_pipelines.feedback.statistics import stretches
-from learning_pipelines.storage import outbox, overview, reviewed
+from learning_pipelines.storage import outbox, overview, pairs_ready, reviewed
 from learning_pipelines.storage.outbox import News, Position
 from learning_pipelines.storage.store import Store
 
@@ -152,6 +152,38 @@ def new_documents(context: dg.SensorEvaluationContext, store: dg.ResourceParam[S
         cursor=json.dumps(asdict(Cursor(after.cluster, after.xid, after.id))),
         dynamic_partitions_requests=[agents.build_add_request(new)] if new else [],
         skip_reason=None if news.partitions else "New documents, but of no organization with an agent: searching takes them up.",
+    )
+
+
+@dg.sensor(
+    name="training_pairs_ready",
+    jobs=[jobs.pairs_refresh, jobs.rag_training],
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Asks for the training pairs of agents that got retrieval feedback, and for training where enough new pairs came together in 7 days.",
+)
+def training_pairs_ready(context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]):
+    cursor = Cursor.read(context.cursor)
+    try:
+        with store.pipeline() as connection:
+            behind, after, entries = pairs_ready.behind(connection, cursor.position if cursor else None, ENTRIES_PER_TICK)
+            ready = pairs_ready.ready(connection, store.settings.rag_min_pairs)
+    except LearningError as error:
+        return dg.SkipReason(str(error))
+    key = f"{after.cluster}/{after.xid}/{after.id}"
+    requests = [dg.RunRequest(run_key=f"{key}/{partition}/pairs", job_name="pairs_refresh", partition_key=partition) for partition in behind]
+    # Once a day for the same agent at most, whatever comes of the run: the daily schedule comes anyway.
+    requests += [
+        dg.RunRequest(run_key=f"{one.partition}/{one.newest:%Y-%m-%d}/training", job_name="rag_training", partition_key=one.partition) for one in ready
+    ]
+    if not requests and not entries:
+        return dg.SkipReason("No new retrieval feedback, and no agent with enough new pairs.")
+    named = dict.fromkeys([*behind, *(one.partition for one in ready)])
+    new = [partition for partition in named if not context.instance.has_dynamic_partition(agents.name, partition)]
+    return dg.SensorResult(
+        run_requests=requests,
+        cursor=json.dumps(asdict(Cursor(after.cluster, after.xid, after.id))),
+        dynamic_partitions_requests=[agents.build_add_request(new)] if new else [],
     )
 
 

@@ -53,6 +53,8 @@ def test_every_asset_is_where_it_belongs(nodes: dict[str, dg.AssetSpec]) -> None
         "documents": "retrieval",
         "knowledge_chunks": "retrieval",
         "chunk_embeddings": "retrieval",
+        "embedding_training_pairs": "retrieval",
+        "chunk_relevance": "retrieval",
         "learning_report": "reports",
         "prompt_performance": "prompts",
         "prompt_candidates": "prompts",
@@ -91,6 +93,8 @@ def test_lineage_leads_from_what_people_write_to_the_report(nodes: dict) -> None
         "execution_scores": {"agent_executions", "judge_verdicts"},
         "knowledge_chunks": {"documents"},
         "chunk_embeddings": {"knowledge_chunks"},
+        "embedding_training_pairs": {"chunk_embeddings", "agent_executions", "agent_feedback"},
+        "chunk_relevance": {"knowledge_chunks", "embedding_training_pairs"},
         "learning_report": {"feedback_metrics", "learning_examples", "training_datasets"},
     }
 
@@ -114,6 +118,8 @@ def test_metrics_are_cut_by_day_work_by_agent_and_reports_by_week(nodes: dict) -
         "execution_scores": dg.DynamicPartitionsDefinition,
         "knowledge_chunks": dg.DynamicPartitionsDefinition,
         "chunk_embeddings": dg.DynamicPartitionsDefinition,
+        "embedding_training_pairs": dg.DynamicPartitionsDefinition,
+        "chunk_relevance": dg.DynamicPartitionsDefinition,
         "learning_report": dg.WeeklyPartitionsDefinition,
     }
 
@@ -154,6 +160,11 @@ def test_checks_are_statements_about_their_assets(location: dg.Definitions) -> N
         "knowledge_chunks: every_document_chunked",
         "chunk_embeddings: no_orphan_embeddings",
         "chunk_embeddings: index_complete",
+        "embedding_training_pairs: questions_disjoint",
+        "embedding_training_pairs: only_train_teaches",
+        "embedding_training_pairs: no_false_negatives",
+        "embedding_training_pairs: no_raw_email_in_pairs",
+        "chunk_relevance: posteriors_possible",
         "learning_report: latest_closed_week_exists",
         "learning_report: adds_up",
     }
@@ -162,7 +173,7 @@ def test_checks_are_statements_about_their_assets(location: dg.Definitions) -> N
 def test_every_former_background_job_is_there(repository: dg.RepositoryDefinition) -> None:
     assert {name for name in repository.job_names if not name.startswith("__")} == {
         "prompt_optimization", "rag_training", "ab_test_analysis", "cleanup", "learning_report", "examples_refresh", "dataset_refresh", "index_refresh",
-        "weights_refresh", "metrics_refresh", "judge_sample",
+        "weights_refresh", "metrics_refresh", "judge_sample", "pairs_refresh",
     }  # fmt: skip
 
 
@@ -193,6 +204,7 @@ def test_sensors_start_the_jobs_of_what_changed(repository: dg.RepositoryDefinit
         "new_feedback": ["examples_refresh", "metrics_refresh", "weights_refresh"],
         "reviewed_examples": ["dataset_refresh"],
         "new_documents": ["index_refresh"],
+        "training_pairs_ready": ["pairs_refresh", "rag_training"],
         "stored_rows": [],
     }
 
