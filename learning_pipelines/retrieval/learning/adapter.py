@@ -43,54 +43,72 @@ class Adapter:
     def learn(self, training: Training, base: IndexConfig, progress: Progress) -> Learnt | None:
         """None too where it does not beat `base` by more than a standard error on questions about unseen passages."""
         started = time.process_time()
-        passages, split = training.passages, Split.of(training)
+        passages, split = training.passages, Split.of(training, base)
+        scored = split.scored_queries
         if len(split.train) < LEAST or len({query.cluster for query in split.train}) < 2:
             progress(1.0, f"adapter: {len(split.train)} questions with a chunk that helped, at least {LEAST} of two clusters are needed", {})
             return None
-        before = mixture_ndcg(candidates(passages, training.lexical, split.queries, split.plain), base.lexical_weight)
+        if not scored:
+            progress(1.0, "adapter: its encoder has learnt from every judged question, none is left to judge by", {})
+            return None
+        before = mixture_ndcg(candidates(passages, training.lexical, scored, split.plain[split.scored]), base.lexical_weight)
         best: tuple[float, float, float, Scores] | None = None
         for done, shrinkage in enumerate(SHRINKAGES, 1):
-            found = candidates(passages, training.lexical, split.queries, split.adapted(passages, shrinkage, training.seed))
+            found = candidates(passages, training.lexical, scored, split.adapted(passages, shrinkage, training.seed)[split.scored])
             weight, scores = best_weight(found)
             progress(0.9 * done / len(SHRINKAGES), f"adapter: shrinkage {shrinkage:g}", {"ndcg": float(scores.mean())})
             if best is None or scores.mean() > best[0]:
                 best = (float(scores.mean()), shrinkage, weight, scores)
         assert best is not None
         after, shrinkage, weight, scores = best
-        gained, error = gain(before, scores, split.queries)
-        if not beats(before, scores, split.queries):
+        gained, error = gain(before, scores, scored)
+        if not beats(before, scores, scored):
             progress(1.0, f"adapter: not taken, it gains {gained:+.4f} ± {error:.4f}", {"ndcg": after, "gain": gained, "error": error})
             return None
         path = training.folder / _FILE
         save(fit(passages, split.train, split.train_vectors, shrinkage), path)
         config = replace(base, lexical_weight=weight, adapter=local(training.folder, path), reranker=None, notes={**base.notes, SHRINKAGE: shrinkage})
         progress(1.0, f"adapter: gains {gained:+.4f} ± {error:.4f}", {"ndcg": after, "gain": gained, "error": error})
-        numbers = {"ndcg": after, "ndcg_before": float(before.mean()), "gain": gained, "error": error, "queries": len(split.queries)}
+        numbers = {"ndcg": after, "ndcg_before": float(before.mean()), "gain": gained, "error": error, "queries": len(scored)}
         return Learnt(self.name, config, {**numbers, "seconds": time.process_time() - started})
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Judged questions that can be learnt from (`train`) and all that can be scored (`queries`: train, then validation); of many the newest."""
+    """Judged questions that can be learnt from (`train`) and `queries`: train, then validation; of many the newest.
+
+    `scored`: positions in `queries` of those that a choice may rest on. An encoder that was trained on the train questions finds their passages better
+    than those of fresh ones, whatever is learnt on top: then only validation counts.
+    """
 
     train: tuple[JudgedQuery, ...]
     train_vectors: Floats
     validation: tuple[JudgedQuery, ...]
     validation_vectors: Floats
+    encoder_knows: bool
 
     @classmethod
-    def of(cls, training: Training) -> Split:
+    def of(cls, training: Training, base: IndexConfig) -> Split:
         train, validation = judged(training.train)[-NEWEST:], judged(training.validation)[-NEWEST:]
         return cls(
             tuple(training.train[place] for place in train),
             training.train_vectors[train],
             tuple(training.validation[place] for place in validation),
             training.validation_vectors[validation],
+            base.encoder is not None,
         )
 
     @property
     def queries(self) -> tuple[JudgedQuery, ...]:
         return (*self.train, *self.validation)
+
+    @property
+    def scored(self) -> list[int]:
+        return list(range(len(self.train) if self.encoder_knows else 0, len(self.queries)))
+
+    @property
+    def scored_queries(self) -> tuple[JudgedQuery, ...]:
+        return self.queries[self.scored[0] :] if self.scored else ()
 
     @property
     def plain(self) -> Floats:

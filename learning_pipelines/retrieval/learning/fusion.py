@@ -24,16 +24,16 @@ class Fusion:
 
     def learn(self, training: Training, base: IndexConfig, progress: Progress) -> Learnt | None:
         started = time.process_time()
-        split = Split.of(training)
-        if not split.queries:
+        split = Split.of(training, base)
+        if not (scored := split.scored_queries):
             progress(1.0, "fusion: no question with a passage that helped", {})
             return None
-        found = candidates(training.passages, training.lexical, split.queries, split.vectors(training, base))
+        found = candidates(training.passages, training.lexical, scored, split.vectors(training, base)[split.scored])
         weight, after = best_weight(found)
         before = mixture_ndcg(found, base.lexical_weight)
-        gained, error = gain(before, after, split.queries)
+        gained, error = gain(before, after, scored)
         numbers = {"ndcg": float(after.mean()), "ndcg_before": float(before.mean()), "gain": gained, "error": error, "queries": len(found)}
-        if not beats(before, after, split.queries):
+        if not beats(before, after, scored):
             progress(1.0, f"fusion: weight {base.lexical_weight:g} stays, {weight:g} gains {gained:+.4f} ± {error:.4f}", numbers)
             return None
         progress(1.0, f"fusion: weight {base.lexical_weight:g} → {weight:g} gains {gained:+.4f} ± {error:.4f}", numbers)

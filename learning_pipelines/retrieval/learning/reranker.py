@@ -100,10 +100,14 @@ class RerankerLearner:
             progress(1.0, f"reranker: {len(material.train)} judged questions, at least {LEAST} of two clusters are needed", {})
             return None
         progress(0.3, "reranker: features made", {"questions": len(material.found)})
+        if not material.scored:
+            progress(1.0, "reranker: its encoder has learnt from every judged question, none is left to judge by", {})
+            return None
         whole, scored = material.cross_validated(training, progress)
-        rounds = max(ROUNDS, key=lambda count: float(scored[count].mean()))
+        rounds = max(ROUNDS, key=lambda count: float(scored[count][material.scored].mean()))
         before, after = mixture_ndcg(material.found, base.lexical_weight), scored[rounds]
-        queries = [one.query for one in material.found]
+        before, after = before[material.scored], after[material.scored]
+        queries = [material.found[place].query for place in material.scored]
         gained, error = gain(before, after, queries)
         numbers = {"ndcg": float(after.mean()), "ndcg_before": float(before.mean()), "gain": gained, "error": error, "rounds": rounds, "queries": len(queries)}
         if not beats(before, after, queries):
@@ -119,8 +123,9 @@ class RerankerLearner:
 class _Material:
     """Questions with their candidates and the features of their shortlists: train first, then validation."""
 
-    def __init__(self, found: list[Judged], train: int, rows: list[Floats], labels: list[Floats], shortlists: list[list[int]]) -> None:
-        self.found, self._train, self._rows, self._labels, self._shortlists = found, train, rows, labels, shortlists
+    def __init__(self, found: list[Judged], train: int, scored: list[int], rows: list[Floats], labels: list[Floats], shortlists: list[list[int]]) -> None:
+        self.found, self._train, self.scored = found, train, scored
+        self._rows, self._labels, self._shortlists = rows, labels, shortlists
 
     @property
     def train(self) -> list[Judged]:
@@ -128,7 +133,7 @@ class _Material:
 
     @classmethod
     def of(cls, training: Training, base: IndexConfig) -> _Material:
-        split, passages = adapter.Split.of(training), training.passages
+        split, passages = adapter.Split.of(training, base), training.passages
         found = candidates(passages, training.lexical, split.queries, split.vectors(training, base))
         texts: dict[int, Analyzed] = {}
         rows, labels, shortlists = [], [], []
@@ -139,23 +144,29 @@ class _Material:
             rows.append(features(asked(one.query.text, analyzer, idf), one.found, base.lexical_weight, positions, chunks))
             labels.append(_labels(one, positions))
             shortlists.append(positions)
-        return cls(found, len(split.train), rows, labels, shortlists)
+        return cls(found, len(split.train), split.scored, rows, labels, shortlists)
 
     def cross_validated(self, training: Training, progress: Progress) -> tuple[Booster, dict[int, Scores]]:
         """The model of all train questions, and nDCG@10 of every question after each number of rounds by a model that did not see its cluster."""
-        fold = folds([one.query for one in self.train], training.seed)
-        count = int(fold.max()) + 1
         scored = {rounds: np.zeros(len(self.found)) for rounds in ROUNDS}
-        everyone, validation = list(range(self._train)), list(range(self._train, len(self.found)))
-        for number in range(count + 1):
-            kept = everyone if number == count else np.flatnonzero(fold != number).tolist()
+        plans = [*self._folds(training.seed), (list(range(self._train)), list(range(self._train, len(self.found))))]
+        seen: list[int] = []
+        for done, (kept, fresh) in enumerate(plans, 1):
             model = self._fit(training, kept)
-            for place in validation if number == count else np.flatnonzero(fold == number).tolist():
+            for place in fresh:
                 for rounds in ROUNDS:
                     scored[rounds][place] = self._ndcg(place, model, rounds)
-            done = np.concatenate([scored[ROUNDS[-1]][np.flatnonzero(fold <= number)], scored[ROUNDS[-1]][validation if number == count else []]])
-            progress(0.3 + 0.65 * (number + 1) / (count + 1), f"reranker: model {number + 1} of {count + 1}", {"ndcg": float(done.mean())})
+            seen += fresh
+            ndcg = float(scored[ROUNDS[-1]][seen].mean()) if seen else 0.0
+            progress(0.3 + 0.65 * done / len(plans), f"reranker: model {done} of {len(plans)}", {"ndcg": ndcg})
         return model, scored
+
+    def _folds(self, seed: int) -> list[tuple[list[int], list[int]]]:
+        """Train questions to learn from, and those to score; none where train questions say nothing (Split.scored)."""
+        if self.scored[0] > 0:
+            return []
+        fold = folds([one.query for one in self.train], seed)
+        return [(np.flatnonzero(fold != number).tolist(), np.flatnonzero(fold == number).tolist()) for number in range(int(fold.max()) + 1)]
 
     def _fit(self, training: Training, places: Sequence[int]) -> Booster:
         """Taken up from a killed run where it left the same model: a fold takes up to a minute."""
@@ -209,8 +220,6 @@ def _labels(one: Judged, positions: Sequence[int]) -> Floats:
 
 def _missing(training: Training, base: IndexConfig) -> str:
     """Why nothing can be learnt; '' if it can."""
-    if base.encoder is not None:
-        return "the encoder was trained on the same questions: its cosines for them are better than those of fresh ones"
     if base.adapter is not None and adapter.SHRINKAGE not in base.notes:
         return "how its adapter was learnt is not known"
     try:

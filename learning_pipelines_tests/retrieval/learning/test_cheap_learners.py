@@ -10,8 +10,8 @@ import pytest
 
 from learning_pipelines.acceptance.gate import Verdict, decide
 from learning_pipelines.errors import LearningError, Unavailable
-from learning_pipelines.retrieval.index import IndexConfig
-from learning_pipelines.retrieval.learning import adapter, reranker
+from learning_pipelines.retrieval.index import Artifact, IndexConfig
+from learning_pipelines.retrieval.learning import adapter
 from learning_pipelines.retrieval.learning.adapter import Adapter
 from learning_pipelines.retrieval.learning.candidates import candidates
 from learning_pipelines.retrieval.learning.features import analyzed, asked, shortlist
@@ -166,10 +166,15 @@ def test_a_machine_without_lightgbm_learns_no_reranker_and_refuses_to_serve_one(
         Reranker.load(tmp_path / "any.txt")
 
 
-def test_cosines_of_an_encoder_that_was_trained_on_the_questions_teach_no_reranker(tmp_path: Path) -> None:
-    told = Reports()
-    learnt = RerankerLearner().learn(world(tmp_path), IndexConfig(encoder=reranker.local(tmp_path.parent, tmp_path)), told)
-    assert learnt is None and "trained on the same questions" in told[-1][1]
+def test_with_an_encoder_that_was_trained_on_the_train_questions_only_validation_judges(tmp_path: Path) -> None:
+    training = world(tmp_path, headed=True)
+    golds = [training.passages.document_ids.index(next(iter(query.documents))) for query in training.train]
+    knows = replace(training, train_vectors=training.passages.vectors[golds])  # by heart
+    base = IndexConfig(lexical_weight=0.9, encoder=Artifact("any", "any"))
+    learnt = [learner.learn(knows, base, Reports()) for learner in (Fusion(), Adapter(), RerankerLearner())]
+    assert learnt[0] is not None and {one.numbers["queries"] for one in learnt if one is not None} == {len(training.validation)}
+    nobody = replace(knows, validation=(), validation_vectors=training.validation_vectors[:0])
+    assert [learner.learn(nobody, base, Reports()) for learner in (Fusion(), Adapter(), RerankerLearner())] == [None] * 3
 
 
 def test_the_selection_takes_what_gains_and_leaves_what_does_not(tmp_path: Path) -> None:
