@@ -29,7 +29,7 @@ import numpy as np
 from learning_pipelines.encoder import PACKAGED, Vectors
 from learning_pipelines.encoder_local import LocalEncoder, cpu_has_bf16, load_model
 from learning_pipelines.retrieval.index import IndexConfig
-from learning_pipelines.retrieval.learning.candidates import candidates, lexical_scores
+from learning_pipelines.retrieval.learning.candidates import candidates
 from learning_pipelines.retrieval.learning.finetune import RECIPE, FineTuning
 from learning_pipelines.retrieval.learning.general import forgetting
 from learning_pipelines.retrieval.learning.pool import WEIGHTS
@@ -129,7 +129,7 @@ def grades(ready: Prepared, encoder: LocalEncoder, kept: Path) -> dict[str, Any]
     seconds = time.process_time() - started
 
     def ranked(queries: tuple[JudgedQuery, ...], vectors: Vectors, weights: tuple[float, ...]) -> dict[float, Measured]:
-        found = candidates(passages, queries, lexical_scores(training.lexical, queries), vectors)
+        found = candidates(passages, training.lexical, queries, vectors)
         orders = {weight: {one.query.id: [name for name, _ in by_document(one.found, mixed(one.found, weight))] for one in found} for weight in weights}
         return {weight: measure(order, {query.id: query.documents for query in queries}) for weight, order in orders.items()}
 

@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from learning_pipelines.retrieval.index import DEPTH
-from learning_pipelines.retrieval.learning.candidates import Matched, candidates
+from learning_pipelines.retrieval.learning.candidates import candidates
 from learning_pipelines.retrieval.ranking import mixed
-from learning_pipelines.retrieval.task import Floats, JudgedQuery, Passages, Training
+from learning_pipelines.retrieval.task import Floats, JudgedQuery, Lexical, Passages, Training
 
 WEIGHTS = tuple(round(0.1 * step, 1) for step in range(11))
 QUERIES, PASSAGES = 300, 1_000
@@ -74,11 +74,24 @@ def score(pool: Pool, questions: Floats, passages: Floats, weights: Sequence[flo
     """`questions` (v, d) and `passages` (n, d): vectors of length 1. Of equal weights the one nearest to the middle is taken: it relies on neither leg."""
     queries = [JudgedQuery(str(row), text, pool.gains[row], {}, "") for row, text in enumerate(pool.questions)]
     held = Passages(tuple(f"{place:06d}" for place in range(len(pool.texts))), tuple(pool.documents), pool.texts, passages)
-    matched = [Matched(places := np.flatnonzero(row > 0), row[places], ideal) for row, ideal in zip(pool.lexical, pool.ideals, strict=True)]
-    found = candidates(held, queries, matched, questions)
+    found = candidates(held, cast(Lexical, _Kept(pool)), queries, questions)
     means = [float(np.mean([one.ndcg(mixed(one.found, weight)) for one in found])) if found else 0.0 for weight in weights]
     best = max(range(len(weights)), key=lambda position: (round(means[position], 9), -abs(weights[position] - 0.5)))
     return Score(means[best], weights[best])
+
+
+class _Kept:
+    """As much of a Lexical as candidates are made with: what BM25 said of the pool's own questions."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._row = {text: row for row, text in enumerate(pool.questions)}
+        self._pool = pool
+
+    def scores(self, query: str) -> Floats:
+        return self._pool.lexical[self._row[query]]
+
+    def ideal(self, query: str) -> float:
+        return self._pool.ideals[self._row[query]]
 
 
 def _top(scores: Floats, most: int) -> np.ndarray[Any, np.dtype[np.intp]]:
