@@ -10,7 +10,7 @@ PEER_SERVERS := .venv-peer-servers/.installed
 PEER_OPTIMIZERS := .venv-peer-optimizers/.installed
 PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: install demo up down test lint types fuzz outage peers peer-servers peer-optimizers benchmark benchmark-agreement benchmark-privacy benchmark-datasets benchmark-judge benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-few-shot benchmark-gate benchmark-rules benchmark-retrieval benchmark-finetune benchmark-embedding review-real-data clean
+.PHONY: install demo up down test lint types fuzz outage peers peer-servers peer-optimizers benchmark benchmark-agreement benchmark-privacy benchmark-datasets benchmark-judge benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-few-shot benchmark-gate benchmark-rules benchmark-retrieval benchmark-expansion benchmark-finetune benchmark-embedding review-real-data clean
 
 install: $(STAMP)
 
@@ -107,6 +107,10 @@ benchmark-finetune: install
 # Chunks a second made anew in the database: the packaged encoder, and a static one that is distilled for it; ARGS="--chunks 10000 --static 100000".
 benchmark-embedding: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.embedding $(ARGS)
+
+# Ways of expanding queries beside each other, by cross-validation, and edits of chunks (5 minutes).
+benchmark-expansion: install
+	@$(BIN)/python -m learning_pipelines_tests.benchmarks.retrieval_expansion $(ARGS)
 
 # Demonstrations picked per input: 10,000 and 100,000 examples of three tenants (10 minutes, most of it filling); ARGS=--encode asks the encoder too.
 benchmark-few-shot: install

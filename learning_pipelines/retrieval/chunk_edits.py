@@ -5,6 +5,10 @@ Belongs here: the rules and their evidence, the chunks an operation makes. Not h
 Merge: two chunks that follow each other and helped with the same questions of train more often than their own shares explain. Split: a chunk far above
 the typical length whose questions are about one part or the other, or whose parts are less alike than chunks that follow each other are; always
 between blocks of the text (headings, paragraphs, rows, items), as chunking cuts. Every chunk is in one operation at most.
+
+Questions of validation and test are about other documents than those of train (splits go by passage), as most documents of a corpus are about nothing
+that was asked yet. So what questions say of some chunks is carried over to the others by how alike neighbours, or parts, are: from the least cosine
+on from which those that were asked about belonged together at least half of the time. What that is worth is seen on documents nobody learnt from.
 """
 
 from __future__ import annotations
@@ -41,6 +45,7 @@ LEAST_QUESTIONS = 2
 """Questions about each part of a chunk that make it two topics."""
 UNLIKE = 0.05
 """Quantile of the cosines of neighbouring chunks below which two parts have nothing in common."""
+MOST_MERGED = 2_000
 MOST_LOOKED_AT = 500
 """Long chunks whose parts are encoded, the ones that helped most first: a minute of a core."""
 
@@ -54,21 +59,23 @@ class Known:
 
 
 def merges(known: Known, queries: Sequence[JudgedQuery]) -> list[Operation]:
-    """Pairs of neighbours to be merged, the best founded first. `queries`: the train split."""
+    """Pairs of neighbours to be merged, the best founded first, MOST_MERGED at most. `queries`: the train split."""
     helped = [frozenset(chunk for chunk, gained in query.chunks.items() if gained >= HELPFUL) for query in queries]
     alone = Counter(chunk for chunks in helped for chunk in chunks)
     total = sum(1 for chunks in helped if chunks)
+    pairs = [at for at in _neighbours(known.chunks) if tokens(plain(f"{known.chunks[at].text}\n{known.chunks[at + 1].text}")) <= LONGEST_MERGED]
+    together = [(known.chunks[at].id, known.chunks[at + 1].id) for at in pairs]
+    both = [sum(1 for chunks in helped if chunks.issuperset(pair)) if all(alone[one] for one in pair) else 0 for pair in together]
+    either = [sum(alone[one] for one in pair) - count for pair, count in zip(together, both, strict=True)]
+    cosines = [float(known.vectors[at] @ known.vectors[at + 1]) for at in pairs]
+    founded = [_founded(count, alone[first], alone[second], total) for (first, second), count in zip(together, both, strict=True)]
+    least = _carried(cosines, both, either) if any(founded) else None
     found = []
-    for first, second in _neighbours(known.chunks):
-        if min(alone[first.id], alone[second.id]) < LEAST_SUPPORT or tokens(plain(f"{first.text}\n{second.text}")) > LONGEST_MERGED:
-            continue
-        both = sum(1 for chunks in helped if first.id in chunks and second.id in chunks)
-        either = alone[first.id] + alone[second.id] - both
-        ratio = log_likelihood_ratio(both, alone[first.id], alone[second.id], total)
-        lift = both * total / (alone[first.id] * alone[second.id])
-        if both >= LEAST_SUPPORT and both >= TOGETHER * either and (both == total or (lift > 1 and ratio >= LEAST_RATIO)):
-            found.append((-both, first.document_id, first.position, _merge(first, second, {"support": both, "either": either, "lift": round(lift, 3)})))
-    return _once([operation for *_, operation in sorted(found, key=lambda each: each[:3])])
+    for at, count, asked, alike, sure in zip(pairs, both, either, cosines, founded, strict=True):
+        if sure or (least is not None and not asked and alike >= least):
+            evidence = {"support": count, "either": asked, "cosine": round(alike, 4)}
+            found.append((-count, -alike, at, _merge(known.chunks[at], known.chunks[at + 1], evidence)))
+    return _once([operation for *_, operation in sorted(found, key=lambda each: each[:3])])[:MOST_MERGED]
 
 
 def splits(known: Known, queries: Sequence[JudgedQuery], query_vectors: Floats, encode: Encode) -> list[Operation]:
@@ -86,15 +93,17 @@ def splits(known: Known, queries: Sequence[JudgedQuery], query_vectors: Floats, 
                 about[name].append(number)
     long = [chunk for chunk in known.chunks if sizes[chunk.id] >= max(LONG * median(sizes.values()), 2 * LEAST)]
     long.sort(key=lambda chunk: (-len(about[chunk.id]), -sizes[chunk.id], chunk.id))
-    unlike = _unlike(known)
-    found = []
-    for chunk in long[:MOST_LOOKED_AT]:
-        cuts = list(_cuts(chunk))
-        if cuts:
-            operation = _split(chunk, cuts, query_vectors[about[chunk.id]], encode, unlike)
-            if operation is not None:
-                found.append(operation)
-    return found
+    looked = [_halves(chunk, cuts, query_vectors[about[chunk.id]], encode) for chunk in long[:MOST_LOOKED_AT] if (cuts := list(_cuts(chunk)))]
+    asked = [each for each in looked if each.questions >= 2 * LEAST_QUESTIONS]
+    carried = _carried([-each.alike for each in asked], [int(each.fewer >= LEAST_QUESTIONS) for each in asked], [1] * len(asked))
+    unlike = max(_unlike(known), -1.0 if carried is None else -carried)
+    return [
+        Operation("split", each.chunk.document_id, each.chunk.document_hash, (each.chunk.id,), each.parts, {
+            "questions": each.questions, "fewer_on_one_side": each.fewer, "cosine": round(each.alike, 4),
+        })
+        for each in looked
+        if each.fewer >= LEAST_QUESTIONS or (each.alike <= unlike and each.questions < 2 * LEAST_QUESTIONS)
+    ]  # fmt: skip
 
 
 def edit(agent_id: UUID, operations: Sequence[Operation]) -> tuple[UUID, tuple[Operation, ...]]:
@@ -121,8 +130,28 @@ def made_chunk(position: int, heading: str | None, text: str) -> MadeChunk:
     return MadeChunk("", position, heading, text, sha256(f"{heading or ''}\0{text}".encode("utf-8", "replace")).digest())
 
 
-def _neighbours(chunks: Sequence[BaseChunk]) -> Iterator[tuple[BaseChunk, BaseChunk]]:
-    return ((one, other) for one, other in pairwise(chunks) if one.document_id == other.document_id and other.position == one.position + 1)
+def _neighbours(chunks: Sequence[BaseChunk]) -> Iterator[int]:
+    """Places of chunks that the next one follows in the same document."""
+    for at, (one, other) in enumerate(pairwise(chunks)):
+        if one.document_id == other.document_id and other.position == one.position + 1:
+            yield at
+
+
+def _founded(both: int, first: int, second: int, total: int) -> bool:
+    """Whether two chunks that helped with so many questions of `total` belong together."""
+    if both < LEAST_SUPPORT or both < TOGETHER * (first + second - both):
+        return False
+    return both == total or (both * total > first * second and log_likelihood_ratio(both, first, second, total) >= LEAST_RATIO)
+
+
+def _carried(alike: Sequence[float], together: Sequence[int], asked: Sequence[int]) -> float | None:
+    """The lowest value from which on, of the questions asked about what is at least as alike, TOGETHER found both useful; None where too few were."""
+    least, both, either, places = None, 0, 0, 0
+    for value, count, total in sorted(zip(alike, together, asked, strict=True), reverse=True):
+        both, either, places = both + count, either + total, places + (count > 0)
+        if total and places >= LEAST_SUPPORT and both >= TOGETHER * either:
+            least = value
+    return least
 
 
 def _once(operations: Sequence[Operation]) -> list[Operation]:
@@ -164,23 +193,29 @@ def _side(chunk: BaseChunk, blocks: Sequence[Block]) -> MadeChunk | None:
     return made_chunk(chunk.position, " > ".join([*([chunk.heading] if chunk.heading else []), *path]) or None, text)
 
 
-def _split(chunk: BaseChunk, cuts: Sequence[tuple[MadeChunk, MadeChunk]], asked: Floats, encode: Encode, unlike: float) -> Operation | None:
+@dataclass(frozen=True, slots=True)
+class _Halves:
+    """The best cut of a long chunk: of its `questions` at least `fewer` are about each part; `alike`: the cosine of the parts."""
+
+    chunk: BaseChunk
+    parts: tuple[MadeChunk, MadeChunk]
+    questions: int
+    fewer: int
+    alike: float
+
+
+def _halves(chunk: BaseChunk, cuts: Sequence[tuple[MadeChunk, MadeChunk]], asked: Floats, encode: Encode) -> _Halves:
     vectors = encode([indexed(side.heading, side.text) for cut in cuts for side in cut]).reshape(len(cuts), 2, -1)
     alike = np.einsum("cd,cd->c", vectors[:, 0], vectors[:, 1])
     towards = asked @ vectors[:, 0].T - asked @ vectors[:, 1].T if len(asked) else np.zeros((0, len(cuts)), dtype=np.float32)
-    fewest = np.minimum((towards > APART).sum(axis=0), (towards < -APART).sum(axis=0))
-    best = min(range(len(cuts)), key=lambda at: (-int(fewest[at]), float(alike[at]), at))
-    by_questions, by_cohesion = bool(fewest[best] >= LEAST_QUESTIONS), bool(alike[best] < unlike)
-    if not (by_questions or by_cohesion):
-        return None
-    evidence = {"questions": len(asked), "fewer_on_one_side": int(fewest[best]), "cosine_of_parts": round(float(alike[best]), 4)}
-    return Operation("split", chunk.document_id, chunk.document_hash, (chunk.id,), cuts[best], evidence)
+    fewer = np.minimum((towards > APART).sum(axis=0), (towards < -APART).sum(axis=0))
+    best = min(range(len(cuts)), key=lambda at: (-int(fewer[at]), float(alike[at]), at))
+    return _Halves(chunk, cuts[best], len(asked), int(fewer[best]), float(alike[best]))
 
 
 def _unlike(known: Known) -> float:
     """The cosine below which only few neighbouring chunks of a document are; none (-1) where there are too few to tell."""
-    pairs = [(at, at + 1) for at in range(len(known.chunks) - 1) if known.chunks[at].document_id == known.chunks[at + 1].document_id]
+    pairs = list(_neighbours(known.chunks))
     if len(pairs) < 1 / UNLIKE:
         return -1.0
-    left, right = (known.vectors[[pair[side] for pair in pairs]] for side in (0, 1))
-    return float(np.quantile(np.einsum("nd,nd->n", left, right), UNLIKE))
+    return float(np.quantile(np.einsum("nd,nd->n", known.vectors[pairs], known.vectors[[at + 1 for at in pairs]]), UNLIKE))

@@ -188,3 +188,14 @@ def drop_unnamed(connection: Connection, organization_id: UUID, days: int) -> in
             SELECT FROM index_versions v WHERE v.organization_id = e.organization_id AND v.config ->> 'chunk_edit' = e.id::text)""",
         [organization_id, days],
     ).rowcount
+
+
+def drop_edit(connection: Connection, organization_id: UUID, edit_id: UUID | str) -> bool:
+    """Deletes one edit with its chunks, if no index version names it."""
+    return bool(
+        connection.execute(
+            """DELETE FROM chunk_edits e WHERE e.organization_id = %s AND e.id = %s AND NOT EXISTS (
+                SELECT FROM index_versions v WHERE v.organization_id = e.organization_id AND v.config ->> 'chunk_edit' = e.id::text)""",
+            [organization_id, UUID(str(edit_id))],
+        ).rowcount
+    )

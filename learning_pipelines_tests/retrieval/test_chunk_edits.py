@@ -53,16 +53,18 @@ def known(chunks: Sequence[BaseChunk]) -> Known:
 
 
 def parted(folder: Path, *, shuffled: bool = False, seed: int = 0) -> Training:
-    """Documents whose two chunks say one thing each of what is asked for together; beside each, documents that say one of both twice."""
+    """Documents whose two chunks say one thing each of what is asked for together; beside each, documents that say one of both twice. Questions of
+    validation are about other documents than those of train."""
     rng = random.Random(seed)
     chunks, queries = [], {"train": [], "validation": []}  # type: ignore[var-annotated]
     for number in range(24):
         left, right = f"left{number}", f"right{number}"
         chunks += [part(f"d{number}-", 0, said(rng, left)), part(f"d{number}-", 1, said(rng, right))]
         chunks += [part(f"x{number}{side}-", at, said(rng, word, word)) for side, word in (("l", left), ("r", right)) for at in range(2)]
-        for at in range(6):
+        for at in range(4):
             helped = [f"d{number}-0", f"d{number}-1"] if not shuffled else rng.sample([chunk.id for chunk in chunks], 2)
-            queries["train" if at < 4 else "validation"].append(question(f"q{number}-{at}", f"{left} {right} {rng.choice(FILLER)}", f"d{number}-", *helped))
+            asked = question(f"q{number}-{at}", f"{left} {right} {rng.choice(FILLER)}", f"d{number}-", *helped)
+            queries["train" if number < 14 else "validation"].append(asked)
     return training(folder, chunks, queries["train"], queries["validation"])
 
 
@@ -75,10 +77,10 @@ def mixed_up(folder: Path, *, shuffled: bool = False, seed: int = 0) -> Training
         text = "\n\n".join(said(rng, *words, *words, length=70) for words in topics)
         chunks.append(part(f"d{number}-", 0, text))
         chunks += [part(f"x{number}{at}-", 0, said(rng, *topics[at][:3], length=30)) for at in range(2)]
-        for at in range(12):
-            words = rng.sample(topics[at % 2][:3] if at > 7 else topics[at % 2], 3)
+        for at in range(8):
+            words = rng.sample(topics[at % 2][:3] if number >= 14 else topics[at % 2], 3)
             helped = f"d{number}-0" if not shuffled else rng.choice(chunks).id
-            queries["train" if at < 8 else "validation"].append(question(f"q{number}-{at}", " ".join(words), f"d{number}-", helped))
+            queries["train" if number < 14 else "validation"].append(question(f"q{number}-{at}", " ".join(words), f"d{number}-", helped))
     return training(folder, chunks, queries["train"], queries["validation"])
 
 
@@ -94,8 +96,9 @@ def test_neighbours_that_help_together_are_merged_and_that_gains(tmp_path: Path)
     world = parted(tmp_path)
     learnt = EditLearner(chunks_of(world)).learn(world, Reports())
     assert learnt is not None and learnt.name == "merges" and learnt.numbers["gain"] > 0.05
-    assert {operation.replaced for operation in learnt.operations} == {(f"d{number}-0", f"d{number}-1") for number in range(24)}
-    assert all(operation.evidence["support"] == 4 for operation in learnt.operations)
+    merged = {operation.replaced: operation.evidence["support"] for operation in learnt.operations}
+    assert {pair for pair, support in merged.items() if support} == {(f"d{number}-0", f"d{number}-1") for number in range(14)}
+    assert sum(merged.get((f"d{number}-0", f"d{number}-1"), -1) == 0 for number in range(14, 24)) >= 8  # nobody asked about these yet
 
 
 def test_long_chunks_of_two_topics_are_split_between_them_and_that_gains(tmp_path: Path) -> None:

@@ -16,19 +16,18 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import log
 
-import numpy as np
-
+from learning_pipelines.retrieval.analyzer import Analyzer
 from learning_pipelines.retrieval.artifacts import local
 from learning_pipelines.retrieval.expansion import Associations, Expansion
 from learning_pipelines.retrieval.index import IndexConfig
-from learning_pipelines.retrieval.learning.candidates import Matched, Scores, candidates, judged
+from learning_pipelines.retrieval.learning.candidates import Scores, candidates, judged
 from learning_pipelines.retrieval.learning.folds import beats, gain
-from learning_pipelines.retrieval.ranking import mixed
-from learning_pipelines.retrieval.task import JudgedQuery, Learnt, Lexical, Passages, Progress, Training
+from learning_pipelines.retrieval.learning.mixture import mixture_ndcg
+from learning_pipelines.retrieval.task import Floats, JudgedQuery, Learnt, Lexical, Passages, Progress, Training
 
 HELPFUL = 0.5
 """Gain from which a chunk counts as helpful."""
@@ -76,8 +75,8 @@ class ExpansionLearner:
         asked, vectors = [training.validation[place] for place in known], training.validation_vectors[known]
 
         def scored(expansion: Expansion | None) -> Scores:
-            lexical = lexical_with(training.lexical, asked, expansion)
-            return np.array([one.ndcg(mixed(one.found, base.lexical_weight)) for one in candidates(training.passages, asked, lexical, vectors)])
+            lexical = expanded(training.lexical, expansion)
+            return mixture_ndcg(candidates(training.passages, lexical, asked, vectors), base.lexical_weight)
 
         before = scored(self.serving)
         tried = [(scored(expansion), expansion) for expansion in (Expansion(training.lexical.analyzer, strength, found) for strength in STRENGTHS)]
@@ -93,12 +92,13 @@ class ExpansionLearner:
         return Learnt(self.name, replace(base, expansion=local(training.folder, training.folder / FILE)), numbers)
 
 
-def associations(queries: Sequence[JudgedQuery], passages: Passages, lexical: Lexical) -> Associations:
+def associations(queries: Sequence[JudgedQuery], passages: Passages, lexical: Lexical, *, gaps_only: bool = True) -> Associations:
     """Question's term → the PER_TERM strongest terms of chunks; weights as BM25 takes them: 1 is worth what the question's term would be if it matched.
 
-    Memory: the terms of the helpful chunks, and the counts of one term of the questions at a time.
+    Memory: the terms of the helpful chunks, and the counts of one term of the questions at a time. Without `gaps_only` chunks that hold the question's
+    term teach too (for comparison).
     """
-    gaps = _gaps(queries, passages, lexical)
+    gaps = _gaps(queries, passages, lexical, gaps_only)
     found: list[tuple[float, str, str, float]] = []
     for term, missing in sorted(gaps.missing.items()):
         if len(missing) < LEAST_SUPPORT or len(set(missing.values())) < LEAST_SUPPORT:
@@ -106,7 +106,7 @@ def associations(queries: Sequence[JudgedQuery], passages: Passages, lexical: Le
         rarely = (len(missing) + 1) / (gaps.asked[term] + 2)
         worth = lexical.idf(term)
         strongest = sorted(_beyond_chance(gaps, missing), key=lambda each: (-each[0], each[1]))[:PER_TERM]
-        found += [(ratio, term, other, rarely * excess * worth / lexical.idf(other)) for excess, other, ratio in strongest]
+        found += [(ratio, term, other, rarely * excess * worth / lexical.idf(other)) for excess, other, ratio in strongest if other != term]
     kept = sorted(found, key=lambda each: (-each[0], each[1], each[2]))[:MOST_ASSOCIATIONS]
     by_term: dict[str, list[tuple[str, float]]] = defaultdict(list)
     for _, term, other, weight in kept:
@@ -115,17 +115,32 @@ def associations(queries: Sequence[JudgedQuery], passages: Passages, lexical: Le
     return {term: tuple(others) for term, others in sorted(ordered.items()) if others}
 
 
-def lexical_with(lexical: Lexical, queries: Sequence[JudgedQuery], expansion: Expansion | None) -> list[Matched]:
-    """As candidates.lexical_scores, with the expansion's terms; the ideal score is that of the question's own, as the searcher takes it."""
-    kept = []
-    for query in queries:
-        scores = lexical.scores(query.text, expansion.expand(query.text) if expansion is not None else None)
-        places = np.flatnonzero(scores > 0)
-        kept.append(Matched(places, scores[places], lexical.ideal(query.text)))
-    return kept
+@dataclass(frozen=True, slots=True)
+class Expanded:
+    """A Lexical that adds an expansion's terms to every query. The ideal score stays that of the query's own terms, as the searcher takes it."""
+
+    lexical: Lexical
+    expansion: Expansion
+
+    @property
+    def analyzer(self) -> Analyzer:
+        return self.lexical.analyzer
+
+    def idf(self, term: str) -> float:
+        return self.lexical.idf(term)
+
+    def ideal(self, query: str) -> float:
+        return self.lexical.ideal(query)
+
+    def scores(self, query: str, weights: Mapping[str, float] | None = None) -> Floats:
+        return self.lexical.scores(query, {**self.expansion.expand(query), **(weights or {})})
 
 
-def _gaps(queries: Sequence[JudgedQuery], passages: Passages, lexical: Lexical) -> _Gaps:
+def expanded(lexical: Lexical, expansion: Expansion | None) -> Lexical:
+    return lexical if expansion is None else Expanded(lexical, expansion)
+
+
+def _gaps(queries: Sequence[JudgedQuery], passages: Passages, lexical: Lexical, gaps_only: bool) -> _Gaps:
     place = {chunk: number for number, chunk in enumerate(passages.ids)}
     saying: dict[str, dict[str, str]] = defaultdict(dict)
     for query in queries:
@@ -142,7 +157,7 @@ def _gaps(queries: Sequence[JudgedQuery], passages: Passages, lexical: Lexical) 
         asked.update(said.keys())
         background.update(held)
         for term, cluster in said.items():
-            if term not in held:
+            if term not in held or not gaps_only:
                 missing[term][number] = cluster
     return _Gaps(tuple(chunks), asked, missing, background)
 

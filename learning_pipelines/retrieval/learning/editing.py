@@ -15,10 +15,10 @@ from learning_pipelines.retrieval.bm25 import Bm25
 from learning_pipelines.retrieval.chunk_edits import Known, merges, splits
 from learning_pipelines.retrieval.chunking import indexed
 from learning_pipelines.retrieval.expansion import Expansion
-from learning_pipelines.retrieval.learning.associations import lexical_with
+from learning_pipelines.retrieval.learning.associations import expanded
 from learning_pipelines.retrieval.learning.candidates import Scores, candidates, judged
 from learning_pipelines.retrieval.learning.folds import beats, gain
-from learning_pipelines.retrieval.ranking import mixed
+from learning_pipelines.retrieval.learning.mixture import mixture_ndcg
 from learning_pipelines.retrieval.task import Passages, Progress, Training
 from learning_pipelines.storage.chunk_edits import BaseChunk, Operation
 
@@ -72,8 +72,7 @@ class EditLearner:
         """(n,) nDCG@10 of the mixture over these passages."""
         asked, vectors = [training.validation[place] for place in places], training.validation_vectors[list(places)]
         lexical = training.lexical if passages is training.passages else Bm25.build(passages.texts, training.lexical.analyzer)
-        found = candidates(passages, asked, lexical_with(lexical, asked, self.expansion), vectors)
-        return np.array([one.ndcg(mixed(one.found, training.serving.lexical_weight)) for one in found])
+        return mixture_ndcg(candidates(passages, expanded(lexical, self.expansion), asked, vectors), training.serving.lexical_weight)
 
 
 def _known(chunks: Sequence[BaseChunk], passages: Passages) -> Known:
