@@ -13,10 +13,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from learning_pipelines.encoder import Encoder
-from learning_pipelines.errors import LearningError
 from learning_pipelines.retrieval.artifacts import fetch
 from learning_pipelines.retrieval.encoders import Encoders
 from learning_pipelines.retrieval.index import Artifact, IndexConfig
@@ -25,6 +24,7 @@ from learning_pipelines.settings import Settings
 from learning_pipelines.storage.indexes import EncoderVersion, IndexVersion
 
 if TYPE_CHECKING:
+    from learning_pipelines.retrieval.expansion import Expansion
     from learning_pipelines.retrieval.learning.reranker import Reranker
 
 KEPT = 64
@@ -38,13 +38,6 @@ class Question:
     text: str
     vector: Floats
     expansion: Mapping[str, float] = field(default_factory=dict)
-
-
-class Expands(Protocol):
-    """Learnt associations of terms."""
-
-    def expand(self, query: str) -> Mapping[str, float]:
-        """Analyzed terms to look for too, with their weights."""
 
 
 class Loaded:
@@ -76,9 +69,11 @@ class Loaded:
 
         return self._of_file("reranker", artifact, Reranker.load)
 
-    def expansion(self, artifact: Artifact) -> Expands:
-        """Raises LearningError: nothing learns expansions yet, so only another version of this software can have stored one."""
-        raise LearningError(f"The expansion {artifact.path} cannot be read by this version.", "Update, or roll the index back.")
+    def expansion(self, artifact: Artifact) -> Expansion:
+        """Raises LearningError where the file is damaged or of another version."""
+        from learning_pipelines.retrieval.expansion import Expansion
+
+        return self._of_file("expansion", artifact, Expansion.load)
 
     def questions(self, version: IndexVersion, texts: Sequence[str]) -> list[Question]:
         """The texts encoded, adapted and expanded as the version says; touches no database. Raises what the encoder and artifacts raise."""

@@ -10,11 +10,13 @@ import pytest
 from learning_pipelines.retrieval import lexical
 from learning_pipelines.retrieval.analyzer import analyzer_for
 from learning_pipelines.retrieval.bm25 import Bm25
+from learning_pipelines.retrieval.chunking import indexed
 from learning_pipelines.retrieval.lexical import Bodies, StoredLexical, refresh_lexical
 from learning_pipelines.storage import lexical as storage
 from learning_pipelines.storage.database import Connection, Database, snapshot
 from learning_pipelines.storage.lexical import Scope
 from learning_pipelines.storage.sessions import Acting, act_as
+from learning_pipelines_tests.retrieval.judged import judged
 from learning_pipelines_tests.retrieval.stored import agent, drop_chunks, organization, put_chunks, texts
 
 TEXTS = {f"c{number:04}": text for number, text in enumerate(texts(240, words=16, vocabulary=400))}
@@ -196,3 +198,19 @@ def test_what_a_worker_keeps_of_segments_stays_within_its_bound(pipeline: Connec
     bodies = Bodies(most_bytes=1_000)
     StoredLexical(pipeline, Scope(tenant), bodies=bodies)
     assert bodies._bytes <= 1_000 or len(bodies._kept) == 1
+
+
+def test_on_a_real_corpus_the_api_role_gets_the_scores_that_are_compared_with_bm25s(database: Database, pipeline: Connection) -> None:
+    data, tenant = judged("feedbackqa_dev/uk", "train"), organization(pipeline)
+    there = {name: text for name, text in zip(data.ids, data.texts, strict=True) if "\x00" not in text}
+    put_chunks(pipeline, tenant, there)
+    assert refresh_lexical(pipeline, tenant).analyzer == "english-1"
+    memory = Bm25.build([indexed("", text) for text in there.values()], analyzer_for("english"))
+    queries = list(data.queries.values())[:200]
+    with database.connect("api") as api, snapshot(api):
+        act_as(api, Acting(tenant))
+        stored = StoredLexical(api, Scope(tenant), bodies=Bodies())
+        rows = stored.rows_of(list(there))
+        order = [rows[name] for name in there]
+        for query, scores in zip(queries, stored.scores((query, None) for query in queries), strict=True):
+            assert np.array_equal(scores[order], memory.scores(query)) and stored.ideal(query) == memory.ideal(query)

@@ -12,6 +12,7 @@ import pytest
 from learning_pipelines.retrieval.analyzer import analyzer_for
 from learning_pipelines.retrieval.artifacts import put_file
 from learning_pipelines.retrieval.bm25 import Bm25
+from learning_pipelines.retrieval.expansion import Expansion
 from learning_pipelines.retrieval.index import Artifact, IndexConfig
 from learning_pipelines.retrieval.learning import adapter
 from learning_pipelines.retrieval.lexical import refresh_lexical
@@ -184,15 +185,12 @@ def test_a_re_ranker_orders_the_best_and_says_so(pipeline: Connection, loaded: L
     assert all(hit.explanation.reranked == hit.score != hit.explanation.mixed for hit in hits)
 
 
-def test_expansion_terms_are_looked_for_and_named(pipeline: Connection, loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Expansion:
-        def expand(self, query: str) -> dict[str, float]:
-            return {"invoic": 0.5}
-
-    monkeypatch.setattr(loaded, "expansion", lambda artifact: Expansion())
+def test_expansion_terms_are_looked_for_and_named(pipeline: Connection, loaded: Loaded, tmp_path: Any) -> None:
     tenant, who = filled(pipeline, TEXTS | {"bill": "invoices"}), agent(pipeline, "desk")
-    version = learnt(pipeline, who, IndexConfig(lexical_weight=1.0, expansion=Artifact("x", "y")))
-    hits = search(pipeline, loaded, tenant, "faktura", 5, agent_id=who.agent_id, version=version)
+    Expansion(analyzer_for("english"), 1.0, {"faktura": (("invoic", 0.5),)}).write(tmp_path / "expansion.json")
+    stored = put_file(loaded._settings, who, tmp_path / "expansion.json")
+    version = learnt(pipeline, who, IndexConfig(lexical_weight=1.0, expansion=stored))
+    hits = search(pipeline, loaded, tenant, "Faktura", 5, agent_id=who.agent_id, version=version)
     assert hits[0].chunk_id == "bill" and hits[0].explanation.expansion == {"invoic": 0.5} and hits[0].explanation.bm25 > 0
 
 
