@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
-_STARTS = re.compile(r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.S)
+_STARTS = re.compile(r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--(?:(?!<!--|-->).)*-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.S)
 _CLOSED = re.compile(r"</(?:p|div|li|ul|ol|td|tr|table|h[1-6]|section|article|span)\s*>", re.I)
 _MARKDOWN = re.compile(r"^(?:#{1,6} |```)", re.M)
 _LOOK_AT = 100_000
@@ -80,9 +80,12 @@ class _Reader(HTMLParser):
             self._break()
             self._rows = []
         elif tag == "tr" and self._rows is not None:
+            self._flush_cell()
             self._rows.append([])
         elif tag in ("td", "th") and self._rows is not None:
             self._cell()
+        elif tag == "tr" or (tag in _BLOCKS and self._rows is not None):
+            self._line.append(" ")
         elif tag in _BLOCKS:
             self._break()
 
@@ -99,6 +102,8 @@ class _Reader(HTMLParser):
             self._end_line() if self._lists else self._break()
         elif tag == "table":
             self._end_table()
+        elif tag in ("tr", "td", "th") and self._rows is not None:
+            self._flush_cell()
         elif tag in _HEADINGS or tag == "title" or tag in _BLOCKS:
             self._break()
 
