@@ -27,6 +27,7 @@ from learning_pipelines.api.principals import Principal
 from learning_pipelines.api.problems import Problem, not_found
 from learning_pipelines.api.served import ServedPrompts
 from learning_pipelines.api.tokens import Tokens
+from learning_pipelines.api.warm import Warm
 from learning_pipelines.api.writer import Writer
 from learning_pipelines.errors import LearningError
 from learning_pipelines.retrieval.loaded import Loaded
@@ -54,6 +55,7 @@ class Service:
         self.metrics = Metrics()
         self.served = ServedPrompts(self.sessions, settings)
         self.loaded = Loaded(settings)
+        self._warm = Warm(self.loaded)
         self.dagster = Dagster(settings)
         self._agents: dict[UUID, dict[str, UUID]] = {}
         self._agents_lock = threading.Lock()
@@ -67,11 +69,13 @@ class Service:
             log.error("the database is not ready: %s", error)
         self.sessions.open()
         self.writer.start()
+        self._warm.start()
 
     async def close(self) -> None:
         await self.writer.stop()
         await run_in_threadpool(self.sessions.close)
         self.served.close()
+        self._warm.stop()
         self.loaded.close()
         self.dagster.close()
 

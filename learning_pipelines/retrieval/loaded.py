@@ -9,6 +9,7 @@ versions finds its parts by name or loads them beside the others.
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -48,6 +49,7 @@ class Loaded:
         self._encoders = Encoders(settings)
         self._encoder_of = encoder_of or self._encoders.of
         self._parts: OrderedDict[tuple[str, str], Any] = OrderedDict()
+        self._asked: dict[int, tuple[float, Encoder]] = {}
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -78,13 +80,24 @@ class Loaded:
     def questions(self, version: IndexVersion, texts: Sequence[str]) -> list[Question]:
         """The texts encoded, adapted and expanded as the version says; touches no database. Raises what the encoder and artifacts raise."""
         config = IndexConfig.from_json(version.config)
-        vectors = self.encoder(version.encoder).encode(texts)
+        encoder = self.encoder(version.encoder)
+        self._asked[id(encoder)] = (time.monotonic(), encoder)
+        vectors = encoder.encode(texts)
         if config.adapter is not None:
             from learning_pipelines.retrieval.learning.adapter import apply
 
             vectors = apply(self.adapter(config.adapter, version.encoder.dimensions), vectors)
         expansion = None if config.expansion is None else self.expansion(config.expansion)
         return [Question(text, vector, {} if expansion is None else expansion.expand(text)) for text, vector in zip(texts, vectors, strict=True)]
+
+    def stay_ready(self, seconds: float) -> None:
+        """Asks every encoder that a question was encoded by within so many seconds, and forgets the others."""
+        now = time.monotonic()
+        for key, (at, encoder) in list(self._asked.items()):
+            if now - at > seconds:
+                del self._asked[key]
+            else:
+                encoder.encode(["still", "there"])  # two: one text alone would be remembered and not asked
 
     def _of_file(self, kind: str, artifact: Artifact, load: Callable[[Path], _T]) -> _T:
         return self._part(kind, artifact.sha256, lambda: load(fetch(self._settings, artifact)))

@@ -20,7 +20,7 @@ from learning_pipelines.storage.lexical import Scope
 from learning_pipelines.storage.vectors import register_vectors
 
 EXACT_UP_TO = 5_000
-"""Vectors of a scope up to which all are compared: some 6 ms of a core; with more the index is faster."""
+"""Chunks of a scope up to which all vectors are compared: some 10 ms of a core; with more the index is faster."""
 INDEXED_DIMENSIONS = (384, 512, 768, 1024)
 SETTINGS = {"hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": "200", "hnsw.max_scan_tuples": "60000"}
 """PostgreSQL takes any name with a dot, also one that nothing reads: a test asks pgvector for these."""
@@ -31,23 +31,13 @@ _SEEN = """c.is_active AND (
     OR c.edit_id = %(edit)s AND c.id = ANY(%(added)s))"""
 
 
-def few(connection: Connection, scope: Scope) -> bool:
-    """Whether the chunks of the scope are few enough to be compared one by one."""
-    row = connection.execute(
-        f"""SELECT count(*) FROM (SELECT FROM knowledge_chunks c WHERE c.organization_id = %(organization)s
-        AND (%(agent)s::uuid IS NULL OR c.agent_id IS NULL OR c.agent_id = %(agent)s) LIMIT {EXACT_UP_TO + 1}) AS them""",
-        {"organization": scope.organization_id, "agent": scope.agent_id},
-    ).fetchone()
-    return row is not None and int(row[0]) <= EXACT_UP_TO
-
-
 def nearest(
     connection: Connection, scope: Scope, encoder_id: UUID, vector: npt.NDArray[np.float32], k: int, *, exact: bool,
     hidden: Collection[str] = (), added: Collection[str] = (),
 ) -> list[str]:  # fmt: skip
     """The k chunks whose vectors have the highest inner product with `vector` (length 1), nearest first; fewer only where there are fewer.
 
-    `exact`: compare with every vector of the scope (see `few`), else by the index where there is one for this length. `hidden` and `added`: what a
+    `exact`: compare with every vector of the scope (see EXACT_UP_TO), else by the index where there is one for this length. `hidden` and `added`: what a
     learnt edit leaves out, and its chunks that are in effect. The connection is in a transaction.
     """
     values = _values(scope, encoder_id, hidden, added) | {"k": k, "spare": k + k // 5 + 4, "vector": literal(vector)}

@@ -92,7 +92,7 @@ def test_no_route_reads_or_changes_anything_of_another_tenant(both: Api, role: s
     for method, template, operation in operations(both):
         for path in paths(template, names):
             for body in bodies(operation):
-                query = {"agent": f"{MARK}-agent", "user": f"ada-{MARK}", "session_id": MARK, "unit": MARK} if method == "get" else {}
+                query = {"agent": f"{MARK}-agent", "user": f"ada-{MARK}", "session_id": MARK, "unit": MARK, "q": MARK} if method == "get" else {}
                 for params in ({}, query) if query else ({},):
                     answer = both.ask(method.upper(), path, key, raw=True, json=body, params=params)
                     asked += 1

@@ -8,10 +8,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
+from learning_pipelines.api.warm import Warm
 from learning_pipelines.encoder import EncoderDown
 from learning_pipelines.feedback.identity import organization_id
 from learning_pipelines.retrieval.index import IndexConfig
@@ -156,6 +158,19 @@ def test_versions_are_swapped_under_load_without_a_failed_empty_or_mixed_answer(
 def swap(api: Api, agent: AgentRef, number: int) -> None:
     with api.database.connect("pipeline") as connection:
         indexes.move_serving(connection, agent, number, None)
+
+
+def test_an_encoder_that_searches_use_is_kept_from_going_to_sleep(api: Api, desk: AgentRef) -> None:
+    api.get("/search", api.key(), params={"q": QUERY})
+    warm, asked = Warm(api.service.loaded, every=0.01), len(ENCODER.texts)
+    warm.start()
+    deadline = time.monotonic() + 20
+    while len(ENCODER.texts) < asked + 4 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    warm.stop()
+    assert ENCODER.texts[asked : asked + 4] == ["still", "there"] * 2
+    api.service.loaded.stay_ready(seconds=-1)
+    assert api.service.loaded._asked == {}
 
 
 def test_a_tenant_finds_its_own_documents_only(api: Api, desk: AgentRef) -> None:

@@ -13,6 +13,7 @@ import argparse
 import itertools
 import json
 import os
+import resource
 import tempfile
 import threading
 import time
@@ -58,6 +59,7 @@ class Tenant:
     agent: AgentRef
     encoder_id: UUID
     key: str
+    chunks: int
 
 
 class Corpus:
@@ -133,7 +135,7 @@ def fill(database: Database, corpus: Corpus, chunks: int, encoder: str) -> tuple
             seconds["lexical"] += time.perf_counter() - begun
             key, hashed = new_key(name)
             api_keys.create(connection, tenant, hashed, "user", None, user_id)
-            tenants[name] = Tenant(who, identity, key)
+            tenants[name] = Tenant(who, identity, key, round(share * chunks))
         begun = time.perf_counter()
         owner.execute("SET maintenance_work_mem = '512MB'")
         owner.execute(
@@ -146,7 +148,7 @@ def fill(database: Database, corpus: Corpus, chunks: int, encoder: str) -> tuple
     assert size is not None
     return tenants, {
         "lexical_chunks_per_second": round(chunks / seconds["lexical"]), "seconds_to_index_vectors": round(built, 1),
-        "postings_mb": round(size[0] / 1e6), "peak_rss_mb": round(psutil.Process().memory_info().rss / 1e6),
+        "postings_mb": round(size[0] / 1e6), "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000,
     }  # fmt: skip
 
 
@@ -188,7 +190,7 @@ def direct(database: Database, corpus: Corpus, tenant: Tenant, searches: int) ->
 
 def nearest(connection: Connection, tenant: Tenant, vector: Vectors, k: int, exact: bool | None) -> list[str]:
     scope = Scope(tenant.agent.organization_id, tenant.agent.agent_id)
-    exactly = vector_search.few(connection, scope) if exact is None else exact
+    exactly = tenant.chunks <= vector_search.EXACT_UP_TO if exact is None else exact
     return vector_search.nearest(connection, scope, tenant.encoder_id, vector, k, exact=exactly)
 
 

@@ -13,7 +13,7 @@ from learning_pipelines.storage import vector_search
 from learning_pipelines.storage.database import Connection, Database, snapshot
 from learning_pipelines.storage.lexical import Scope
 from learning_pipelines.storage.sessions import Acting, act_as
-from learning_pipelines.storage.vector_search import INDEXED_DIMENSIONS, SETTINGS, few, nearest
+from learning_pipelines.storage.vector_search import INDEXED_DIMENSIONS, SETTINGS, nearest
 from learning_pipelines_tests.conftest import MakeDatabase
 from learning_pipelines_tests.retrieval.stored import agent, clustered, drop_chunks, organization, put_base, put_chunks, put_vectors
 
@@ -69,7 +69,6 @@ def test_as_the_api_role_every_tenant_gets_all_k_and_nearly_the_exact_ones(
 def test_comparing_one_by_one_is_exact(tenants: tuple[Database, dict[str, UUID], dict[str, UUID]]) -> None:
     database, ids, encoders = tenants
     with database.connect("pipeline") as connection, snapshot(connection):
-        assert few(connection, Scope(ids["small"]))
         for query in QUERIES[:5]:
             assert nearest(connection, Scope(ids["small"]), encoders["small"], query, 10, exact=True) == exactly("small", query, 10)
 
