@@ -172,7 +172,7 @@ def test_an_edit_hides_what_it_replaces_for_the_version_that_names_it_only(pipel
 def test_a_re_ranker_orders_the_best_and_says_so(pipeline: Connection, loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     class Backwards:
         def order(self, question: Any, found: Found, weight: float, places: Sequence[int], chunks: Sequence[Any]) -> np.ndarray:
-            assert len(places) == len(chunks) and all(chunk.length for chunk in chunks) and question.idf
+            assert len(places) == len(chunks) and all(chunk.terms for chunk in chunks) and question.idf
             scores = mixed(found, weight) / 2
             scores[list(places)] = 1 - scores[list(places)]
             return np.asarray(scores, dtype=np.float32)
