@@ -17,7 +17,7 @@ from learning_pipelines.settings import load_settings
 
 @click.group()
 def evaluate() -> None:
-    """Score what serves (or another version) on examples in a file. Nothing is stored but the model's answers."""
+    """Score what serves (or another version) on examples or judged queries in files. Nothing of them is stored but the model's answers."""
 
 
 @evaluate.command("prompt")
@@ -66,6 +66,53 @@ def evaluate_prompt(agent: str, file: Path, name: str, against: str | None, orga
     if unusable:
         say("No answer could be used: look at the model before you look at the prompt.")
     return 1 if examples.rejected or unusable else 0
+
+
+@evaluate.command("retrieval")
+@click.option("--queries", required=True, type=click.Path(path_type=Path), help="JSON Lines {_id, text} (.jsonl or .jsonl.gz).")
+@click.option("--qrels", required=True, type=click.Path(path_type=Path), help="TSV with the header query-id, corpus-id, score; corpus ids are document ids.")
+@click.option("--index", "name", default="serving", show_default=True, metavar="INDEX", help="serving, candidate, or the number of a version (0: the base).")
+@click.option("--agent", metavar="SLUG", help="Whose index (default: the organization's only agent, else the base over all documents).")
+@organization_option
+@verb
+def evaluate_retrieval(queries: Path, qrels: Path, name: str, agent: str | None, organization: str | None, output: Output) -> int:
+    """Score an index on judged queries: nDCG@10, MRR@10, Recall@10 and @100 of documents, with 95 % intervals."""
+    from learning_pipelines.feedback.identity import organization_id
+    from learning_pipelines.retrieval.encoders import Encoders
+    from learning_pipelines.retrieval.evaluation import evaluate as score
+    from learning_pipelines.retrieval.judged_files import read_judged
+    from learning_pipelines.retrieval.knowledge import ensure_base
+    from learning_pipelines.retrieval.loaded import Loaded
+    from learning_pipelines.retrieval.registry import named_version, whose
+    from learning_pipelines.storage.installation import ready_store
+    from learning_pipelines.storage.tenants import known_organization
+
+    judged = read_judged(queries, qrels)
+    store = ready_store(load_settings())
+    slug = known_organization(store, organization)
+    with store.pipeline() as connection, Encoders(store.settings) as encoders:
+        found = whose(connection, slug, agent)
+        only = None if found is None else found.agent_id
+        ensure_base(connection, organization_id(slug), encoders, agent_id=only, progress=lambda share, line, numbers: say(f"  {line}"))
+        version = named_version(connection, organization_id(slug), found, name)
+        loaded = Loaded(store.settings, encoders.of)
+        measured = score(connection, organization_id(slug), only, version, loaded, judged.queries, judged.gains)
+    for error in judged.errors[:20]:
+        say(f"{error['file']} line {error['line']}{', ' + error['field'] if error['field'] else ''}: {error['reason']}")
+    document = {
+        **measured.as_json(), "index": version.number, "agent": None if found is None else found.agent, "unjudged": judged.unjudged + measured.unjudged,
+        "rejected": judged.rejected, "errors": judged.errors,
+    }  # fmt: skip
+    output.answer(document, lambda: _retrieval(document))
+    return 1 if judged.rejected else 0
+
+
+def _retrieval(result: dict[str, Any]) -> list[str]:
+    which = "The base index" if result["index"] == 0 else f"Version {result['index']} of the index"
+    whose = f" for {result['agent']}" if result["agent"] else ""
+    return [f"{which}{whose} on {result['n']} queries:"] + [
+        f"  {name:10} {value:.3f} {_interval(result['intervals'][name])}" for name, value in result["metrics"].items()
+    ]
 
 
 def _shown(bar: Any, done: int, total: int) -> None:

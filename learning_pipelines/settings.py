@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     optimization_calls: int = Field(default=300, ge=1, description="Calls of the model that one search for a better prompt may make; its test comes on top.")
     optimization_usd: float | None = Field(default=None, gt=0, description="Most US dollars one run of prompt optimization may cost; unset: no limit.")
     rag_min_pairs: int = Field(default=1000, ge=1, description="New pairs in 7 days before retrieval trains.")
+    rag_training_seconds: int = Field(
+        default=1800, ge=1, description="Seconds that one run of retrieval training may learn for; what is begun and not finished goes on in the next run."
+    )
     feedback_retention_days: int = Field(default=180, ge=1, description="Days after which feedback is archived.")
     orphan_days: int = Field(default=7, ge=0, description="Days after which feedback without an execution is reported.")
     auto_approve: Annotated[tuple[str, ...], NoDecode] = Field(default=(), description="Kinds of learnt change that need no approval (comma-separated).")

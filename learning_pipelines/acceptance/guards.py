@@ -2,9 +2,10 @@
 
 Belongs here: when a guard fires, how surely it would have, the verdict with guards. Not here: the overall test (gate.py), which parts there are.
 
-A guard fires where the harm is significant (paired one-sided t-test, level .05) or, with 20 items or more, where the mean loss reaches the margin
+A guard of a part fires where the harm is significant (paired one-sided t-test, level .05) or, with 20 items or more, where the mean loss reaches the margin
 of .05 whatever its p-value: a harm as large as that is not approved because the part is small. A guard that stays silent on few items
-proves little, so each says the chance with which it would have found a harm of the margin.
+proves little, so each says the chance with which it would have found a harm of the margin. A guard of other items, of which there are as many as
+one likes, is stricter: it fires unless a loss of the margin is ruled out (`low` above -margin), and lets smaller losses pass.
 
 The t-test here and the exact bound in gate.py, on purpose: an error of the overall test serves something that is not better, an error of a
 guard only keeps what serves. Urbano, Lima and Hanjalic (SIGIR 2019, "Statistical significance testing in information retrieval") find the
@@ -75,8 +76,10 @@ class Guard:
         return cls(**{name: stored[name] for name in names})
 
 
-def guard(name: str, incumbent: Sequence[float], candidate: Sequence[float], *, level: float = LEVEL, margin: float = MARGIN) -> Guard:
-    """What the scores (0 … 1, in the same order of items) of one part say."""
+def guard(
+    name: str, incumbent: Sequence[float], candidate: Sequence[float], *, level: float = LEVEL, margin: float = MARGIN, strict: bool = False
+) -> Guard:
+    """What the scores (0 … 1, in the same order of items) of one part say. `strict`: a loss of the margin must be ruled out."""
     from scipy.stats import norm, t  # slow to import
 
     before, after = np.asarray(incumbent, dtype=np.float64), np.asarray(candidate, dtype=np.float64)
@@ -93,7 +96,8 @@ def guard(name: str, incumbent: Sequence[float], candidate: Sequence[float], *, 
         power = float(norm.cdf(margin / error - min(float(norm.isf(level)), margin / error))) if n >= FEWEST else 0.0
     else:
         p_harm, low, power = (1.0, mean, 1.0) if mean >= 0 else (0.0, mean, 1.0)
-    return Guard(name, n, float(before.mean()), float(after.mean()), mean, low, p_harm, power, level, margin, _state(n, mean, low, p_harm, level, margin))
+    state = _state(n, mean, low, p_harm, level, margin, strict)
+    return Guard(name, n, float(before.mean()), float(after.mean()), mean, low, p_harm, power, level, margin, state)
 
 
 def guarded(evidence: Evidence, guards: Sequence[Guard]) -> Evidence:
@@ -109,15 +113,20 @@ def guards_of(
     scores: Mapping[str, tuple[float, float]], slices: Mapping[str, AbstractSet[str]], outside: Mapping[str, Sequence[tuple[float, float]]]
 ) -> list[Guard]:
     """One guard per slice (name → ids of tested items) and per set of other items (name → their scores), in the order of their names."""
-    parts = {name: [scores[item] for item in sorted(items) if item in scores] for name, items in slices.items()} | {
-        name: [(one[0], one[1]) for one in pairs] for name, pairs in outside.items()
-    }
-    return [guard(name, [one[0] for one in pairs], [one[1] for one in pairs]) for name, pairs in sorted(parts.items())]
+    inside = {name: [scores[item] for item in sorted(items) if item in scores] for name, items in slices.items()}
+    judged = [
+        guard(name, [one[0] for one in pairs], [one[1] for one in pairs], strict=strict)
+        for parts, strict in ((inside, False), (outside, True))
+        for name, pairs in parts.items()
+    ]
+    return sorted(judged, key=lambda one: one.name)
 
 
-def _state(n: int, mean: float, low: float, p_harm: float, level: float, margin: float) -> State:
+def _state(n: int, mean: float, low: float, p_harm: float, level: float, margin: float, strict: bool) -> State:
     if n < FEWEST:
         return "too few"
+    if strict:
+        return "clear" if low > -margin else "fired"
     if p_harm <= level or mean <= -margin + 1e-12:
         return "fired"
     return "clear" if low > -margin else "silent"

@@ -20,6 +20,7 @@ from learning_pipelines.defs.pairs import chunk_relevance, embedding_training_pa
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.defs.prompts import optimized_prompts, prompt_candidates, prompt_evaluations, prompt_performance
 from learning_pipelines.defs.quality import annotation_agreement, example_quality
+from learning_pipelines.defs.retrieval import reranker, retrained_embeddings, retrieval_evaluation
 from learning_pipelines.storage.store import Store
 
 examples_refresh = dg.define_asset_job(
@@ -36,6 +37,11 @@ prompt_optimization = dg.define_asset_job(
     "prompt_optimization",
     [prompt_performance, prompt_candidates, prompt_evaluations, optimized_prompts],
     description="Searches a better prompt for one agent, puts the winner to the gate and proposes it if it is better.",
+)
+rag_training = dg.define_asset_job(
+    "rag_training",
+    [reranker, retrained_embeddings, retrieval_evaluation],
+    description="Learns one agent's retrieval from feedback, puts the winner on validation to the gate and proposes it if it is better and harms nothing.",
 )
 judge_sample = dg.define_asset_job(
     "judge_sample", [judge_verdicts, execution_scores], description="Scores a sample of live executions by the judging model, for agents that ask for it."
@@ -70,5 +76,4 @@ def _waiting_job(name: str, pool: str, missing: str, per_agent: bool) -> dg.JobD
     return waiting
 
 
-rag_training = _waiting_job("rag_training", "training", "the retrieval engine is not there yet; examples and datasets are up to date", True)
 ab_test_analysis = _waiting_job("ab_test_analysis", "postgres_write", "the experiment engine is not there yet; metrics are up to date", False)

@@ -28,8 +28,7 @@ def _per_agent(context: dg.ScheduleEvaluationContext, without: Set[str] = frozen
     return [dg.RunRequest(run_key=f"{moment}/{key}", partition_key=key) for key in keys]
 
 
-@dg.schedule(name="prompt_optimization_weekly", job=jobs.prompt_optimization, cron_schedule="0 2 * * 1", **_ON)
-def prompt_optimization_weekly(context: dg.ScheduleEvaluationContext, store: dg.ResourceParam[Store]):
+def _per_learning_agent(context: dg.ScheduleEvaluationContext, store: Store) -> list[dg.RunRequest] | dg.SkipReason:
     """No run for agents that may not learn: it would bring them up to date to end skipped."""
     try:
         with store.pipeline() as connection:
@@ -39,9 +38,14 @@ def prompt_optimization_weekly(context: dg.ScheduleEvaluationContext, store: dg.
     return _per_agent(context, disabled)
 
 
+@dg.schedule(name="prompt_optimization_weekly", job=jobs.prompt_optimization, cron_schedule="0 2 * * 1", **_ON)
+def prompt_optimization_weekly(context: dg.ScheduleEvaluationContext, store: dg.ResourceParam[Store]):
+    return _per_learning_agent(context, store)
+
+
 @dg.schedule(name="rag_training_daily", job=jobs.rag_training, cron_schedule="0 3 * * *", **_ON)
-def rag_training_daily(context: dg.ScheduleEvaluationContext):
-    return _per_agent(context)
+def rag_training_daily(context: dg.ScheduleEvaluationContext, store: dg.ResourceParam[Store]):
+    return _per_learning_agent(context, store)
 
 
 @dg.schedule(name="judge_sample_hourly", job=jobs.judge_sample, cron_schedule="30 * * * *", **_ON)

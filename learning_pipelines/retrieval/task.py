@@ -97,7 +97,8 @@ class Learnt:
 class Learner(Protocol):
     """One way to learn from the train split, in one file; seedable; resumes from its checkpoints after kill -9."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def learn(self, training: Training, base: IndexConfig, progress: Progress) -> Learnt | None:
         """A changed `base`, chosen on validation; None where there is nothing to learn from (the reason goes to progress)."""

@@ -38,6 +38,13 @@ def test_a_loss_of_the_margin_fires_though_it_may_be_chance_and_a_smaller_one_is
     assert guard("narrow", before, [0.5 + (0.4 if number % 2 else -0.45) for number in range(30)]).state == "silent"
 
 
+def test_on_other_items_a_loss_of_the_margin_must_be_ruled_out_and_a_smaller_one_is_let_pass() -> None:
+    before = [0.5] * 30
+    unclear, small = [0.5 + (0.3 if number % 2 else -0.3) for number in range(30)], [0.49] * 30
+    assert (guard("x", before, unclear).state, guard("x", before, unclear, strict=True).state) == ("silent", "fired")
+    assert (guard("x", before, small).state, guard("x", before, small, strict=True).state) == ("fired", "clear")
+
+
 def test_equal_scores_are_clear() -> None:
     assert (guard("same", [0.4] * 50, [0.4] * 50).state, guard("all", [0.4] * 50, [0.3] * 50).state) == ("clear", "fired")
 

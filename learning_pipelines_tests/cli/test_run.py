@@ -69,10 +69,10 @@ def test_the_report_runs_for_the_latest_closed_week_and_status_remembers(home: P
     assert (job["last_status"], bool(job["last_run"])) == ("success", True)
 
 
-def test_a_job_without_its_engine_is_skipped_which_is_no_failure(home: Path, two_agents: str) -> None:
+def test_a_job_that_has_nothing_to_learn_from_is_skipped_which_is_no_failure(home: Path, two_agents: str) -> None:
     ended = run(home, "rag_training", two_agents)
     assert (ended.code, ended.document["status"]) == (0, "skipped")
-    assert "not there yet" in ended.document["reason"]
+    assert "there are no documents to search" in ended.document["reason"]
     assert {one["status"] for one in ended.document["runs"]} == {"skipped"}
     assert count(home, "learning_examples", two_agents) == 2
 

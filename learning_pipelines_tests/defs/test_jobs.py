@@ -14,7 +14,7 @@ from learning_pipelines_tests.conftest import Load
 from learning_pipelines_tests.defs.conftest import Materialize, asked
 from learning_pipelines_tests.feedback.rows import AGENT, said, table
 
-WAITING = {"rag_training": "default/desk", "ab_test_analysis": None, "cleanup": None}
+WAITING = {"ab_test_analysis": None, "cleanup": None}
 every_waiting_job = pytest.mark.parametrize("job", WAITING)
 DERIVED = {
     "learning_examples", "example_sources", "outbox_positions", "rater_weights", "feedback_metrics", "training_datasets",

@@ -55,6 +55,9 @@ def test_every_asset_is_where_it_belongs(nodes: dict[str, dg.AssetSpec]) -> None
         "chunk_embeddings": "retrieval",
         "embedding_training_pairs": "retrieval",
         "chunk_relevance": "retrieval",
+        "reranker": "retrieval",
+        "retrained_embeddings": "retrieval",
+        "retrieval_evaluation": "retrieval",
         "learning_report": "reports",
         "prompt_performance": "prompts",
         "prompt_candidates": "prompts",
@@ -95,6 +98,9 @@ def test_lineage_leads_from_what_people_write_to_the_report(nodes: dict) -> None
         "chunk_embeddings": {"knowledge_chunks"},
         "embedding_training_pairs": {"chunk_embeddings", "agent_executions", "agent_feedback"},
         "chunk_relevance": {"knowledge_chunks", "embedding_training_pairs"},
+        "reranker": {"embedding_training_pairs", "chunk_embeddings"},
+        "retrained_embeddings": {"reranker"},
+        "retrieval_evaluation": {"retrained_embeddings"},
         "learning_report": {"feedback_metrics", "learning_examples", "training_datasets"},
     }
 
@@ -120,6 +126,9 @@ def test_metrics_are_cut_by_day_work_by_agent_and_reports_by_week(nodes: dict) -
         "chunk_embeddings": dg.DynamicPartitionsDefinition,
         "embedding_training_pairs": dg.DynamicPartitionsDefinition,
         "chunk_relevance": dg.DynamicPartitionsDefinition,
+        "reranker": dg.DynamicPartitionsDefinition,
+        "retrained_embeddings": dg.DynamicPartitionsDefinition,
+        "retrieval_evaluation": dg.DynamicPartitionsDefinition,
         "learning_report": dg.WeeklyPartitionsDefinition,
     }
 
@@ -165,6 +174,7 @@ def test_checks_are_statements_about_their_assets(location: dg.Definitions) -> N
         "embedding_training_pairs: no_false_negatives",
         "embedding_training_pairs: no_raw_email_in_pairs",
         "chunk_relevance: posteriors_possible",
+        "retrieval_evaluation: beats_serving_index",
         "learning_report: latest_closed_week_exists",
         "learning_report: adds_up",
     }

@@ -47,8 +47,7 @@ PER_AGENT = [schedules.prompt_optimization_weekly, schedules.rag_training_daily]
 
 
 def requests_of(schedule: dg.ScheduleDefinition, instance: dg.DagsterInstance, store: Store) -> Any:
-    resources = {"store": store} if schedule is schedules.prompt_optimization_weekly else {}
-    return schedule(dg.build_schedule_context(instance=instance, scheduled_execution_time=MONDAY, resources=resources))
+    return schedule(dg.build_schedule_context(instance=instance, scheduled_execution_time=MONDAY, resources={"store": store}))
 
 
 @pytest.mark.parametrize("schedule", PER_AGENT)
@@ -59,13 +58,16 @@ def test_per_agent_schedules_ask_for_one_run_per_known_agent(schedule: dg.Schedu
     assert len({request.run_key for request in requests}) == 2
 
 
-def test_no_prompt_is_optimized_while_its_agent_may_not_learn(instance: dg.DagsterInstance, store: Store, load: Load, pipeline: Connection) -> None:
+@pytest.mark.parametrize("schedule", PER_AGENT)
+def test_nothing_is_asked_for_while_its_agent_may_not_learn(
+    schedule: dg.ScheduleDefinition, instance: dg.DagsterInstance, store: Store, load: Load, pipeline: Connection
+) -> None:
     instance.add_dynamic_partitions("agents", ["default/desk", "default/other"])
     load("agents", [{"agent": "desk"}, {"agent": "other"}])
     pipeline.execute("UPDATE agents SET learning_enabled = false WHERE slug = 'desk'")
-    assert [request.partition_key for request in requests_of(PER_AGENT[0], instance, store)] == ["default/other"]
+    assert [request.partition_key for request in requests_of(schedule, instance, store)] == ["default/other"]
     pipeline.execute("UPDATE agents SET learning_enabled = false")
-    assert "disabled for every agent" in str(requests_of(PER_AGENT[0], instance, store).skip_message)
+    assert "disabled for every agent" in str(requests_of(schedule, instance, store).skip_message)
 
 
 @pytest.mark.parametrize("schedule", PER_AGENT)
