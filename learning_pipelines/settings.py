@@ -88,6 +88,9 @@ class Settings(BaseSettings):
     peer_scales: Annotated[dict[str, Literal["1-5", "thumb"]], NoDecode] = Field(
         default={}, description="Scales of peers' score names that do not say theirs, for example rating=1-5,user_feedback=thumb."
     )
+    index_versions_kept: int = Field(
+        default=5, ge=1, description="Newest learnt index versions kept per agent; those that serve, served before or await a verdict are kept beside."
+    )
     outbox_retention_days: int = Field(default=30, ge=1, description="Days for which consumed outbox entries are kept.")
 
     @field_validator("home")

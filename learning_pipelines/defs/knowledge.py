@@ -12,7 +12,7 @@ from learning_pipelines.defs.common import OWNERS, agent_behind, check, table_co
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.retrieval.chunking import CHUNKER
 from learning_pipelines.retrieval.encoders import Encoders
-from learning_pipelines.retrieval.knowledge import Chunking, embed_used, ensure_base, incomplete, refresh_chunks
+from learning_pipelines.retrieval.knowledge import Chunking, Refreshed, embed_used, ensure_base, incomplete, refresh_chunks
 from learning_pipelines.storage import chunk_vectors, chunks
 from learning_pipelines.storage.chunks import Holdings
 from learning_pipelines.storage.database import Connection
@@ -66,13 +66,14 @@ def chunk_embeddings(context: dg.AssetExecutionContext, store: dg.ResourceParam[
     """Vectors of chunks, by every encoder that serves, served before or is a candidate; only missing ones are encoded. The base index is complete then."""
     with store.pipeline() as connection:
         agent = agent_behind(connection, context.partition_key)
-        stored = _index_up_to_date(context, connection, store, agent)
+        done, stored = _index_up_to_date(context, connection, store, agent)
         found = incomplete(connection, agent.organization_id, agent.agent_id)
         return dg.MaterializeResult(
             metadata={
                 "dagster/table_name": "learning.chunk_embeddings",
                 "dagster/column_schema": table_columns(connection, "chunk_embeddings"),
                 **vectors_metadata(stored, chunk_vectors.counts(connection, agent.organization_id)),
+                **postings_metadata(done),
             },
             check_results=[
                 check("no_orphan_embeddings", chunk_vectors.orphans(connection, agent.organization_id), "vectors that belong to no chunk of a document"),
@@ -81,12 +82,12 @@ def chunk_embeddings(context: dg.AssetExecutionContext, store: dg.ResourceParam[
         )
 
 
-def _index_up_to_date(context: dg.AssetExecutionContext, connection: Connection, store: Store, agent: AgentRef) -> Mapping[str, int]:
-    """Vectors stored, by encoder."""
+def _index_up_to_date(context: dg.AssetExecutionContext, connection: Connection, store: Store, agent: AgentRef) -> tuple[Refreshed, Mapping[str, int]]:
+    """What became of the base index, and vectors stored by encoder."""
     with Encoders(store.settings) as encoders:
         base = ensure_base(connection, agent.organization_id, encoders, agent_id=agent.agent_id, progress=_log(context))
         learnt = embed_used(connection, agent.organization_id, encoders, agent.agent_id, _log(context))
-    return {**learnt, **{name: count + learnt.get(name, 0) for name, count in base.vectors.items()}}
+    return base, {**learnt, **{name: count + learnt.get(name, 0) for name, count in base.vectors.items()}}
 
 
 def _log(context: dg.AssetExecutionContext) -> Any:
@@ -109,3 +110,11 @@ def vectors_metadata(stored: Mapping[str, int], counts: Mapping[str, int]) -> di
         **{f"vectors of {name}": count for name, count in counts.items()}, **{f"encoded_now by {name}": count for name, count in stored.items()},
     }  # fmt: skip
 
+
+
+def postings_metadata(done: Refreshed) -> dict[str, int | str | bool]:
+    """Numbers of the lexical leg; no user text."""
+    if done.lexical is None:
+        return {}
+    postings = done.lexical
+    return {"postings_added": postings.added, "postings_removed": postings.removed, "analyzer": postings.analyzer, "new_base": done.new_base}

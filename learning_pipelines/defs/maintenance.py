@@ -1,4 +1,4 @@
-"""Housekeeping: month partitions ahead of time, the consumed outbox, spans that became no execution, old runs of Dagster.
+"""Housekeeping: month partitions ahead of time, the consumed outbox, spans that became no execution, old index versions, old runs of Dagster.
 
 Belongs here: the cleanup job. Not here: archiving feedback, which is not there yet.
 """
@@ -8,6 +8,7 @@ import datetime as dt
 import dagster as dg
 
 from learning_pipelines.defs.common import REASON_TAG, STATUS_TAG, bring_up_to_date
+from learning_pipelines.retrieval import retention
 from learning_pipelines.storage import dataset_states, outbox, peers
 from learning_pipelines.storage.migrate import make_partitions
 from learning_pipelines.storage.store import Store
@@ -19,14 +20,19 @@ _MISSING = "archiving of old feedback is not there yet; partitions, outbox and o
 
 @dg.op(pool="postgres_write", out=dg.Out(dg.Nothing, is_required=False))
 def tidy(context: dg.OpExecutionContext, store: dg.ResourceParam[Store]):
-    """Partitions for the months to come, consumed outbox entries, spans of no execution and old runs away; no row that a person wrote is touched."""
+    """Partitions for the months to come; consumed outbox entries, spans of no execution, old index versions and runs away. Rows of people stay."""
     bring_up_to_date(context, store)
     made = make_partitions(store.database)
     with store.pipeline() as connection:
         pruned = outbox.prune(connection, dt.timedelta(days=store.settings.outbox_retention_days))
         spans = peers.prune(connection, dt.timedelta(days=store.settings.orphan_days))
         changes = dataset_states.prune(connection)
+        indexes = retention.prune(connection, store.settings)
     runs = _delete_old_runs(context.instance)
+    context.log.info(
+        f"{indexes.pruned.versions} index versions, {indexes.pruned.encoders} encoders, {indexes.pruned.edits} edits of chunks and "
+        f"{indexes.artifacts} artifacts that nothing names deleted."
+    )
     context.log.info(f"{made} partitions made, {pruned} outbox entries, {spans} spans of no execution, {changes} notes of changes and {runs} runs deleted.")
     context.instance.add_run_tags(context.run_id, {STATUS_TAG: "skipped", REASON_TAG: _MISSING})
     context.log.warning(f"Skipped: {_MISSING}")

@@ -174,11 +174,14 @@ def status(settings: Settings, organization: str | None) -> dict[str, Any]:
         counts = overview.table_counts(connection, slug)
         state = dagster_state(settings, store.database)
         sensors = [
-            {"name": sensor["name"], "lag_rows": _lag(connection, sensor) if sensor["name"] == "new_feedback" else None, "last_tick": sensor["last_tick"]}
+            {"name": sensor["name"], "lag_rows": _lag(connection, sensor) if sensor["name"] in _BY_OUTBOX else None, "last_tick": sensor["last_tick"]}
             for sensor in state["sensors"]
         ]
         orphans = overview.orphans(connection, settings.orphan_days, slug)
     return {"counts": counts, "jobs": state["jobs"], "sensors": sensors, "problems": _problems(settings, store, state, orphans)}
+
+
+_BY_OUTBOX = ("new_feedback", "new_documents")
 
 
 def _lag(connection: Any, sensor: dict[str, Any]) -> int:

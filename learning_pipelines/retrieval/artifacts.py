@@ -8,6 +8,7 @@ two versions may name the same file. The name stays, since it is part of an enco
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import shutil
 import tempfile
@@ -19,7 +20,7 @@ from typing import Any
 import orjson
 
 from learning_pipelines.errors import LearningError, Unavailable
-from learning_pipelines.examples.export_files import BLOCK, file_hash, whole_file
+from learning_pipelines.examples.export_files import BLOCK, whole_file
 from learning_pipelines.retrieval.index import Artifact, IndexConfig
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage.tenants import AgentRef
@@ -34,7 +35,7 @@ def put_file(settings: Settings, agent: AgentRef, source: Path) -> Artifact:
     """Copies one file into the store. Raises LearningError (disk full) or BadInput (the store cannot be written)."""
     sha256 = hash_of(source)
     path = _path(agent, sha256, source.name)
-    _put(settings, source, path, sha256)
+    _put(settings, source, path)
     return Artifact(path, sha256)
 
 
@@ -43,8 +44,8 @@ def put_folder(settings: Settings, agent: AgentRef, source: Path) -> Artifact:
     hashes = _hashes(source)
     sha256 = _folder_hash(hashes)
     path = _path(agent, sha256, source.name)
-    for name, one in hashes.items():
-        _put(settings, source / name, f"{path}/{name}", one)
+    for name in hashes:
+        _put(settings, source / name, f"{path}/{name}")
     with whole_file(_url(settings, f"{path}/{MANIFEST}"), make_folders=True) as file:
         file.write(orjson.dumps(hashes))
     return Artifact(path, sha256)
@@ -98,18 +99,48 @@ def fetch(settings: Settings, artifact: Artifact) -> Path:
     return kept
 
 
-def delete(settings: Settings, artifact: Artifact) -> None:
-    """Deletes an artifact from the store and from this machine; one that is gone already is no error."""
+def stored(settings: Settings, agent: AgentRef) -> list[tuple[str, dt.datetime]]:
+    """Paths of what lies in an agent's folder of the store, and when each was last written; also what was half put."""
     from fsspec.core import url_to_fs
 
-    system, path = url_to_fs(_url(settings, artifact.path))
+    folder = f"{ROOT}/{agent.organization}/{agent.agent}"
+    system, root = url_to_fs(_url(settings, folder))
+    try:
+        found = system.find(root, detail=True)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise Unavailable(f"The artifact store cannot be read: {error.strerror or error}.", "See to the store, then again.") from error
+    newest: dict[str, dt.datetime] = {}
+    for file, info in found.items():
+        parts = file[len(root.rstrip("/")) + 1 :].split("/")
+        if len(parts) > 1:
+            path, modified = f"{folder}/{parts[0]}/{parts[1]}", _modified(system, file, info)
+            newest[path] = max(modified, newest.get(path, modified))
+    return sorted(newest.items())
+
+
+def _modified(system: Any, file: str, info: Mapping[str, Any]) -> dt.datetime:
+    seconds = info.get("mtime")
+    if isinstance(seconds, int | float):
+        return dt.datetime.fromtimestamp(seconds, dt.UTC)
+    moment: dt.datetime = system.modified(file)
+    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+
+
+def delete(settings: Settings, artifact: Artifact) -> None:
+    """Deletes an artifact from the store and, where its hash is given, from this machine; one that is gone already is no error."""
+    from fsspec.core import url_to_fs
+
+    system, path = url_to_fs(_url(settings, _relative(artifact.path).as_posix()))
     try:
         system.rm(path.rsplit("/", 1)[0], recursive=True)  # the folder named by the hash holds nothing else
     except FileNotFoundError:
         pass
     except OSError as error:
         raise Unavailable(f"The artifact {artifact.path} cannot be deleted: {error.strerror or error}.", "The next clean-up tries again.") from error
-    shutil.rmtree(cache_folder(settings) / artifact.sha256, ignore_errors=True)
+    if artifact.sha256:
+        shutil.rmtree(cache_folder(settings) / artifact.sha256, ignore_errors=True)
 
 
 def cache_folder(settings: Settings) -> Path:
@@ -133,11 +164,9 @@ def _url(settings: Settings, path: str) -> str:
     return f"{settings.artifacts.rstrip('/')}/{path}"
 
 
-def _put(settings: Settings, source: Path, path: str, sha256: str) -> None:
-    target = _url(settings, path)
-    if (there := file_hash(target)) is not None and there[0] == sha256:
-        return
-    with whole_file(target, make_folders=True) as file, source.open("rb") as read:
+def _put(settings: Settings, source: Path, path: str) -> None:
+    """Also where the same lies already: it is young again then, and no clean-up takes it away before a version names it."""
+    with whole_file(_url(settings, path), make_folders=True) as file, source.open("rb") as read:
         while block := read.read(BLOCK):
             file.write(block)
 

@@ -20,6 +20,7 @@ from learning_pipelines.retrieval.encoders import Encoders
 from learning_pipelines.retrieval.index import IndexConfig
 from learning_pipelines.retrieval.lexical import refresh_lexical
 from learning_pipelines.storage import chunk_vectors, chunks, indexes
+from learning_pipelines.storage import lexical as lexical_storage
 from learning_pipelines.storage.chunk_vectors import Used
 from learning_pipelines.storage.chunks import Cut, Document, Written
 from learning_pipelines.storage.database import Connection
@@ -134,8 +135,9 @@ def embed_used(connection: Connection, organization_id: UUID, encoders: Encoders
 
 
 def incomplete(connection: Connection, organization_id: UUID, agent_id: UUID | None = None) -> dict[str, int]:
-    """What an index lacks, by what it is: documents not chunked as they are, chunks without a vector of a used encoder. Empty where all is there."""
+    """What an index lacks, by what it is: documents not chunked as they are, chunks that the postings or a used encoder lack. Empty where all is there."""
     found = {"documents not chunked": chunks.holdings(connection, organization_id, CHUNKER, agent_id).behind}
+    found["chunks without postings"] = lexical_storage.pending(connection, organization_id)
     for one in chunk_vectors.used(connection, organization_id, agent_id):
         found[f"without vectors of {one.encoder.name}"] = chunk_vectors.count_unembedded(connection, organization_id, one.encoder.id, _scope(one, agent_id))
     return {what: count for what, count in found.items() if count}

@@ -10,6 +10,7 @@ import pytest
 
 from learning_pipelines.defs.sensors import new_documents
 from learning_pipelines.retrieval import encoders
+from learning_pipelines.storage import indexes, tenants
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.store import Store
 from learning_pipelines_tests.conftest import Load
@@ -44,7 +45,7 @@ def test_the_job_builds_the_index_and_says_so_in_numbers(desk: None, load: Load,
     assert {name: cut[name] for name in ("dagster/row_count", "documents", "documents_chunked_now", "added", "problems", "problem: no words")} == {
         "dagster/row_count": 2, "documents": 3, "documents_chunked_now": 3, "added": 2, "problems": 1, "problem: no words": 1,
     }  # fmt: skip
-    assert (embedded["vectors of words@1"], embedded["encoded_now"]) == (2, 2)
+    assert (embedded["vectors of words@1"], embedded["encoded_now"], embedded["postings_added"]) == (2, 2, 2)
 
 
 def test_no_user_text_reaches_dagster(desk: None, load: Load, run_job: Materialize, instance: dg.DagsterInstance) -> None:
@@ -71,9 +72,8 @@ def test_a_vector_of_an_inactive_document_is_an_orphan_and_a_chunk_without_one_m
     run_job("index_refresh", "default/desk")
     pipeline.execute("DELETE FROM chunk_embeddings WHERE chunk_id = (SELECT id FROM knowledge_chunks WHERE document_id = 'tax')")
     pipeline.execute("UPDATE documents SET is_active = false WHERE id = 'vat'")
-    for step in ("ensure_base", "refresh_chunks"):  # which would mend both
-        monkeypatch.setattr(knowledge, step, lambda *_, **__: getattr(knowledge, "Refreshed", None) or knowledge.Chunking())
-    monkeypatch.setattr(knowledge, "_index_up_to_date", lambda *_: {})
+    monkeypatch.setattr(knowledge, "refresh_chunks", lambda *_: knowledge.Chunking())  # which would mend the one
+    monkeypatch.setattr(knowledge, "_index_up_to_date", lambda *_: (knowledge.Refreshed(), {}))  # and this the other
     assert checks_of(run_job("index_refresh", "default/desk")) == {
         "every_document_chunked": True, "no_orphan_embeddings": False, "index_complete": False
     }  # fmt: skip
@@ -109,3 +109,18 @@ def test_documents_of_an_organization_without_agents_ask_for_nothing(load: Load,
     load("documents", [SHARED], "lonely")
     result = tick(instance, store)
     assert isinstance(result, dg.SensorResult) and not result.run_requests and result.skip_reason is not None
+
+
+def test_the_clean_up_takes_old_index_versions_away(
+    desk: None, load: Load, run_job: Materialize, pipeline: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load("documents", [TAX])
+    run_job("index_refresh", "default/desk")
+    agent = tenants.agents(pipeline)[0]
+    base = indexes.base(pipeline, agent.organization_id)
+    assert base is not None
+    for _ in range(7):
+        indexes.add(pipeline, agent, encoder_id=base.encoder.id, kind="index", parent=0, config={}, metrics={}, training_run_id=None)
+    pipeline.execute("UPDATE index_versions SET created_at = now() - interval '8 days'")
+    run_job("cleanup")
+    assert [version.number for version in indexes.listed(pipeline, agent)] == [7, 6, 5, 4, 3]

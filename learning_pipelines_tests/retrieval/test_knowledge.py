@@ -116,6 +116,11 @@ def test_another_chunker_cuts_everything_again_and_equal_chunks_keep_their_vecto
     ensure_base(pipeline, OURS, fake_encoders()[1])
     monkeypatch.setattr(knowledge, "CHUNKER", "next")
     assert incomplete(pipeline, OURS) == {"documents not chunked": 1}
+    monkeypatch.undo()
+    pipeline.execute("DELETE FROM chunk_embeddings")
+    assert incomplete(pipeline, OURS) == {"without vectors of words@1": 1}
+    ensure_base(pipeline, OURS, fake_encoders()[1])
+    monkeypatch.setattr(knowledge, "CHUNKER", "next")
     fake, encoders = fake_encoders()
     done = ensure_base(pipeline, OURS, encoders)
     assert (done.chunking.documents, done.chunking.written.kept, fake.encoder.texts) == (1, 1, [])
