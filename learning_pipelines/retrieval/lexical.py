@@ -150,11 +150,11 @@ class _Kept:
 
 
 class Bodies:
-    """What a worker keeps of segments, by organization, segment and number of removed chunks: that never changes. Bounded; threads may share one."""
+    """What a worker keeps of segments, by organization, segment and how many chunks are removed: that never changes. Bounded; threads may share one."""
 
     def __init__(self, most_bytes: int = _KEPT_BYTES) -> None:
         self._most, self._bytes = most_bytes, 0
-        self._kept: OrderedDict[tuple[UUID, int, int], _Kept] = OrderedDict()
+        self._kept: OrderedDict[tuple[UUID, Segment], _Kept] = OrderedDict()
         self._lock = threading.Lock()
 
     def of(self, connection: Connection, organization_id: UUID, segments: Sequence[Segment]) -> dict[int, _Kept]:
@@ -162,7 +162,7 @@ class Bodies:
         found: dict[int, _Kept] = {}
         with self._lock:
             for segment in segments:
-                if (kept := self._kept.get(key := (organization_id, segment.number, segment.removed))) is not None:
+                if (kept := self._kept.get(key := (organization_id, segment))) is not None:
                     self._kept.move_to_end(key)
                     found[segment.number] = kept
         missing = [segment for segment in segments if segment.number not in found]
@@ -178,7 +178,7 @@ class Bodies:
             alive[body.removed] = False
         kept = _Kept(body.lengths, alive)
         with self._lock:
-            self._kept[organization_id, segment.number, segment.removed] = kept
+            self._kept[organization_id, segment] = kept
             self._bytes += _bytes(kept)
             while self._bytes > self._most and len(self._kept) > 1:
                 self._bytes -= _bytes(self._kept.popitem(last=False)[1])

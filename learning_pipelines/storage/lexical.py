@@ -8,6 +8,7 @@ All of a search is read in one snapshot (database.snapshot): a refresh that merg
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,13 +45,15 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A segment without its bytes. `removed` of its `chunks` are gone."""
+    """A segment without its bytes. `removed` of its `chunks` are gone. `made_at` tells segments of one number in two databases (or before and after
+    a restore) apart."""
 
     number: int
     agent_id: UUID | None
     edit_id: UUID | None
     chunks: int
     removed: int
+    made_at: dt.datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +219,7 @@ def _add_postings(connection: Connection, organization_id: UUID, number: int, po
 def segments(connection: Connection, organization_id: UUID, analyzer: str) -> list[Segment]:
     """Every segment of an analyzer, oldest first."""
     rows = connection.execute(
-        """SELECT number, agent_id, edit_id, chunks, octet_length(removed) / 2 FROM lexical_segments WHERE organization_id = %s AND analyzer = %s
+        """SELECT number, agent_id, edit_id, chunks, octet_length(removed) / 2, created_at FROM lexical_segments WHERE organization_id = %s AND analyzer = %s
         ORDER BY number""",
         [organization_id, analyzer],
     ).fetchall()
@@ -241,7 +244,7 @@ def drop_others(connection: Connection, organization_id: UUID, analyzers: Sequen
 def in_scope(connection: Connection, scope: Scope, analyzer: str) -> list[Segment]:
     """The segments that a search reads, by number."""
     rows = connection.execute(
-        """SELECT number, agent_id, edit_id, chunks, octet_length(removed) / 2 FROM lexical_segments
+        """SELECT number, agent_id, edit_id, chunks, octet_length(removed) / 2, created_at FROM lexical_segments
         WHERE organization_id = %(organization)s AND analyzer = %(analyzer)s AND (
             edit_id IS NULL AND (%(agent)s::uuid IS NULL OR agent_id IS NULL OR agent_id = %(agent)s) OR edit_id = %(edit)s) ORDER BY number""",
         {"organization": scope.organization_id, "agent": scope.agent_id, "edit": scope.edit_id, "analyzer": analyzer},

@@ -16,6 +16,7 @@ from learning_pipelines.storage import lexical as storage
 from learning_pipelines.storage.database import Connection, Database, snapshot
 from learning_pipelines.storage.lexical import Scope
 from learning_pipelines.storage.sessions import Acting, act_as
+from learning_pipelines_tests.conftest import MakeDatabase
 from learning_pipelines_tests.retrieval.judged import judged
 from learning_pipelines_tests.retrieval.stored import agent, drop_chunks, organization, put_chunks, texts
 
@@ -198,6 +199,19 @@ def test_what_a_worker_keeps_of_segments_stays_within_its_bound(pipeline: Connec
     bodies = Bodies(most_bytes=1_000)
     StoredLexical(pipeline, Scope(tenant), bodies=bodies)
     assert bodies._bytes <= 1_000 or len(bodies._kept) == 1
+
+
+def test_what_is_kept_of_one_database_is_not_taken_for_another(make_database: MakeDatabase) -> None:
+    kept = Bodies()
+    for text in ("invoice", "invoice of a customer"):
+        with make_database() as database, database.connect("pipeline") as connection:
+            tenant = organization(connection)
+            put_chunks(connection, tenant, {"c": text})
+            refresh_lexical(connection, tenant, "english")
+            (scores,) = StoredLexical(connection, Scope(tenant), bodies=kept).scores([("invoice", None)])
+            assert scores.tolist() == Bm25.build([text], analyzer_for("english")).scores("invoice").tolist()
+    lengths = [body.lengths.tolist() for body in kept._kept.values()]
+    assert lengths == [[1], [2]]
 
 
 def test_on_a_real_corpus_the_api_role_gets_the_scores_that_are_compared_with_bm25s(database: Database, pipeline: Connection) -> None:

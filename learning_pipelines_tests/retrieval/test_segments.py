@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from uuid import uuid4
 
 import numpy as np
@@ -9,9 +10,11 @@ import numpy as np
 from learning_pipelines.retrieval.segments import FACTOR, merged, renumbered, to_merge
 from learning_pipelines.storage.lexical import MOST_CHUNKS, Posting, Segment
 
+MADE_AT = dt.datetime(2026, 11, 26, tzinfo=dt.UTC)
+
 
 def segment(number: int, chunks: int, removed: int = 0, agent_id: object = None) -> Segment:
-    return Segment(number, agent_id, None, chunks, removed)  # type: ignore[arg-type]
+    return Segment(number, agent_id, None, chunks, removed, MADE_AT)  # type: ignore[arg-type]
 
 
 def numbers(groups: list[list[Segment]]) -> list[list[int]]:
