@@ -10,7 +10,7 @@ PEER_SERVERS := .venv-peer-servers/.installed
 PEER_OPTIMIZERS := .venv-peer-optimizers/.installed
 PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: install demo up down test lint types fuzz outage peers peer-servers peer-optimizers benchmark benchmark-agreement benchmark-privacy benchmark-datasets benchmark-judge benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-few-shot benchmark-gate benchmark-rules benchmark-retrieval benchmark-expansion benchmark-finetune benchmark-embedding benchmark-search review-real-data clean
+.PHONY: install demo up down test lint types fuzz outage peers peer-servers peer-optimizers benchmark benchmark-agreement benchmark-privacy benchmark-datasets benchmark-index benchmark-judge benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-few-shot benchmark-gate benchmark-rules benchmark-retrieval benchmark-expansion benchmark-finetune benchmark-embedding benchmark-search review-real-data clean
 
 install: $(STAMP)
 
@@ -119,6 +119,10 @@ benchmark-search: install
 # Demonstrations picked per input: 10,000 and 100,000 examples of three tenants (10 minutes, most of it filling); ARGS=--encode asks the encoder too.
 benchmark-few-shot: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.few_shot $(ARGS)
+
+# Documents into an index: 10,000 chunks with the packaged encoder, and 1 % changed (10 minutes). ARGS="--chunks 100000 --encoder made": without the model.
+benchmark-index: install
+	@$(BIN)/python -m learning_pipelines_tests.benchmarks.index $(ARGS)
 
 attacks: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.attacks $(ARGS)
