@@ -74,7 +74,8 @@ class Reranker:
 
     def order(self, question: Asked, found: Found, lexical_weight: float, positions: Sequence[int], chunks: Sequence[Analyzed]) -> Floats:
         """(m,) scores 0..1 of all that was found: the shortlist (`positions`, whose texts are `chunks`) in the learnt order and above .5, the rest as mixed."""
-        scores = np.asarray(mixed(found, lexical_weight) / 2, dtype=np.float32)
+        mixture = mixed(found, lexical_weight)
+        scores = np.asarray(mixture / (2 * max(1.0, float(mixture.max(initial=0.0)))), dtype=np.float32)  # above 1 where an expansion adds to BM25
         if positions:
             scores[list(positions)] = _shortlisted(self.raw(features(question, found, lexical_weight, positions, chunks)))
         return scores

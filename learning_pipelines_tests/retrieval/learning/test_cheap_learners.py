@@ -10,6 +10,7 @@ import pytest
 
 from learning_pipelines.acceptance.gate import Verdict, decide
 from learning_pipelines.errors import LearningError, Unavailable
+from learning_pipelines.retrieval.analyzer import analyzer_for
 from learning_pipelines.retrieval.index import Artifact, IndexConfig
 from learning_pipelines.retrieval.learning import adapter
 from learning_pipelines.retrieval.learning.adapter import Adapter
@@ -19,7 +20,7 @@ from learning_pipelines.retrieval.learning.fusion import Fusion
 from learning_pipelines.retrieval.learning.mixture import mixture_ndcg
 from learning_pipelines.retrieval.learning.reranker import Reranker, RerankerLearner
 from learning_pipelines.retrieval.learning.selection import Selection
-from learning_pipelines.retrieval.ranking import Floats, mixed
+from learning_pipelines.retrieval.ranking import Floats, Found, mixed
 from learning_pipelines.retrieval.task import JudgedQuery, Learnt, Training
 from learning_pipelines_tests.retrieval.learning.planted import Reports, world
 
@@ -141,6 +142,19 @@ def test_what_is_not_on_the_shortlist_stays_below_it_in_the_order_of_the_mixture
     )
     assert ordered[positions].min() > 0.5 >= ordered[rest].max() and ordered.max() <= 1.0
     assert np.array_equal(np.argsort(-ordered[rest], kind="stable"), np.argsort(-mixed(one.found, 0.9)[rest], kind="stable"))
+
+
+def test_an_expansion_that_lifts_the_mixture_above_one_puts_nothing_above_the_shortlist() -> None:
+    class Doubtful:
+        def predict(self, rows: Floats, **_: object) -> np.ndarray:
+            return np.full(len(rows), -9.0)
+
+    ids = tuple(f"c{number:02}" for number in range(80))
+    found = Found(ids, ids, np.linspace(30, 20, 80, dtype=np.float32), np.zeros(80, dtype=np.float32), 10.0)
+    positions = shortlist(found, 1.0)
+    chunks = [analyzed("any", None, analyzer_for("english"))] * len(positions)
+    ordered = Reranker(Doubtful()).order(asked("any", analyzer_for("english"), lambda term: 1.0), found, 1.0, positions, chunks)  # type: ignore[arg-type]
+    assert ordered[positions].min() > max(score for place, score in enumerate(ordered) if place not in positions)
 
 
 def test_a_reranker_of_other_features_or_damaged_is_refused(tmp_path: Path) -> None:
