@@ -21,7 +21,7 @@ from learning_pipelines.retrieval.ranking import mixed
 from learning_pipelines.retrieval.task import Floats, JudgedQuery, Lexical, Passages, Training
 
 WEIGHTS = tuple(round(0.1 * step, 1) for step in range(11))
-QUERIES, PASSAGES = 300, 1_000
+QUERIES, PASSAGES = 300, 500
 
 
 @dataclass(frozen=True)
