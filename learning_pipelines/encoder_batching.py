@@ -38,6 +38,7 @@ class Batcher:
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
+        self._chars: int = getattr(encoder, "batch_chars", CPU_BATCH_CHARS)
         self._quick: deque[_Piece] = deque()
         self._bulk: deque[_Piece] = deque()
         self._bulk_turn = False
@@ -51,7 +52,7 @@ class Batcher:
         if not texts:
             return np.empty((0, self._encoder.dimensions), dtype=np.float32)
         job = _Job(texts, np.empty((len(texts), self._encoder.dimensions), dtype=np.float32), len(texts))
-        pieces = [(job, positions) for positions in batches(texts, BATCH_TEXTS, CPU_BATCH_CHARS)]
+        pieces = [(job, positions) for positions in batches(texts, BATCH_TEXTS, self._chars)]
         quick = len(pieces) == 1 and len(texts) <= QUICK_TEXTS
         with self._waiting:
             (self._quick if quick else self._bulk).extend(pieces)
@@ -90,7 +91,7 @@ class Batcher:
                 job, positions = self._quick[0]
                 longest = max(longest, *(len(text) for text in job.texts))
                 texts += len(positions)
-                if taken and (texts > BATCH_TEXTS or texts * longest > CPU_BATCH_CHARS):
+                if taken and (texts > BATCH_TEXTS or texts * longest > self._chars):
                     break
                 taken.append(self._quick.popleft())
             return taken

@@ -39,7 +39,7 @@ class LocalEncoder:
         self._model = load_model(source, threads)
         self.device = self._model.device.type
         self.precision = _choose(precision, self.device)
-        self._chars = CPU_BATCH_CHARS if self.device == "cpu" else GPU_BATCH_CHARS
+        self.batch_chars = CPU_BATCH_CHARS if self.device == "cpu" and not is_static(self._model) else GPU_BATCH_CHARS
         self._one_at_a_time = threading.Lock()  # a tokenizer keeps its padding as state
         self.name = name_of(source)
         self.dimensions = int(self._forward(["dimensions"]).shape[1])
@@ -47,7 +47,7 @@ class LocalEncoder:
     def encode(self, texts: Sequence[str], *, batch_size: int = BATCH_TEXTS) -> Vectors:
         texts = prepared(texts)
         vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
-        for positions in batches(texts, batch_size, self._chars):
+        for positions in batches(texts, batch_size, self.batch_chars):
             vectors[positions] = self._forward([texts[position] for position in positions])
         return vectors
 
@@ -105,6 +105,13 @@ def load_model(source: str, threads: int | None = None) -> SentenceTransformer:
         return SentenceTransformer(str(folder or source), local_files_only=folder is not None)
     except Exception as error:  # what a loader raises for a foreign folder or name is anybody's guess
         raise UnknownEncoder(source, one_line(error)) from error
+
+
+def is_static(model: SentenceTransformer) -> bool:
+    """Whether it looks up a vector for each token and runs no network."""
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+
+    return isinstance(model[0], StaticEmbedding)
 
 
 def _import_torch(threads: int) -> None:

@@ -26,6 +26,8 @@ from learning_pipelines.encoder_local import LocalEncoder
 HOST = "127.0.0.1"
 IDLE_SECONDS = 15 * 60.0
 WATCH_SECONDS = 2.0
+MOST_PROCESSES, CROWDED_IDLE_SECONDS = 4, 30.0
+"""Learnt encoders are many, 600 MB each: beyond so many of one home, the one that was asked longest ago ends sooner."""
 MAX_BODY_BYTES = 32 * 1024 * 1024
 MAX_TEXTS = 1_024
 
@@ -151,7 +153,18 @@ def _watch(server: Server, files: Files) -> None:
     """Ends the server when it is no longer needed, or when its home was deleted or now belongs to another one."""
     while server.idle_seconds < IDLE_SECONDS:
         time.sleep(WATCH_SECONDS)
-        if files.read_state().get("pid") != os.getpid():
+        if files.read_state().get("pid") != os.getpid() or _one_too_many(server, files):
             break
     files.withdraw_state()  # first: nobody is sent here any more
     server.shutdown()
+
+
+def _one_too_many(server: Server, files: Files) -> bool:
+    """Notes on the state file when this process was asked last, and looks whether more than MOST_PROCESSES are there and all others were asked later."""
+    idle = server.idle_seconds
+    asked = time.time() - idle
+    with contextlib.suppress(FileNotFoundError):  # withdrawn this moment
+        os.utime(files.state, (asked, asked))
+        if idle >= CROWDED_IDLE_SECONDS and len(others := [path for path in files.folder.glob("*.json") if path != files.state]) >= MOST_PROCESSES:
+            return all(path.stat().st_mtime > asked for path in others)
+    return False

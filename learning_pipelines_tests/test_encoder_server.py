@@ -353,3 +353,22 @@ def test_it_ends_when_idle_or_when_its_home_is_gone(server: Server, tmp_path: Pa
     again.join(10)
     assert not again.is_alive()
     assert files.state.exists()
+
+
+def test_of_too_many_the_one_that_was_asked_longest_ago_ends_first(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = Files(tmp_path, "key")
+    files.write_state({"key": "key", "pid": os.getpid()})
+    monkeypatch.setattr(encoder_service, "CROWDED_IDLE_SECONDS", 0.0)
+    others = [Files(tmp_path, f"other{number}").state for number in range(encoder_service.MOST_PROCESSES)]
+    for state in others[1:]:
+        state.write_text("{}")
+    assert not encoder_service._one_too_many(server, files)  # not one too many
+    others[0].write_text("{}")
+    os.utime(others[0], (1, 1))
+    assert not encoder_service._one_too_many(server, files)  # another was asked before
+    for state in others:
+        os.utime(state, (time.time() + 9, time.time() + 9))
+    assert encoder_service._one_too_many(server, files)
+    monkeypatch.setattr(encoder_service, "CROWDED_IDLE_SECONDS", 1000.0)
+    assert not encoder_service._one_too_many(server, files)  # it was asked a moment ago
+    assert abs(files.state.stat().st_mtime - time.time()) < 60

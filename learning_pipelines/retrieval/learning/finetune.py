@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from learning_pipelines.encoder_local import load_model
+from learning_pipelines.encoder_local import is_static, load_model
 from learning_pipelines.retrieval.index import IndexConfig
 from learning_pipelines.retrieval.learning.contrastive import Recipe, train
 from learning_pipelines.retrieval.learning.encoder_training import MOST_ROWS, Kind, Request, already_done, finish, learn, require_dimensions
@@ -41,9 +41,7 @@ def work(sent: Mapping[str, Any], folder: Path, progress: Progress) -> dict[str,
     if done := already_done(request):
         return done
     model = load_model(request.source)
-    from sentence_transformers.sentence_transformer.modules import Transformer
-
     require_dimensions(model, request)
-    recipe = request.recipe if isinstance(model[0], Transformer) else replace(request.recipe, length=None)  # a static model reads everything anyway
+    recipe = replace(request.recipe, length=None) if is_static(model) else request.recipe  # a static one reads everything anyway
     outcome = train(model, request.data, request.pool, recipe, request.checkpoints(), request.seed, progress)
     return finish(model, outcome, request)

@@ -88,7 +88,7 @@ class _Kept:
         self._pool = pool
 
     def scores(self, query: str) -> Floats:
-        return self._pool.lexical[self._row[query]]
+        return np.asarray(self._pool.lexical[self._row[query]])
 
     def ideal(self, query: str) -> float:
         return self._pool.ideals[self._row[query]]

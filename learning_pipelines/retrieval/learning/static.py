@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from learning_pipelines.encoder import prepared
-from learning_pipelines.encoder_local import load_model
+from learning_pipelines.encoder_local import is_static, load_model
 from learning_pipelines.retrieval.index import IndexConfig
 from learning_pipelines.retrieval.learning.contrastive import Recipe, autocast, train
 from learning_pipelines.retrieval.learning.encoder_training import MOST_ROWS, Kind, Request, already_done, finish, learn, require_dimensions
@@ -71,9 +71,9 @@ def static_model(request: Request, progress: Progress) -> SentenceTransformer | 
 
     base = load_model(request.source)
     require_dimensions(base, request)
-    tokenizer = getattr(base.tokenizer, "backend_tokenizer", None)
-    if tokenizer is None:
+    if is_static(base):
         return None
+    tokenizer = base.tokenizer.backend_tokenizer
     kept = request.checkpoints("distilled")
     if (found := kept.newest()) is not None:
         vectors = found.tensors["tokens"].numpy()

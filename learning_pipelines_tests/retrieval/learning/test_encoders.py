@@ -129,7 +129,17 @@ def test_distillation_gives_a_static_model_that_serves_in_as_many_dimensions(tra
     assert learnt is not None and learnt.config.encoder is not None
     encoder = LocalEncoder(str(training.folder / learnt.config.encoder.path))
     assert encoder.name.startswith("tiny-static@") and encoder.dimensions == DIMENSIONS
+    assert encoder.batch_chars > LocalEncoder(str(model)).batch_chars  # no network is run: a forward pass takes many texts
     assert learnt.numbers["validation_ndcg"] > learnt.numbers["serving_encoder_ndcg"]
+
+
+def test_of_a_static_base_nothing_is_distilled_but_it_can_be_tuned(training: Training, model: Path, tmp_path: Path, here: None) -> None:
+    learnt = Distillation(str(model), replace(RECIPE, epochs=1, length=None)).learn(training, IndexConfig(), ignored)
+    folder = next(training.folder.glob("static/tiny-static"))
+    again = replace(tiny_training(folder, tmp_path / "again"), seed=3)
+    assert Distillation(str(folder)).learn(again, IndexConfig(), ignored) is None
+    tuned = FineTuning(str(folder), replace(RECIPE, rate=2e-2)).learn(again, IndexConfig(), ignored)
+    assert tuned is not None and tuned.numbers["validation_ndcg"] > tuned.numbers["start_ndcg"] and (learnt is None or learnt.name == "static")
 
 
 def test_what_was_learnt_on_the_old_vectors_is_left_out_and_what_reads_words_stays(training: Training, model: Path, here: None) -> None:
