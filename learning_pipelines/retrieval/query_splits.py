@@ -12,6 +12,7 @@ import numpy as np
 
 from learning_pipelines.examples.components import Bools, HubGraph, Ints
 from learning_pipelines.examples.splits import REASONS, SPLITS, UNSAID, Columns, SplitNumbers, decide, seeded_order
+from learning_pipelines.examples.trimming import LARGE, TINY
 from learning_pipelines.storage.retrieval_queries import Board
 
 Shares = tuple[float, float, float]
@@ -29,9 +30,11 @@ class Decided:
 
 
 def decided(board: Board, shares: Shares) -> Decided:
-    """Decides newcomers; gives up who turns out to stand on two sides. A cluster is named by the question of it that comes first in a seeded order.
+    """Decides newcomers; gives up who turns out to stand on two sides.
 
-    Clusters are those of the questions that have a split; who is left out has none.
+    Clusters are the components within the splits, of passages, wording and people; where one holds more than LARGE of all questions (people who ask
+    about everything join everything), its questions are clustered by passages and wording alone: learning out of fold and standard errors
+    need more than a few. A cluster is named by the question of it that comes first in a seeded order; who is left out has none.
     """
     nothing = np.zeros(0, dtype=np.int64)
     order = seeded_order(name.encode("utf-8", "surrogatepass") for name in board.ids)
@@ -50,10 +53,19 @@ def decided(board: Board, shares: Shares) -> Decided:
 
 def _clusters(board: Board, order: Ints, active: Bools) -> list[str]:
     """The name of each question's cluster; '' for who takes no part."""
-    nothing = np.zeros(0, dtype=np.int64)
-    graph = HubGraph.of_arrays(len(board.ids), (nothing, nothing), board.hubs)
-    labels = graph.components(active)
+    labels = _components(board, board.hubs, active)
+    sizes = np.bincount(labels[active], minlength=len(board.ids) + 1)
+    large = active & (sizes[labels] > max(TINY, LARGE * np.count_nonzero(active)))
+    if large.any():
+        keep = ~np.isin(board.hubs[1], list(board.personal))
+        finer = _components(board, (board.hubs[0][keep], board.hubs[1][keep]), active)
+        labels = np.where(large, labels.max() + 1 + finer, labels)
     first: dict[int, str] = {}
-    for place in order.tolist():
-        first.setdefault(int(labels[place]), board.ids[place]) if active[place] else None
+    for place in order[active[order]].tolist():
+        first.setdefault(int(labels[place]), board.ids[place])
     return [first[int(label)] if on else "" for label, on in zip(labels.tolist(), active.tolist(), strict=True)]
+
+
+def _components(board: Board, hubs: tuple[Ints, Ints], active: Bools) -> Ints:
+    nothing = np.zeros(0, dtype=np.int64)
+    return HubGraph.of_arrays(len(board.ids), (nothing, nothing), hubs).components(active)

@@ -28,7 +28,8 @@ Progress = Callable[[float, str, Mapping[str, float]], None]
 @dataclass(frozen=True, slots=True)
 class JudgedQuery:
     """A question with what was found helpful. `documents`: id -> gain 0..1 (0: shown, not helpful). `chunks`: the same for chunks; a document that
-    was named without a chunk has here the chunk of it that fits best. `cluster`: queries of one cluster share passages or people."""
+    was named without a chunk has here the chunk of it that fits best. `cluster`: queries of one cluster share passages, wording
+    or people; people who would join more than a tenth of all queries join none (retrieval/query_splits.py)."""
 
     id: str
     text: str

@@ -265,7 +265,8 @@ def store_new(connection: Connection, agent: AgentRef, texts: Iterable[tuple[str
 class Board:
     """Questions with a live passage as arrays, by ascending place. `sides`: 0 to 2, -1 without a split; `answered`: whether something helped.
 
-    `hubs`: index of a question and number of what it shares with others: a person, a document that helped, being nearly the same question.
+    `hubs`: index of a question and number of what it shares with others: a document that helped, being nearly the same question, a person.
+    `personal`: which of these numbers are people.
     """
 
     ids: list[str]
@@ -274,6 +275,7 @@ class Board:
     answered: Ints
     clusters: list[str]
     hubs: tuple[Ints, Ints] = field(default_factory=lambda: (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)))
+    personal: frozenset[int] = frozenset()
 
 
 _TAKES_PART = "organization_id = %(organization)s AND agent_id = %(agent)s AND (documents <> '{}' OR split IS NOT NULL OR left_out <> '')"
@@ -294,15 +296,17 @@ def board(connection: Connection, agent: AgentRef) -> Board:
             UNION ALL SELECT at, 'document/' || gain.key FROM mine, jsonb_each_text(documents) AS gain WHERE gain.value::float8 > 0
             UNION ALL SELECT at, 'near/' || near FROM mine WHERE near IS NOT NULL
         ),
-        numbered AS (SELECT at, hub_number FROM shared JOIN (
+        numbered AS (SELECT at, hub_number, hub LIKE 'person/%%' AS personal FROM shared JOIN (
             SELECT hub, row_number() OVER (ORDER BY hub COLLATE "C") - 1 AS hub_number FROM shared GROUP BY hub HAVING count(*) > 1) AS hubs USING (hub))
-        SELECT string_agg(int4send(at::integer) || int4send(hub_number::integer), ''::bytea) FROM numbered""",
+        SELECT string_agg(int4send(at::integer) || int4send(hub_number::integer), ''::bytea), array_agg(DISTINCT hub_number) FILTER (WHERE personal)
+        FROM numbered""",
         values,
     ).fetchone()
     table = np.frombuffer(bytes(row[0]) if row is not None and row[0] is not None else b"", dtype=">i4").astype(np.int64).reshape(-1, 2)
     return Board(
         [str(one[0]) for one in rows], np.asarray([one[1] for one in rows], dtype=np.int64), np.asarray([one[2] for one in rows], dtype=np.bool_),
         np.asarray([int(one[3]) for one in rows], dtype=np.int64), [str(one[4]) for one in rows], (table[:, 0], table[:, 1]),
+        frozenset(row[1] or ()) if row is not None else frozenset(),
     )  # fmt: skip
 
 

@@ -96,3 +96,24 @@ def test_one_person_who_asked_everything_leaves_the_fewest_out(desk: World) -> N
     desk.say(*({"query": question(n), "relevant": [f"d{n}"], "user": "ada"} for n in range(TOPICS)))
     numbers = desk.refresh().numbers
     assert numbers is not None and numbers.sizes["train"] + sum(numbers.left_out.values()) <= TOPICS
+
+
+def test_people_who_ask_about_everything_make_no_single_cluster_and_still_never_straddle() -> None:
+    """Eight people ask 400 questions about 100 passages: all is one component, so the splits cut it; clusters are then told apart by passage."""
+    rng = np.random.default_rng(3)
+    asked, about, person = np.arange(400), rng.integers(0, 100, 400), 1_000 + rng.integers(0, 8, 400)
+    hubs = np.concatenate([asked, asked]), np.concatenate([about, person])
+    board = Board(
+        [f"q{n}" for n in range(400)], np.full(400, -1), np.zeros(400, dtype=np.bool_), np.ones(400, dtype=np.int64), [""] * 400, hubs,
+        frozenset(range(1_000, 1_008)),
+    )  # fmt: skip
+    found = decided(board, SHARES)
+    splits: dict[int, set[str]] = {}
+    clusters: dict[int, set[str]] = {}
+    for name, split, _, cluster in found.rows:
+        for shared in (about[int(name[1:])], person[int(name[1:])]) if split else ():
+            splits.setdefault(int(shared), set()).add(split or "")
+        if split:
+            clusters.setdefault(int(about[int(name[1:])]), set()).add(cluster)
+    assert all(len(sides) == 1 for sides in splits.values()) and found.numbers.floors_met
+    assert found.clusters > 50 and all(len(names) == 1 for names in clusters.values())
