@@ -3,7 +3,7 @@
 Belongs here: assets, checks and metadata of chunks and vectors. Not here: how they are made (retrieval/knowledge.py), learning from feedback (retrieval.py).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -18,6 +18,8 @@ from learning_pipelines.storage.chunks import Holdings
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.store import Store
 from learning_pipelines.storage.tenants import AgentRef
+
+PROBLEMS_SHOWN = 50
 
 
 @dg.asset(
@@ -44,6 +46,7 @@ def knowledge_chunks(context: dg.AssetExecutionContext, store: dg.ResourceParam[
                 "dagster/table_name": "learning.knowledge_chunks",
                 "dagster/column_schema": table_columns(connection, "knowledge_chunks"),
                 **chunks_metadata(done, held),
+                **({"without chunks": problems_table(chunks.problems(connection, agent.organization_id, PROBLEMS_SHOWN))} if held.problems else {}),
             },
             check_results=[check("every_document_chunked", held.behind, "documents that are not chunked as they are")],
         )
@@ -101,6 +104,12 @@ def chunks_metadata(done: Chunking, held: Holdings) -> dict[str, int]:
         "documents_chunked_now": done.documents, "added": done.written.added, "kept": done.written.kept, "removed": done.written.removed,
         "problems": sum(held.problems.values()), **{f"problem: {kind}": count for kind, count in held.problems.items()},
     }  # fmt: skip
+
+
+def problems_table(problems: Sequence[tuple[str, str]]) -> dg.MarkdownMetadataValue:
+    """Ids of documents that have no chunks, with the reason, which quotes none of their text."""
+    rows = (f"| {name.replace('|', ' ')} | {problem} |" for name, problem in problems)
+    return dg.MetadataValue.md("\n".join(["| document | why |", "|---|---|", *rows]))
 
 
 def vectors_metadata(stored: Mapping[str, int], counts: Mapping[str, int]) -> dict[str, int]:

@@ -178,7 +178,9 @@ def status(settings: Settings, organization: str | None) -> dict[str, Any]:
             for sensor in state["sensors"]
         ]
         orphans = overview.orphans(connection, settings.orphan_days, slug)
-    return {"counts": counts, "jobs": state["jobs"], "sensors": sensors, "problems": _problems(settings, store, state, orphans)}
+        unsearchable = overview.documents_without_chunks(connection, slug)
+    problems = [*_problems(settings, store, state, orphans), *(f"{count} documents cannot be searched for: {why}" for why, count in unsearchable.items())]
+    return {"counts": counts, "jobs": state["jobs"], "sensors": sensors, "problems": problems}
 
 
 _BY_OUTBOX = ("new_feedback", "new_documents")

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from learning_pipelines.encoder import Encoder, UnknownEncoder, model_source, require_same
+from learning_pipelines.errors import LearningError
 from learning_pipelines.retrieval import lexical
 from learning_pipelines.retrieval.chunking import CHUNKER, Chunked, chunk, indexed
 from learning_pipelines.retrieval.encoders import Encoders
@@ -125,12 +127,22 @@ def embed(
 
 
 def embed_used(connection: Connection, organization_id: UUID, encoders: Encoders, agent_id: UUID | None = None, progress: Progress = silent) -> dict[str, int]:
-    """Vectors for every encoder that serves, served before or is a candidate; of one agent (None: of all). Returns how many were stored, by encoder."""
+    """Vectors for every encoder that serves, served before or is a candidate; of one agent (None: of all). Returns how many were stored, by encoder.
+
+    An encoder that cannot be opened stops no other; what it raised is raised when the others are done.
+    """
     stored: dict[str, int] = {}
+    failed: LearningError | None = None
     for one in chunk_vectors.used(connection, organization_id, agent_id):
-        scope = one.agent_id if one.agent_id is not None else agent_id
-        counts = _complete(connection, organization_id, one.encoder, lambda one=one: encoders.of(one.encoder), scope, progress)  # type: ignore[misc]
+        opener = partial(encoders.of, one.encoder)
+        try:
+            counts = _complete(connection, organization_id, one.encoder, opener, _scope(one, agent_id), progress)
+        except LearningError as error:
+            failed = failed or error
+            continue
         stored = {**stored, **{name: stored.get(name, 0) + count for name, count in counts.items()}}
+    if failed is not None:
+        raise failed
     return stored
 
 

@@ -32,17 +32,16 @@ class CleanedUp:
 def prune(connection: Connection, settings: Settings, grace: dt.timedelta = GRACE) -> CleanedUp:
     """Deletes what no organization needs any more. Raises Unavailable if the artifact store does not answer; rows are tidy then."""
     total, files = Pruned(), 0
-    by_organization: dict[str, list[tenants.AgentRef]] = {}
-    for agent in tenants.agents(connection):
-        by_organization.setdefault(agent.organization, []).append(agent)
-    for organization in by_organization.values():
-        versions = sum(index_retention.prune_versions(connection, agent, settings.index_versions_kept, grace) for agent in organization)
-        unnamed = index_retention.prune_unnamed(connection, organization[0].organization_id, grace)
+    agents = tenants.agents(connection)
+    for organization_id in index_retention.organizations(connection):
+        own = [agent for agent in agents if agent.organization_id == organization_id]
+        versions = sum(index_retention.prune_versions(connection, agent, settings.index_versions_kept, grace) for agent in own)
+        unnamed = index_retention.prune_unnamed(connection, organization_id, grace)
         total = replace(
             total, versions=total.versions + versions, encoders=total.encoders + unnamed.encoders, edits=total.edits + unnamed.edits
         )  # fmt: skip
-        named = index_retention.named_artifacts(connection, organization[0].organization_id)
-        files += sum(_sweep(settings, agent, named, grace) for agent in organization)
+        named = index_retention.named_artifacts(connection, organization_id)
+        files += sum(_sweep(settings, agent, named, grace) for agent in own)
     return CleanedUp(total, files)
 
 

@@ -29,6 +29,11 @@ class Pruned:
     edits: int = 0
 
 
+def organizations(connection: Connection) -> list[UUID]:
+    """Those that have an encoder, hence an index."""
+    return [row[0] for row in connection.execute("SELECT DISTINCT organization_id FROM encoder_versions ORDER BY 1").fetchall()]
+
+
 def prune_versions(connection: Connection, agent: AgentRef, kept: int, grace: dt.timedelta) -> int:
     """Deletes an agent's versions beyond the newest `kept`, but for those that are needed (above). Returns how many."""
     with connection.transaction():

@@ -67,6 +67,18 @@ def orphans(connection: Connection, days: int, organization: str | None = None) 
     return int(row[0]) if row else 0
 
 
+def documents_without_chunks(connection: Connection, organization: str | None = None) -> dict[str, int]:
+    """Active documents that could not be chunked, by the kind of problem."""
+    rows = connection.execute(
+        """SELECT split_part(k.problem, ':', 1), count(*) FROM document_chunkings k
+        JOIN documents d ON d.organization_id = k.organization_id AND d.id = k.document_id AND d.is_active
+        WHERE k.problem IS NOT NULL AND (%(organization)s::text IS NULL OR k.organization_id = learning.organization_id(%(organization)s))
+        GROUP BY 1 ORDER BY 1""",
+        {"organization": organization},
+    ).fetchall()
+    return {str(kind): int(count) for kind, count in rows}
+
+
 def days_with_rows(connection: Connection, organization: str, zone: str) -> list[dt.date]:
     """The days on which executions or feedback of an organization happened."""
     rows = connection.execute(

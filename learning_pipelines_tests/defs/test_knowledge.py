@@ -10,7 +10,7 @@ import pytest
 
 from learning_pipelines.defs.sensors import new_documents
 from learning_pipelines.retrieval import encoders
-from learning_pipelines.storage import indexes, tenants
+from learning_pipelines.storage import indexes, overview, tenants
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.store import Store
 from learning_pipelines_tests.conftest import Load
@@ -37,7 +37,7 @@ def tick(instance: dg.DagsterInstance, store: Store, cursor: str | None = None) 
     return result
 
 
-def test_the_job_builds_the_index_and_says_so_in_numbers(desk: None, load: Load, run_job: Materialize) -> None:
+def test_the_job_builds_the_index_and_says_so_in_numbers(desk: None, load: Load, run_job: Materialize, pipeline: Connection) -> None:
     load("documents", [TAX, SHARED, {"document_id": "rules", "text": "---\n***"}])
     result = run_job("index_refresh", "default/desk")
     assert checks_of(result) == {"every_document_chunked": True, "no_orphan_embeddings": True, "index_complete": True}
@@ -45,6 +45,8 @@ def test_the_job_builds_the_index_and_says_so_in_numbers(desk: None, load: Load,
     assert {name: cut[name] for name in ("dagster/row_count", "documents", "documents_chunked_now", "added", "problems", "problem: no words")} == {
         "dagster/row_count": 2, "documents": 3, "documents_chunked_now": 3, "added": 2, "problems": 1, "problem: no words": 1,
     }  # fmt: skip
+    assert cut["without chunks"].split("\n")[2:] == ["| rules | no words: nothing in it could be searched for |"]
+    assert overview.documents_without_chunks(pipeline) == {"no words": 1}
     assert (embedded["vectors of words@1"], embedded["encoded_now"], embedded["postings_added"]) == (2, 2, 2)
 
 

@@ -13,6 +13,7 @@ from typing import cast
 import numpy as np
 
 from learning_pipelines.encoder import BATCH_TEXTS, Encoder, Vectors
+from learning_pipelines.errors import LearningError
 from learning_pipelines.retrieval.encoders import Encoders
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage.indexes import EncoderVersion
@@ -52,6 +53,8 @@ class FakeEncoders:
 
     def of(self, version: EncoderVersion) -> Encoder:
         self.opened += 1
+        if version.name not in (self.encoder.name, *self.learnt):
+            raise LearningError(f"The model of {version.name} is gone.", "Restore it.")
         return self.encoder if version.name == self.encoder.name else self.learnt[version.name]
 
 

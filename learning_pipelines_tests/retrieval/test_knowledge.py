@@ -5,23 +5,30 @@ Belongs here: chunks, vectors and the base index in the database, with an encode
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 from uuid import UUID
 
 import psycopg
 import pytest
 
+from learning_pipelines.errors import LearningError, Unavailable
 from learning_pipelines.feedback.identity import agent_id, organization_id
 from learning_pipelines.retrieval import knowledge
 from learning_pipelines.retrieval.knowledge import embed, embed_used, ensure_base, incomplete
+from learning_pipelines.settings import Settings
 from learning_pipelines.storage import chunk_vectors, chunks, indexes
 from learning_pipelines.storage.database import Connection, Database
+from learning_pipelines.storage.store import Store
+from learning_pipelines.storage.tenants import AgentRef
 from learning_pipelines_tests.conftest import Load
 from learning_pipelines_tests.feedback.rows import AGENT
 from learning_pipelines_tests.retrieval.fake_encoders import WordEncoder, fake_encoders
 
 OURS = organization_id("default")
 DESK = agent_id(OURS, "desk")
+AGENT_REF = AgentRef(OURS, "default", DESK, "desk")
+LABELS: tuple[Literal["candidate", "serving"], ...] = ("candidate", "serving")
 SECTIONS = [f"## Section {number}\n\n" + " ".join(f"word{number}x{word}" for word in range(40)) for number in range(8)]
 
 
@@ -161,20 +168,53 @@ def test_another_encoder_replaces_the_base_when_all_its_vectors_are_there(load: 
     assert chunk_vectors.counts(pipeline, OURS) == {"other@2": 2, "words@1": 2}
 
 
+def test_a_full_disk_leaves_what_serves_and_says_so(
+    load: Load, pipeline: Connection, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load("documents", [document("tax", "Taxes are due in May.")])
+    ensure_base(pipeline, OURS, fake_encoders()[1])
+    load("documents", [document("vat", "VAT is due in June.")])
+
+    def full(*_: Any) -> int:
+        raise psycopg.errors.DiskFull("could not extend file: No space left on device")
+
+    with monkeypatch.context() as patched, pytest.raises(Unavailable, match="disk of the database is full"):
+        patched.setattr(chunk_vectors, "write", full)
+        with Store(Settings(home=tmp_path), database).pipeline() as connection:
+            ensure_base(connection, OURS, fake_encoders()[1])
+    base = indexes.base(pipeline, OURS)
+    assert base is not None and (base.status, base.encoder.name, vectors(pipeline)) == ("serving", "words@1", 1)
+    ensure_base(pipeline, OURS, fake_encoders()[1])
+    assert vectors(pipeline) == 2
+
+
+def test_an_encoder_whose_model_is_gone_stops_no_other(desk: None, load: Load, pipeline: Connection) -> None:
+    load("documents", [document("tax", "Taxes are due in May.")])
+    gone, there = WordEncoder("a gone@1"), WordEncoder("b there@1")
+    ensure_base(pipeline, OURS, fake_encoders(WordEncoder(), there)[1])
+    for label, encoder in zip(LABELS, (gone, there), strict=True):
+        identity = indexes.add_encoder(pipeline, OURS, name=encoder.name, model="m", dimensions=16, artifact_path="p", sha256="s", agent_id=DESK)
+        number = indexes.add(pipeline, AGENT_REF, encoder_id=identity, kind="index", parent=0, config={}, metrics={}, training_run_id=None)
+        indexes.point(pipeline, AGENT_REF, label, number, None)
+    _, encoders = fake_encoders(WordEncoder(), there)
+    with pytest.raises(LearningError, match="a gone@1 is gone"):
+        embed_used(pipeline, OURS, encoders)
+    assert chunk_vectors.counts(pipeline, OURS) == {"words@1": 1, "b there@1": 1}
+
+
 def test_learnt_encoders_that_serve_get_vectors_of_later_documents_and_others_do_not(desk: None, load: Load, pipeline: Connection) -> None:
     load("documents", [document("tax", "Taxes are due in May.", agent="desk"), document("vat", "VAT is due in June.")])
     serving, forgotten = WordEncoder("learnt@1"), WordEncoder("learnt@2")
     _, encoders = fake_encoders(WordEncoder(), serving, forgotten)
     ensure_base(pipeline, OURS, encoders)
-    agent = chunks_agent()
     versions = {}
     for encoder in (serving, forgotten):
         identity = indexes.add_encoder(pipeline, OURS, name=encoder.name, model="m", dimensions=16, artifact_path="p", sha256="s", agent_id=DESK)
         versions[encoder.name] = indexes.EncoderVersion(identity, encoder.name, "m", 16, "p", "s")
         embed(pipeline, OURS, versions[encoder.name], encoder, DESK)
-        number = indexes.add(pipeline, agent, encoder_id=identity, kind="index", parent=0, config={}, metrics={}, training_run_id=None)
+        number = indexes.add(pipeline, AGENT_REF, encoder_id=identity, kind="index", parent=0, config={}, metrics={}, training_run_id=None)
         if encoder is serving:
-            indexes.move_serving(pipeline, agent, number, None)
+            indexes.move_serving(pipeline, AGENT_REF, number, None)
     load("agents", [{**AGENT, "agent": "other"}])
     load("documents", [document("new", "A new article."), document("theirs", "Of the other agent.", agent="other")])
     ensure_base(pipeline, OURS, encoders)
@@ -182,12 +222,6 @@ def test_learnt_encoders_that_serve_get_vectors_of_later_documents_and_others_do
     assert embed_used(pipeline, OURS, encoders) == {"learnt@1": 1}
     assert incomplete(pipeline, OURS) == {}
     assert chunk_vectors.counts(pipeline, OURS) == {"words@1": 4, "learnt@1": 3, "learnt@2": 2}
-
-
-def chunks_agent() -> Any:
-    from learning_pipelines.storage.tenants import AgentRef
-
-    return AgentRef(OURS, "default", DESK, "desk")
 
 
 def test_an_agents_refresh_takes_up_its_own_and_the_shared_documents(desk: None, load: Load, pipeline: Connection) -> None:
