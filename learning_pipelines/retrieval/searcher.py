@@ -113,7 +113,7 @@ class Searcher:
         """The candidates of one question, and the cosines of those that have a vector."""
         connection, encoder = self._connection, self._version.encoder
         (scores,) = self._lexical.scores([(question.text, question.expansion)])
-        exact = 0 < self._lexical.chunks <= vector_search.EXACT_UP_TO
+        exact = vector_search.compares_all(connection, self._lexical.chunks)
         near = vector_search.nearest(
             connection, self._scope, encoder.id, question.vector, depth, exact=exact, hidden=self._hidden, added=self._added
         )  # fmt: skip

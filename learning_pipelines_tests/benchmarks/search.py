@@ -190,7 +190,7 @@ def direct(database: Database, corpus: Corpus, tenant: Tenant, searches: int) ->
 
 def nearest(connection: Connection, tenant: Tenant, vector: Vectors, k: int, exact: bool | None) -> list[str]:
     scope = Scope(tenant.agent.organization_id, tenant.agent.agent_id)
-    exactly = tenant.chunks <= vector_search.EXACT_UP_TO if exact is None else exact
+    exactly = vector_search.compares_all(connection, tenant.chunks) if exact is None else exact
     return vector_search.nearest(connection, scope, tenant.encoder_id, vector, k, exact=exactly)
 
 

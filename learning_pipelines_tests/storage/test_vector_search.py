@@ -13,7 +13,7 @@ from learning_pipelines.storage import vector_search
 from learning_pipelines.storage.database import Connection, Database, snapshot
 from learning_pipelines.storage.lexical import Scope
 from learning_pipelines.storage.sessions import Acting, act_as
-from learning_pipelines.storage.vector_search import INDEXED_DIMENSIONS, SETTINGS, nearest
+from learning_pipelines.storage.vector_search import EXACT_UP_TO, INDEXED_DIMENSIONS, SETTINGS, compares_all, nearest
 from learning_pipelines_tests.conftest import MakeDatabase
 from learning_pipelines_tests.retrieval.stored import agent, clustered, drop_chunks, organization, put_base, put_chunks, put_vectors
 
@@ -71,6 +71,14 @@ def test_comparing_one_by_one_is_exact(tenants: tuple[Database, dict[str, UUID],
     with database.connect("pipeline") as connection, snapshot(connection):
         for query in QUERIES[:5]:
             assert nearest(connection, Scope(ids["small"]), encoders["small"], query, 10, exact=True) == exactly("small", query, 10)
+
+
+def test_all_are_compared_while_that_is_faster_than_the_index(database: Database) -> None:
+    with psycopg.connect(database.admin_url) as session:
+        for rows, most in ((-1, EXACT_UP_TO), (1e4, EXACT_UP_TO), (1e6, 21_447)):  # -1: nothing is known of the table
+            session.execute("UPDATE pg_class SET reltuples = %s WHERE oid = 'learning.chunk_embeddings'::regclass", [rows])
+            assert compares_all(session, most) and not compares_all(session, most + 1)
+        session.rollback()
 
 
 def test_the_plan_takes_the_index_of_vectors(tenants: tuple[Database, dict[str, UUID], dict[str, UUID]]) -> None:
