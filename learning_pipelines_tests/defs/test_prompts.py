@@ -51,7 +51,8 @@ def answer(handler: Any, body: dict[str, Any]) -> None:
     shown = [(one["content"], other["content"]) for one, other in itertools.pairwise(before) if (one["role"], other["role"]) == ("user", "assistant")]
     subject = next((text for text in SUBJECTS.values() if text in question["content"]), None)
     known = [re.sub(r'.*"answer": ?"([^"]*)".*', r"\1", label) for text, label in shown if subject and subject in text]
-    says(json.dumps({"answer": known[-1] if known and known[-1] in allowed else allowed[0]}))(handler, body)
+    counted = (sum(len(message["content"]) for message in body["messages"]) // 4, 2, 0)
+    says(json.dumps({"answer": known[-1] if known and known[-1] in allowed else allowed[0]}), tokens=counted)(handler, body)
 
 
 @pytest.fixture
@@ -129,6 +130,15 @@ def test_with_shuffled_answers_nothing_is_proposed(desk: None, load: Load, pipel
     assert {row["origin"] for row in table(pipeline, "prompt_versions")} == {"imported"}
     assert re.match("no evidence|worse|no candidate", reason_of(result, instance))
     assert table(pipeline, "training_runs")[0]["status"] == "completed"
+
+
+def test_length_that_the_least_effect_does_not_pay_for_spends_no_test(
+    desk: None, store: Store, run_job: Materialize, pipeline: Connection, instance: dg.DagsterInstance
+) -> None:
+    object.__setattr__(store, "settings", store.settings.model_copy(update={"min_effect": 0.95, "planned_effect": 0.99}))
+    result = run_job("prompt_optimization", DESK)  # demonstrations gain about .8
+    assert reason_of(result, instance).startswith("no candidate did better")
+    assert table(pipeline, "acceptance_tests") == [] and table(pipeline, "proposals") == []
 
 
 def test_on_unchanged_examples_a_second_run_is_skipped_and_spends_nothing(

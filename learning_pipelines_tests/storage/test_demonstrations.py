@@ -17,7 +17,7 @@ from learning_pipelines.feedback.identity import organization_id
 from learning_pipelines.prompts.hygiene import can_be_shown
 from learning_pipelines.prompts.serving import stored_nearest
 from learning_pipelines.prompts.task import Item
-from learning_pipelines.storage import demonstrations
+from learning_pipelines.storage import demonstrations, prompt_runs
 from learning_pipelines.storage.database import Connection, Database
 from learning_pipelines.storage.demonstrations import index_demonstrations, nearest, unindexed
 from learning_pipelines.storage.duplicates import store_vectors
@@ -122,6 +122,27 @@ def test_no_example_is_picked_that_hygiene_would_not_show(pipeline: Connection, 
     assert len({marks[int(name[1:]) % 10] for name in texts}) >= 8 and may and may == {name for name, said in texts.items() if said.endswith("5 < 6")}
     index_demonstrations(pipeline, desk, dataset, encoder)
     assert set(found(pipeline, desk, dataset, text(3), k=60)) == may and unindexed(pipeline, desk, dataset, encoder.name) == 0
+
+
+def test_of_a_wrong_answer_only_its_correction_is_scored_or_shown(pipeline: Connection, load: Load, encoder: Letters) -> None:
+    kinds: list[tuple[dict[str, str], bool]] = [
+        ({"example_type": "positive"}, True),
+        ({"example_type": "negative"}, False),
+        ({"example_type": "failure", "original_output": "yes"}, False),
+        ({"example_type": "negative", "original_output": "no"}, True),
+    ]
+    common = {"agent": "desk", "review_status": "approved", "expected_output": "yes"}
+    load("agents", [{"agent": "desk", "system_prompt": "You sort."}])
+    assert load("examples", [{"example_id": f"t{n}", "input_text": text(n), **common, **kinds[n % 4][0]} for n in range(40)]).rejected == 0
+    desk = agents(pipeline, "default", "desk")[0]
+    refresh_dataset(pipeline, desk, rule=TEXT_ONLY, shares=SHARES)
+    dataset = newest(pipeline, desk)
+    texts = train(pipeline, dataset)
+    may = {name for name in texts if kinds[int(name[1:]) % 4][1]}
+    assert 0 < len(may) < len(texts)
+    assert {row["id"] for row in prompt_runs.items(pipeline, desk, dataset) if row["split"] == "train"} == may
+    index_demonstrations(pipeline, desk, dataset, encoder)
+    assert set(found(pipeline, desk, dataset, text(1), k=40)) == may and unindexed(pipeline, desk, dataset, encoder.name) == 0
 
 
 def test_what_is_found_says_what_was_asked_and_approved(pipeline: Connection, desk: AgentRef, encoder: Letters) -> None:
