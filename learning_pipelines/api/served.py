@@ -84,7 +84,7 @@ class ServedPrompts:
         """The messages for one input, exactly as they were scored: demonstrations picked for it, its own turn last. Raises Unavailable."""
         shown: list[Demonstration] = []
         if served.prompt.retrieval is not None:
-            shown = self._few_shot.nearest(served.agent, served.prompt.retrieval, text)[::-1]  # the nearest one last
+            shown = served.prompt.retrieval.shown(self._few_shot.nearest(served.agent, served.prompt.retrieval, text))
         messages = [{"role": message.role, "content": message.content} for message in served.prompt.for_input(text, shown)]
         mark = hashlib.sha256(orjson.dumps(messages)).hexdigest()[:24]
         return _answer(messages, served.version, f"{served.version}-{served.mark}-{mark}")

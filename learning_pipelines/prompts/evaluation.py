@@ -91,7 +91,7 @@ class Evaluator:
         """The very question the model is asked about an item."""
         shown = []
         if prompt.retrieval is not None and self._nearest is not None:
-            shown = self._nearest(item.input, prompt.retrieval.k, frozenset({item.id}))[::-1]  # the nearest one last
+            shown = prompt.retrieval.shown(self._nearest(item.input, prompt.retrieval.k, frozenset({item.id})))
         return Request(prompt.for_input(item.input, shown), self._max_tokens, choices=self._choices)
 
     def _ask(self, prompt: Prompt, wanted: dict[_Key, Item]) -> None:

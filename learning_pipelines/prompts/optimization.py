@@ -26,7 +26,7 @@ from learning_pipelines.prompts.hygiene import Fault
 from learning_pipelines.prompts.hygiene import faults as hygiene_faults
 from learning_pipelines.prompts.judge_agreement import JudgeNotTrusted
 from learning_pipelines.prompts.preparation import KIND, Prepared
-from learning_pipelines.prompts.prompt import Prompt, Retrieval
+from learning_pipelines.prompts.prompt import Prompt
 from learning_pipelines.prompts.records import candidate_row, candidate_rows, evaluation_row, scores_of, search_numbers
 from learning_pipelines.prompts.registry import add_learnt
 from learning_pipelines.prompts.results import SearchResult, Standing
@@ -166,7 +166,7 @@ def pinned(prompt: Prompt, dataset_id: UUID) -> Prompt:
     """The prompt with its run-time demonstrations tied to the dataset version they were scored with."""
     if prompt.retrieval is None or prompt.retrieval.dataset_id is not None:
         return prompt
-    return replace(prompt, retrieval=Retrieval(prompt.retrieval.k, str(dataset_id)))
+    return replace(prompt, retrieval=replace(prompt.retrieval, dataset_id=str(dataset_id)))
 
 
 def run_test(

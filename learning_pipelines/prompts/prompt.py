@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -31,11 +32,23 @@ class Demonstration:
 class Retrieval:
     """Demonstrations picked at run time: the `k` approved examples of the train split nearest to the input, the nearest one last.
 
-    `dataset_id` pins the version they come from, so that what is served is what was scored; None while the search has not stored it.
+    `dataset_id` pins the version they come from, so that what is served is what was scored; None while the search has not stored it. `agreeing`: only
+    those with the answer that most of the `k` have, the n-th nearest counting 1/n: a small model follows examples that agree, and wavers where they do not.
     """
 
     k: int
     dataset_id: str | None = None
+    agreeing: bool = False
+
+    def shown(self, nearest: Sequence[Demonstration]) -> list[Demonstration]:
+        """What is shown of the `k` nearest (nearest first), in the order in which it is shown."""
+        if not self.agreeing:
+            return list(nearest[::-1])
+        votes: defaultdict[str, float] = defaultdict(float)
+        for rank, one in enumerate(nearest, 1):
+            votes[one.output] += 1 / rank
+        most = max(votes, key=votes.__getitem__, default="")  # of equal ones that of the nearest
+        return [one for one in nearest[::-1] if one.output == most]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +106,14 @@ class Prompt:
         messages = [{"role": message.role, "content": message.content} for message in self.messages]
         if self.retrieval is None:
             return messages, {}
-        return messages, {"retrieval": {"k": self.retrieval.k, "dataset_id": self.retrieval.dataset_id}}
+        agreeing = {"agreeing": True} if self.retrieval.agreeing else {}
+        return messages, {"retrieval": {"k": self.retrieval.k, "dataset_id": self.retrieval.dataset_id, **agreeing}}
 
 
 def from_stored(messages: Sequence[Mapping[str, Any]], serving: Mapping[str, Any]) -> Prompt:
     """The prompt of a row of prompt_versions."""
     found = serving.get("retrieval")
-    retrieval = None if found is None else Retrieval(int(found["k"]), found.get("dataset_id"))
+    retrieval = None if found is None else Retrieval(int(found["k"]), found.get("dataset_id"), bool(found.get("agreeing")))
     return Prompt(tuple(Message(message["role"], message["content"]) for message in messages), retrieval)
 
 

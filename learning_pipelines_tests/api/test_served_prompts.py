@@ -96,21 +96,24 @@ def sent(api: Api, agent: AgentRef, **params: Any) -> list[dict[str, str]]:
     return messages
 
 
+@pytest.mark.parametrize("agreeing", [False, True])
 def test_with_an_input_the_messages_are_the_very_ones_that_were_scored(
-    api: Api, make: Make, encoding: Serving, monkeypatch: pytest.MonkeyPatch
+    api: Api, make: Make, encoding: Serving, monkeypatch: pytest.MonkeyPatch, agreeing: bool
 ) -> None:
     monkeypatch.setattr(served_prompts, "open_encoder", lambda settings: EncoderClient(lambda: encoding))
     agent = make(rows=40)
     with api.database.connect("pipeline") as connection:
         dataset = list_versions(connection, agent)[0]["id"]
-        prompt = Prompt((Message("system", "You sort."),), Retrieval(3, str(dataset)))
+        prompt = Prompt((Message("system", "You sort."),), Retrieval(8 if agreeing else 3, str(dataset), agreeing))
         nearest = stored_nearest(connection, agent, dataset, lambda: EncoderClient(lambda: encoding))
         evaluator = Evaluator(None, metric_of({"type": "exact_match"}), max_tokens=9, nearest=nearest)  # type: ignore[arg-type]
         scored = evaluator.request(prompt, Item("new", text(77), "")).messages
     serve(api, agent, prompt)
     answer = api.get(f"/prompts/{agent.agent}", api.key(), params={"input": text(77)})
     assert answer.json()["messages"] == [{"role": message.role, "content": message.content} for message in scored]
-    assert [message["role"] for message in answer.json()["messages"]] == ["system", *["user", "assistant"] * 3, "user"]
+    said = [message["content"] for message in answer.json()["messages"] if message["role"] == "assistant"]
+    assert (1 <= len(said) < 8 and len(set(said)) == 1) if agreeing else len(said) == 3
+    assert [message["role"] for message in answer.json()["messages"]] == ["system", *["user", "assistant"] * len(said), "user"]
     assert sent(api, agent) == [{"role": "system", "content": "You sort."}]
     again = api.get(f"/prompts/{agent.agent}", api.key(), params={"input": text(77)}, headers={"If-None-Match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")

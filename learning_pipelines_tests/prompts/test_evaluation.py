@@ -98,6 +98,19 @@ def test_picked_demonstrations_come_nearest_last_and_never_hold_the_item_itself(
     assert shelf.without == [frozenset({"0"}), frozenset({"1"})]
 
 
+def test_agreeing_demonstrations_are_those_with_the_answer_of_most_neighbours_the_nearer_counting_more(endpoint: FakeEndpoint) -> None:
+    endpoint.always = echoes
+    shelf = Shelf(*(Demonstration(f"d{rank}", answer, f"x{rank}") for rank, answer in enumerate("bcaacb", 1)))
+    for k in (1, 2, 3, 4, 5, 6):
+        evaluator(endpoint, nearest=shelf)(Prompt(PROMPT.messages, Retrieval(k, agreeing=True)), ITEMS[:1])
+    said = ["".join(message["content"] for message in body["messages"][1:-1]) for body in endpoint.requests]
+    assert said == ["d1b", "d1b", "d1b", "d1b", "d1b", "d6bd1b"]
+    shelf.examples = shelf.examples[1:]
+    evaluator(endpoint, nearest=shelf)(Prompt(PROMPT.messages, Retrieval(4, agreeing=True)), ITEMS[:1])
+    assert [message["content"] for message in endpoint.requests[-1]["messages"][1:-1]] == ["d5", "c", "d2", "c"]  # 1 + 1/4 against 1/2 + 1/3
+    assert Retrieval(4, agreeing=True).shown([]) == []
+
+
 def test_a_prompt_that_picks_demonstrations_needs_something_to_pick_from(endpoint: FakeEndpoint) -> None:
     with pytest.raises(BadInput, match="no approved examples to look them up in"):
         evaluator(endpoint)(Prompt(PROMPT.messages, Retrieval(2)), ITEMS)

@@ -14,7 +14,7 @@ import pytest
 from learning_pipelines.llm_errors import EndpointDown, NonsenseAnswer
 from learning_pipelines.prompts.hygiene import faults
 from learning_pipelines.prompts.prompt import Prompt, Retrieval
-from learning_pipelines.prompts.strategies import Clarify, Combined, Curated, Reflective, Restructure, Retrieved, default_strategies
+from learning_pipelines.prompts.strategies import Agreeing, Clarify, Combined, Curated, Reflective, Restructure, Retrieved, default_strategies
 from learning_pipelines.prompts.strategies.asking import instruction_in
 from learning_pipelines.prompts.strategies.edits import SHOWN_CHARS
 from learning_pipelines.prompts.task import Candidate, Item, Scored, Situation, Strategy
@@ -30,7 +30,7 @@ def proposed(strategy: Strategy, situation: Situation = BARE, seed: int = 0, mos
     return list(islice(strategy.propose(situation, Random(seed)), most))
 
 
-@pytest.mark.parametrize("strategy", [Retrieved(), Curated(), Clarify(), Restructure(), Combined(), Reflective()], ids=lambda one: one.name)
+@pytest.mark.parametrize("strategy", [Retrieved(), Agreeing(), Curated(), Clarify(), Restructure(), Combined(), Reflective()], ids=lambda one: one.name)
 def test_the_same_seed_proposes_the_same_and_nothing_it_proposes_has_a_fault(strategy: Strategy) -> None:
     other = proposed(Curated())[0]
     situation = replace(BARE, failures=FAILED, raced=(START, other, proposed(Clarify())[0]), best=other)
@@ -48,18 +48,18 @@ def test_no_note_holds_what_a_user_wrote() -> None:
 
 
 def test_without_a_reflection_model_no_strategy_needs_one() -> None:
-    assert [strategy.name for strategy in default_strategies(TASK)] == ["retrieved", "curated", "restructure", "clarify", "combined"]
+    assert [strategy.name for strategy in default_strategies(TASK)] == ["retrieved", "agreeing", "curated", "restructure", "clarify", "combined"]
     assert default_strategies(TASK, Scripted(str))[0].name == "reflective"
     assert default_strategies(TASK, Scripted(str), gepa=True)[0].name == "gepa"
     assert [strategy.name for strategy in default_strategies(replace(TASK, train=()))] == ["restructure", "clarify", "combined"]
 
 
-def test_retrieved_proposes_the_four_sizes_on_the_best_instruction_without_fixed_examples() -> None:
+def test_retrieved_proposes_the_three_sizes_on_the_best_instruction_without_fixed_examples() -> None:
     best = proposed(Curated())[0]
     candidates = proposed(Retrieved(), replace(BARE, best=best))
-    assert [one.prompt.retrieval.k for one in candidates[:4] if one.prompt.retrieval] == [5, 3, 8, 1]
-    assert all(not one.prompt.demonstrations and not one.shown for one in candidates[:4])
-    assert candidates[4].prompt.demonstrations == best.prompt.demonstrations and candidates[4].shown == best.shown
+    assert [one.prompt.retrieval.k for one in candidates[:3] if one.prompt.retrieval] == [5, 3, 8]
+    assert all(not one.prompt.demonstrations and not one.shown for one in candidates[:3])
+    assert candidates[3].prompt.demonstrations == best.prompt.demonstrations and candidates[3].shown == best.shown
 
 
 def test_retrieved_needs_a_lookup_and_keeps_to_what_fits_into_a_call() -> None:
@@ -67,6 +67,18 @@ def test_retrieved_needs_a_lookup_and_keeps_to_what_fits_into_a_call() -> None:
     long = tuple(Item(item.id, item.input + " word" * 1_000, item.expected) for item in TASK.train)
     sizes = [one.prompt.retrieval.k for one in proposed(Retrieved(), replace(BARE, task=replace(TASK, train=long))) if one.prompt.retrieval]
     assert sizes == [1]
+
+
+def test_agreeing_is_proposed_where_answers_repeat_and_the_voters_fit_into_a_call() -> None:
+    best = proposed(Curated())[0]
+    candidates = proposed(Agreeing(), replace(BARE, best=best))
+    assert [one.prompt.retrieval for one in candidates] == [Retrieval(8, agreeing=True), Retrieval(5, agreeing=True)]
+    assert all(not one.prompt.demonstrations and not one.shown for one in candidates)
+    free = tuple(replace(item, expected=f"Answer {number}.") for number, item in enumerate(TASK.train))
+    long = tuple(replace(item, input=item.input + " word" * 1_000) for item in TASK.train)
+    same = tuple(replace(item, expected="yes") for item in TASK.train)
+    for situation in (replace(BARE, nearest=None), *(replace(BARE, task=replace(TASK, train=train)) for train in (free, long, same, ()))):
+        assert proposed(Agreeing(), situation) == []
 
 
 def test_curated_begins_with_balanced_sets_that_are_declared() -> None:

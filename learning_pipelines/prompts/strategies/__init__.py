@@ -6,6 +6,7 @@ Belongs here: strategies (the protocol is in prompts/task.py). Not here: trying 
 from __future__ import annotations
 
 from learning_pipelines.llm import ChatModel
+from learning_pipelines.prompts.strategies.agreeing import Agreeing, answers_repeat
 from learning_pipelines.prompts.strategies.clarify import Clarify
 from learning_pipelines.prompts.strategies.combined import Combined
 from learning_pipelines.prompts.strategies.curated import Curated
@@ -23,8 +24,8 @@ def default_strategies(task: Task, reflection: ChatModel | None = None, *, gepa:
     if reflection is not None:
         strategies.append(GepaEngine() if gepa else Reflective())
     if task.train:
-        strategies += [Retrieved(), Curated()]
+        strategies += [Retrieved(), *([Agreeing()] if answers_repeat(task) else []), Curated()]
     return [*strategies, Restructure(), Clarify(), Combined()]
 
 
-__all__ = ["Clarify", "Combined", "Curated", "GepaEngine", "Reflective", "Restructure", "Retrieved", "default_strategies"]
+__all__ = ["Agreeing", "Clarify", "Combined", "Curated", "GepaEngine", "Reflective", "Restructure", "Retrieved", "default_strategies"]

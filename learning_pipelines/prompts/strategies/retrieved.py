@@ -13,7 +13,8 @@ from learning_pipelines.prompts.prompt import Retrieval
 from learning_pipelines.prompts.strategies.edits import SHOWN_CHARS, typical_size, usable
 from learning_pipelines.prompts.task import Candidate, Situation
 
-NEIGHBOURS = (5, 3, 8, 1)
+NEIGHBOURS = (5, 3, 8)
+"""One alone is proposed only where no more fit into a call: whatever is wrong with it is the answer, and a few items of validation do not show that."""
 
 
 class Retrieved:
@@ -26,9 +27,8 @@ class Retrieved:
             return
         best = situation.best
         size = typical_size(usable(situation.task))
-        for k in NEIGHBOURS:
-            if k > len(situation.task.train) or (k > 1 and k * size > SHOWN_CHARS):
-                continue
+        fitting = [k for k in NEIGHBOURS if k <= len(situation.task.train) and k * size <= SHOWN_CHARS]
+        for k in fitting or [1]:
             bare = replace(best.prompt.with_demonstrations([]), retrieval=Retrieval(k))
             yield Candidate(bare, self.name, (), best.name, f"the {k} nearest approved examples for each input")
         if best.shown and best.prompt.retrieval is None:
