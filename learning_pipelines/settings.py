@@ -45,6 +45,9 @@ class Settings(BaseSettings):
     )
     task_model: str | None = Field(default=None, description="Model that agents run on.")
     reflection_model: str | None = Field(default=None, description="Model that proposes prompt changes.")
+    reflection_engine: Literal["both", "own", "gepa"] = Field(
+        default="both", description="What evolves instructions by the reflection model: the search's own climb, the library gepa, or both."
+    )
     judge_model: str | None = Field(default=None, description="Model that judges answers.")
     model_prices: str = Field(default="", description="Prices of models: name=in/out[/cached] in USD per million tokens, comma-separated.")
     embedding_model: str | None = Field(default=None, description="sentence-transformers model; unset: the packaged all-MiniLM-L6-v2.")

@@ -18,14 +18,14 @@ from learning_pipelines.acceptance.gate import Evidence, Rules, Verdict
 from learning_pipelines.encoder import Encoder
 from learning_pipelines.errors import LearningError
 from learning_pipelines.examples.lifecycle import mark_used
-from learning_pipelines.llm import ChatModel, open_model, uses_embedded
+from learning_pipelines.llm import ChatModel, open_model
 from learning_pipelines.llm_budget import Budget
 from learning_pipelines.prompts.agent_metric import open_metric
 from learning_pipelines.prompts.evaluation import Evaluator
 from learning_pipelines.prompts.hygiene import Fault
 from learning_pipelines.prompts.hygiene import faults as hygiene_faults
 from learning_pipelines.prompts.judge_agreement import JudgeNotTrusted
-from learning_pipelines.prompts.preparation import KIND, Prepared
+from learning_pipelines.prompts.preparation import KIND, Prepared, reflection_model
 from learning_pipelines.prompts.prompt import Prompt
 from learning_pipelines.prompts.records import candidate_row, candidate_rows, evaluation_row, scores_of, search_numbers
 from learning_pipelines.prompts.registry import add_learnt
@@ -97,8 +97,7 @@ def open_engine(
     budget = Budget(calls=max(0, calls - run.spent_answers), usd=None if usd is None else max(0.0, usd - run.spent_usd))
     answers = DatabaseCache(connection, agent.organization_id)
     model = open_model(settings, cache=answers, budget=budget)
-    reflecting = not uses_embedded(settings) and settings.reflection_model is not None
-    reflection = open_model(settings, role="reflection", cache=answers, budget=budget) if reflecting else None
+    reflection = open_model(settings, role="reflection", cache=answers, budget=budget) if reflection_model(settings) else None
     metric = open_metric(settings, connection, agent, encoder, decides=True, goals=prepared.task.goals, budget=budget).metric
 
     @cache
@@ -142,9 +141,10 @@ def run_search(
         training_runs.progressed(connection, agent, run.id, share * SEARCH_SHARE)
         progress(share * SEARCH_SHARE, message)
 
+    strategies = default_strategies(prepared.task, engine.reflection, settings.reflection_engine)
     result = search(
-        prepared.task, engine, default_strategies(prepared.task, engine.reflection), calls=prepared.limits.search, seed=prepared.seed,
-        reflection=engine.reflection, nearest=engine.lookup(engine.current), progress=told, min_effect=settings.min_effect,
+        prepared.task, engine, strategies, calls=prepared.limits.search, seed=prepared.seed, reflection=engine.reflection,
+        nearest=engine.lookup(engine.current), progress=told, min_effect=settings.min_effect,
     )  # fmt: skip
     prompt_runs.store_candidates(connection, agent, run.id, candidate_rows(result))
     training_runs.measured(connection, agent, run.id, {"search": search_numbers(result)})

@@ -17,6 +17,7 @@ import orjson
 from learning_pipelines.acceptance.gate import Rules
 from learning_pipelines.acceptance.meeting import next_plan
 from learning_pipelines.errors import LearningError
+from learning_pipelines.llm import uses_embedded
 from learning_pipelines.prompts.evaluation import answer_tokens
 from learning_pipelines.prompts.metric_options import metric_of_agent
 from learning_pipelines.prompts.prompt import Prompt, from_stored
@@ -29,7 +30,7 @@ from learning_pipelines.storage.versions import Version
 
 KIND = "prompt"
 WINDOW_DAYS = 30
-RULES = "1"
+RULES = "2"
 """Part of the fingerprint: bumped when search or strategies change so that repeating a run can find something else."""
 
 
@@ -109,7 +110,8 @@ def prepare(
     limits = _limits(settings.optimization_usd, budget, searching, len(task.test), per_score=2 if metric["type"] == "judge" else 1)
     if limits.search < min(1, searching):
         return NotNow(f"a budget of {limits.calls} calls does not cover the test ({2 * limits.per_score * len(task.test)} calls): raise it")
-    fingerprint = _fingerprint(dataset, serving.version, model, task, limits, written)
+    reflection = (reflection_model(settings), settings.reflection_engine)
+    fingerprint = _fingerprint(dataset, serving.version, model, task, limits, written, reflection if reflection[0] else None)
     if (before := training_runs.completed_with(connection, agent, "prompt_optimization", fingerprint)) is not None:
         return NotNow(f"nothing changed since training run {before}: the same examples, prompt, model and budget; its verdict stands")
     resumed = training_runs.unfinished_with(connection, agent, "prompt_optimization", fingerprint)  # its test may be reserved, and counts for the next one only
@@ -182,11 +184,18 @@ def _limits(usd: float | None, budget: int | None, searching: int, test_items: i
     return Limits(calls, calls // per_score - 2 * test_items, usd, per_score)
 
 
-def _fingerprint(dataset: Version, version: int, model: str, task: Task, limits: Limits, written: int | None) -> str:
+def reflection_model(settings: Settings) -> str | None:
+    """The model that proposes instructions; None where there is none worth asking: the embedded one writes junk."""
+    return None if uses_embedded(settings) else settings.reflection_model
+
+
+def _fingerprint(
+    dataset: Version, version: int, model: str, task: Task, limits: Limits, written: int | None, reflection: tuple[str | None, str] | None
+) -> str:
     """What the outcome of a run depends on. Equal: the same search, whose answers are in the cache already. Of complaints it is their order: one more
     of the same makes no other run, which would pay and test again what a run that ended early has paid and tested."""
     parts = [
         RULES, dataset.content_hash.hex(), version, task.incumbent.content_hash.hex(), model, dict(task.metric), list(task.labels), limits.calls,
-        limits.search, limits.usd, dict(task.goals), [category for category, _ in task.issues], written,
+        limits.search, limits.usd, dict(task.goals), [category for category, _ in task.issues], written, reflection,
     ]  # fmt: skip
     return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()

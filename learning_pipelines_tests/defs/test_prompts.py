@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import dagster as dg
 import pytest
@@ -332,6 +333,31 @@ def test_a_request_that_is_repeated_takes_nothing_from_the_test(desk: None, run_
     model.replies.extend([answer, refuses(429, Retry_After="0"), refuses(429, Retry_After="0")])
     assert run_job("prompt_optimization", DESK, tags={"learning/budget": "180"}).success
     assert len(model.requests) <= 180 and table(pipeline, "acceptance_tests")[0]["verdict"] == "better"
+
+
+def test_with_a_reflection_model_a_run_is_made_again_and_the_library_evolves_the_instruction(
+    desk: None, store: Store, run_job: Materialize, pipeline: Connection, model: FakeEndpoint
+) -> None:
+    def both(handler: Any, body: dict[str, Any]) -> None:
+        """A reflection model that finds one word more whenever the library asks; with three of them the task model knows every answer."""
+        said = body["messages"][-1]["content"]
+        if body["model"] == "thinker":
+            found = re.findall("alpha|beta|gamma", said.split("```")[1])
+            library = "I provided an assistant with the following instructions" in said
+            words = ["alpha", "beta", "gamma"][: len(found) + 1] if library else found
+            says(f"```\nSort the message. {' '.join(words)}\n```")(handler, body)
+        elif (known := len(re.findall("alpha|beta|gamma", body["messages"][0]["content"]))) and crc32(said.encode()) % 3 < known:
+            says(json.dumps({"answer": next((name for name, text in SUBJECTS.items() if text in said), "vat")}))(handler, body)
+        else:
+            says(json.dumps({"answer": "vat"}))(handler, body)
+
+    model.always = both
+    run_job("prompt_optimization", DESK)
+    assert {body["model"] for body in model.requests} == {"fake"} and table(pipeline, "proposals") == []
+    object.__setattr__(store, "settings", store.settings.model_copy(update={"reflection_model": "thinker"}))
+    run_job("prompt_optimization", DESK)
+    assert table(pipeline, "proposals")[0]["verdict"] == "better"
+    assert "gepa" in {row["strategy"] for row in table(pipeline, "prompt_candidates", "is_winner")}
 
 
 def test_a_judge_has_calls_of_its_own(desk: None, load: Load, store: Store, run_job: Materialize, pipeline: Connection, model: FakeEndpoint) -> None:

@@ -37,13 +37,13 @@ def test_no_more_reflection_is_asked_for_than_by_gepa(rounds: list[Round]) -> No
 
 
 def test_the_search_stops_when_nothing_can_win_any_more(rounds: list[Round]) -> None:
-    assert all(one.evaluations < 400 for one in rounds)  # of 1,500 allowed
+    assert all(one.evaluations < 600 for one in rounds)  # of 1,500 allowed
 
 
 def test_the_engine_of_gepa_serves_the_same_search() -> None:
     rng = Random(0)
     task, needs = rule_task(rng)
     evaluate, reflection = by_rules(needs), rule_reflection(rng)
-    result = search(task, evaluate, default_strategies(task, reflection, gepa=True), calls=1_500, reflection=reflection)
+    result = search(task, evaluate, default_strategies(task, reflection, "gepa"), calls=1_500, reflection=reflection)
     assert result.winner.score == 1.0 and result.winner.candidate.strategy in ("gepa", "clarify", "combined")
     assert len(evaluate.asked) == len(set(evaluate.asked)) == result.evaluations

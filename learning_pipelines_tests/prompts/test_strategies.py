@@ -8,13 +8,24 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import islice
 from random import Random
+from typing import get_args
 
 import pytest
 
 from learning_pipelines.llm_errors import EndpointDown, NonsenseAnswer
 from learning_pipelines.prompts.hygiene import faults
 from learning_pipelines.prompts.prompt import Prompt, Retrieval
-from learning_pipelines.prompts.strategies import Agreeing, Clarify, Combined, Curated, Reflective, Restructure, Retrieved, default_strategies
+from learning_pipelines.prompts.strategies import (
+    Agreeing,
+    Clarify,
+    Combined,
+    Curated,
+    ReflectionEngine,
+    Reflective,
+    Restructure,
+    Retrieved,
+    default_strategies,
+)
 from learning_pipelines.prompts.strategies.asking import instruction_in
 from learning_pipelines.prompts.strategies.edits import SHOWN_CHARS
 from learning_pipelines.prompts.task import Candidate, Item, Scored, Situation, Strategy
@@ -49,8 +60,10 @@ def test_no_note_holds_what_a_user_wrote() -> None:
 
 def test_without_a_reflection_model_no_strategy_needs_one() -> None:
     assert [strategy.name for strategy in default_strategies(TASK)] == ["retrieved", "agreeing", "curated", "restructure", "clarify", "combined"]
-    assert default_strategies(TASK, Scripted(str))[0].name == "reflective"
-    assert default_strategies(TASK, Scripted(str), gepa=True)[0].name == "gepa"
+    engines = {engine: [strategy.name for strategy in default_strategies(TASK, Scripted(str), engine)] for engine in get_args(ReflectionEngine)}
+    assert {engine: names[: names.index("retrieved")] for engine, names in engines.items()} == {
+        "both": ["reflective", "gepa"], "own": ["reflective"], "gepa": ["gepa"]
+    }  # fmt: skip
     assert [strategy.name for strategy in default_strategies(replace(TASK, train=()))] == ["restructure", "clarify", "combined"]
 
 

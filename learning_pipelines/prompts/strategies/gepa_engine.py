@@ -27,12 +27,20 @@ _Given = TypeVar("_Given")
 
 
 class GepaEngine:
-    """Runs gepa.optimize on the instruction of the best so far until the strategy's share of the calls is used up; its best candidates race."""
+    """Runs gepa.optimize on the instruction of the best so far until the strategy's share of the calls is used up; its best candidates race.
+
+    `begins`: in the first round too, when nothing but the incumbent has raced.
+    """
 
     name = "gepa"
 
+    def __init__(self, begins: bool = True) -> None:
+        self.begins = begins
+
     def propose(self, situation: Situation, rng: Random) -> Iterator[Candidate]:
         if situation.reflection is None or situation.trial is None or len(situation.task.train) < 3:
+            return
+        if not self.begins and len(situation.raced) < 2:
             return
         from gepa.api import optimize  # only where it is used
 
