@@ -35,6 +35,7 @@ def evaluate_prompt(agent: str, file: Path, name: str, against: str | None, orga
     from learning_pipelines.prompts.registry import named_version
     from learning_pipelines.prompts.scoring import Scorer
     from learning_pipelines.prompts.summary import evaluate as score
+    from learning_pipelines.storage import prompt_runs, versions
     from learning_pipelines.storage.installation import ready_store
     from learning_pipelines.storage.tenants import known_agent, known_organization
 
@@ -45,6 +46,8 @@ def evaluate_prompt(agent: str, file: Path, name: str, against: str | None, orga
         found = known_agent(connection, slug, agent)
         version, other = named_version(connection, found, name), None if against is None else named_version(connection, found, against)
         examples = read_examples(file, agent, window_now(settings.start_date, settings.zone))
+        learnt = versions.newest(connection, found)
+        in_train = prompt_runs.learnt_from(connection, found, learnt.id, [item.input for item in examples.items]) if learnt else 0
         scorer = Scorer(connection, found, settings, examples.items, lambda done, total: _shown(bar, done, total))
         try:
             if other is None:
@@ -55,13 +58,19 @@ def evaluate_prompt(agent: str, file: Path, name: str, against: str | None, orga
                 lines = _both(document)
         finally:
             scorer.record()
+    if learnt and in_train:
+        say(
+            f"{in_train} of the {document['n']} examples are in the train split of dataset version {learnt.version}: prompts learn from them and show them, "
+            "so the score promises more than new inputs will give. Score on examples that were never imported, or are held out."
+        )
     if scorer.metric.doubt:
         say(f"These scores are the judge's alone, and there is no evidence yet that it can judge: {scorer.metric.doubt}.")
     if examples.others:
         say(f"{sum(examples.others.values())} lines are of other agents and were left out.")
     for error in examples.errors[:20]:
         say(f"line {error['line']}{', ' + error['field'] if error['field'] else ''}: {error['reason']}")
-    output.answer({**document, "doubt": scorer.metric.doubt or None, "rejected": examples.rejected, "errors": examples.errors}, lambda: lines)
+    more = {"in_train": in_train, "doubt": scorer.metric.doubt or None, "rejected": examples.rejected, "errors": examples.errors}
+    output.answer({**document, **more}, lambda: lines)
     unusable = sum(document["faults"].values()) == document["n"]
     if unusable:
         say("No answer could be used: look at the model before you look at the prompt.")

@@ -64,6 +64,20 @@ def items(connection: Connection, agent: AgentRef, dataset_id: UUID) -> list[dic
         ).fetchall()
 
 
+def learnt_from(connection: Connection, agent: AgentRef, dataset_id: UUID, texts: Sequence[str]) -> int:
+    """How many of the texts are inputs of the version's train split, whatever their ids, case and spacing."""
+    plain = r"lower(btrim(regexp_replace({}, '\s+', ' ', 'g')))"
+    row = connection.execute(
+        f"""SELECT count(*) FROM unnest(%s::text[]) AS asked (text) WHERE {plain.format("asked.text")} IN (
+            SELECT {plain.format("c.content ->> 'input_text'")} FROM dataset_examples d
+            JOIN example_contents c ON c.organization_id = d.organization_id AND c.content_hash = d.content_hash
+            WHERE d.organization_id = %s AND d.dataset_id = %s AND d.split = 'train')""",
+        [list(texts), agent.organization_id, dataset_id],
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 _PERFORMANCE = """
 WITH ran AS (
     SELECT id, coalesce(prompt_version, '') AS version, latency_ms, coalesce(input_tokens, 0) AS input_tokens, coalesce(output_tokens, 0) AS output_tokens

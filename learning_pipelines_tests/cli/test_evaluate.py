@@ -15,11 +15,14 @@ from click.testing import CliRunner
 
 from learning_pipelines import cli_evaluate
 from learning_pipelines.cli import main
+from learning_pipelines.examples.datasets import refresh_dataset
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage.tenants import agents
+from learning_pipelines.storage.versions import list_versions, members
 from learning_pipelines_tests.acceptance.proposing import learnt, proposed
 from learning_pipelines_tests.cli.command_line import Ended, call, database_of, write_rows
 from learning_pipelines_tests.cli.conftest import Load
+from learning_pipelines_tests.examples.approved import SHARES, TEXT_ONLY
 from learning_pipelines_tests.fake_endpoint import FakeEndpoint, echoes, raw, refuses, says
 
 Evaluate = Callable[..., Ended]
@@ -94,6 +97,21 @@ def test_two_versions_are_shown_side_by_side(evaluate: Evaluate) -> None:
     assert (found["difference"], found["wins"], found["losses"]) == (0.5, 3, 0)
     assert found["difference_interval"][0] < 0.5 < found["difference_interval"][1]
     assert [(item["output"], item["against_output"]) for item in found["items"]][2:4] == [("invoice 2", "invoice"), ("payroll 3", "invoice")]
+
+
+def test_examples_that_prompts_learn_from_are_counted_and_said_whatever_their_ids_and_spacing(
+    home: Path, organization: str, load_rows: Load, evaluate: Evaluate
+) -> None:
+    assert evaluate().document["in_train"] == 0
+    rows = [{"example_id": f"t{at}", "agent": "desk", "input_text": f" {word.upper()}  {at}", "expected_output": word} for at, word in enumerate(WORDS)]
+    load_rows("examples", [row | {"review_status": "approved"} for row in rows], organization)
+    with database_of(home).connect("pipeline") as connection:
+        desk = agents(connection, organization, "desk")[0]
+        refresh_dataset(connection, desk, rule=TEXT_ONLY, shares=SHARES)
+        splits = [member[2] for member, _ in members(connection, desk, list_versions(connection, desk)[0]["id"])]
+    ended = evaluate()
+    assert 0 < splits.count("train") == ended.document["in_train"] < len(WORDS)
+    assert f"{splits.count('train')} of the 6 examples are in the train split of dataset version 1" in ended.err and ended.code == 0
 
 
 def test_bad_lines_are_listed_and_the_good_ones_are_scored(evaluate: Evaluate, tmp_path: Path) -> None:
