@@ -63,7 +63,23 @@ def index_demonstrations(connection: Connection, agent: AgentRef, dataset_id: UU
     encoded stays if the next one fails.
     """
     values: dict[str, Any] = {"organization": agent.organization_id, "agent": agent.agent_id, "dataset": dataset_id, "encoder": encoder.name}
-    made = connection.execute(
+    with connection.transaction():
+        # A version that was written a moment ago has no statistics yet: the planner takes it for a few rows, and loops over all pairs of them.
+        connection.execute("SET LOCAL enable_nestloop = off")
+        made = _taken_over(connection, values)
+        query = _wanting("d.example_id, d.content_hash") + ' ORDER BY d.example_id COLLATE "C"'
+        wanted = [(str(name), bytes(content)) for name, content in connection.execute(query, values).fetchall()]
+    for at in range(0, len(wanted), _PORTION):
+        texts = _asked(connection, agent, [content for _, content in wanted[at : at + _PORTION]])
+        portion = [one for one in wanted[at : at + _PORTION] if one[1] in texts]  # what was erased meanwhile is gone
+        vectors = encoder.encode([texts[content] for _, content in portion])
+        made += _store(connection, values, [(*one, vector) for one, vector in zip(portion, vectors, strict=True)])
+    return made
+
+
+def _taken_over(connection: Connection, values: dict[str, Any]) -> int:
+    """Vectors of the search for duplicates, where they are of the very text; how many."""
+    return connection.execute(
         f"""INSERT INTO demonstration_vectors (organization_id, encoder, example_id, content_hash, agent_id, embedding)
         SELECT w.organization_id, %(encoder)s, w.example_id, w.content_hash, %(agent)s, e.embedding
         FROM ({_wanting("d.organization_id, d.example_id, d.content_hash, d.content ->> 'input_text' AS asked")}) w
@@ -73,11 +89,14 @@ def index_demonstrations(connection: Connection, agent: AgentRef, dataset_id: UU
         ON CONFLICT DO NOTHING""",
         values,
     ).rowcount
-    query = _wanting("d.example_id, d.content_hash, d.content ->> 'input_text'") + f' ORDER BY d.example_id COLLATE "C" LIMIT {_PORTION}'
-    while rows := connection.execute(query, values).fetchall():
-        vectors = encoder.encode([str(text) for _, _, text in rows])
-        made += _store(connection, values, [(name, content, vector) for (name, content, _), vector in zip(rows, vectors, strict=True)])
-    return made
+
+
+def _asked(connection: Connection, agent: AgentRef, contents: list[bytes]) -> dict[bytes, str]:
+    rows = connection.execute(
+        "SELECT content_hash, content ->> 'input_text' FROM example_contents WHERE organization_id = %s AND content_hash = ANY(%s)",
+        [agent.organization_id, contents],
+    ).fetchall()
+    return {bytes(content): str(text) for content, text in rows}
 
 
 def unindexed(connection: Connection, agent: AgentRef, dataset_id: UUID, encoder: str) -> int:

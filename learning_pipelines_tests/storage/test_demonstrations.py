@@ -184,6 +184,28 @@ def test_indexing_again_costs_nothing_and_a_new_version_its_new_texts(pipeline: 
     assert len(encoder.asked) == asked + len(new)
 
 
+def test_many_are_indexed_in_portions_without_what_is_erased_meanwhile(
+    database: Database, pipeline: Connection, desk: AgentRef, encoder: Letters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demonstrations, "_PORTION", 7)
+    dataset = newest(pipeline, desk)
+    texts = train(pipeline, dataset)
+    last = max(texts)
+    encode = encoder.encode
+
+    def erasing(asked: Sequence[str], **options: Any) -> Any:
+        if len(encoder.asked) == 0:
+            with database.connect("owner") as owner:
+                owner.execute("DELETE FROM dataset_examples WHERE example_id = %s", [last])
+                owner.execute("DELETE FROM learning_examples WHERE id = %s", [last])
+                owner.execute("DELETE FROM example_contents WHERE content ->> 'input_text' = %s", [texts[last]])
+        return encode(asked, **options)
+
+    monkeypatch.setattr(encoder, "encode", erasing)
+    assert index_demonstrations(pipeline, desk, dataset, encoder) == len(texts) - 1 == len(encoder.asked)
+    assert texts[last] not in encoder.asked and unindexed(pipeline, desk, dataset, encoder.name) == 0
+
+
 def test_a_pinned_version_goes_on_finding_what_it_found(pipeline: Connection, desk: AgentRef, encoder: Letters, load: Load) -> None:
     first = newest(pipeline, desk)
     index_demonstrations(pipeline, desk, first, encoder)
