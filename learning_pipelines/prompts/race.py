@@ -6,8 +6,8 @@ rounds and budget (search.py), significance on the test split (acceptance/).
 Successive halving (Jamieson & Talwalkar 2016) decides whom the budget can follow; before it, a candidate is out (a) if it cannot catch up even if it
 gets everything else right: exact, no error; (b) if it is behind the leader by an exact paired sign-flip test at `delta`, so that a candidate as good as
 the leader is lost to this rule with a chance of at most `delta` a lap (symmetric differences under the null); (c) if its change has no effect: the very
-same answers as the champion's for no less, two or more of them wrong. Halving itself promises no error rate: it is what a small budget costs. The
-incumbent races like everybody else. Equal scores: fewer input tokens win.
+same answers as the champion's for no less, two or more of them wrong. Halving itself promises no error rate: it is what a small budget costs, and a
+large one does without. The incumbent races like everybody else. Equal scores: fewer input tokens win.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from learning_pipelines.prompts.task import Candidate, Item, Scored
 DELTA = 0.05
 FIRST_LAP = 5
 EQUALS = 2
+FOLLOWED = 0.5
+"""Of the calls that are left: as many as it can follow to the last item are not halved. What a budget need not decide, a few items shall not."""
 _GRID = 20  # differences of scores are rounded to 1/20 for the exact distribution
 
 
@@ -109,7 +111,8 @@ def run_laps(champion: Racer, field: Sequence[Racer], items: Sequence[Item], sco
             racer.laps = lap
         _eliminate(champion, alive, items, size, delta)
         if size < len(items):
-            _halve(champion, [racer for racer in racing if racer.out is None], len(field), lap)
+            affordable = int(FOLLOWED * scorer.left) // (len(items) - size)
+            _halve(champion, [racer for racer in racing if racer.out is None], max(math.ceil(len(field) / 2**lap), affordable))
 
 
 def _eliminate(champion: Racer, alive: Sequence[Racer], items: Sequence[Item], size: int, delta: float) -> None:
@@ -172,10 +175,9 @@ def sign_flip_p(differences: Sequence[float]) -> float:
     return float(min(1.0, chances[width + observed :].sum()))
 
 
-def _halve(champion: Racer, alive: Sequence[Racer], began: int, lap: int) -> None:
-    """The better half of those who began goes on, and half of these after the next lap. Up to EQUALS more go on that do as well as the best and better
-    than the champion: a few items must not decide between equals."""
-    places = max(1, math.ceil(began / 2**lap))
+def _halve(champion: Racer, alive: Sequence[Racer], places: int) -> None:
+    """The better half of those who began goes on, and half of these after the next lap, or as many as half of the calls left can follow to the end. Up to
+    EQUALS more go on that do as well as the best and better than the champion: a few items must not decide between equals."""
     ranked = sorted(alive, key=lambda racer: racer.rank)
     best = ranked[0].mean if ranked else 0.0
     equals = [racer for racer in ranked[places:] if racer.mean == best and math.fsum(paired(racer, champion)) > 0][:EQUALS]

@@ -52,8 +52,8 @@ def test_the_mean_is_over_both_splits() -> None:
 
 
 def test_with_a_play_off_the_better_of_near_equals_is_taken_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Five neighbours are worth .9, the other sizes .8; forty items alone often pick another."""
-    worth = {1: 0.8, 3: 0.8, 5: 0.9, 8: 0.8}
+    """Five neighbours are worth .9, the other sizes .8; forty items alone often pick another. Calls enough for all: nobody is out after five items."""
+    worth = {3: 0.8, 5: 0.9, 8: 0.8}
 
     def picked() -> int:
         found = 0
@@ -65,5 +65,6 @@ def test_with_a_play_off_the_better_of_near_equals_is_taken_more_often(monkeypat
         return found
 
     with_it = picked()
+    assert with_it >= 20
     monkeypatch.setattr(playoff, "RIVALS", 1)
     assert with_it >= picked() + 1
