@@ -12,6 +12,7 @@ import click
 from tqdm import tqdm
 
 from learning_pipelines.cli_output import Output, organization_option, say, verb
+from learning_pipelines.errors import BadInput
 from learning_pipelines.settings import load_settings
 
 
@@ -93,6 +94,7 @@ def evaluate_retrieval(queries: Path, qrels: Path, name: str, agent: str | None,
     from learning_pipelines.retrieval.knowledge import ensure_base
     from learning_pipelines.retrieval.loaded import Loaded
     from learning_pipelines.retrieval.registry import named_version, whose
+    from learning_pipelines.storage.found_chunks import any_document
     from learning_pipelines.storage.installation import ready_store
     from learning_pipelines.storage.tenants import known_organization
 
@@ -102,6 +104,8 @@ def evaluate_retrieval(queries: Path, qrels: Path, name: str, agent: str | None,
     with store.pipeline() as connection, Encoders(store.settings) as encoders:
         found = whose(connection, slug, agent)
         only = None if found is None else found.agent_id
+        if not any_document(connection, organization_id(slug), only):
+            raise BadInput("There are no documents to search.", "Import them first: learning-pipelines import documents FILE.")
         ensure_base(connection, organization_id(slug), encoders, agent_id=only, progress=lambda share, line, numbers: say(f"  {line}"))
         version = named_version(connection, organization_id(slug), found, name)
         loaded = Loaded(store.settings, encoders.of)
