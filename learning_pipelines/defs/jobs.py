@@ -13,6 +13,7 @@ from learning_pipelines.defs.common import REASON_TAG, STATUS_TAG, agent_behind,
 from learning_pipelines.defs.curation import duplicate_clusters
 from learning_pipelines.defs.datasets import dataset_exports, preference_pairs
 from learning_pipelines.defs.examples import learning_examples, training_datasets
+from learning_pipelines.defs.expansion import chunk_edits, query_expansions
 from learning_pipelines.defs.feedback import feedback_metrics, rater_weights
 from learning_pipelines.defs.judge import execution_scores, judge_verdicts
 from learning_pipelines.defs.knowledge import chunk_embeddings, knowledge_chunks
@@ -40,7 +41,7 @@ prompt_optimization = dg.define_asset_job(
 )
 rag_training = dg.define_asset_job(
     "rag_training",
-    [reranker, retrained_embeddings, retrieval_evaluation],
+    [reranker, retrained_embeddings, retrieval_evaluation, query_expansions, chunk_edits],
     description="Learns one agent's retrieval from feedback, puts the winner on validation to the gate and proposes it if it is better and harms nothing.",
 )
 judge_sample = dg.define_asset_job(

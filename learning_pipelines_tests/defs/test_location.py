@@ -58,6 +58,8 @@ def test_every_asset_is_where_it_belongs(nodes: dict[str, dg.AssetSpec]) -> None
         "reranker": "retrieval",
         "retrained_embeddings": "retrieval",
         "retrieval_evaluation": "retrieval",
+        "query_expansions": "retrieval",
+        "chunk_edits": "retrieval",
         "learning_report": "reports",
         "prompt_performance": "prompts",
         "prompt_candidates": "prompts",
@@ -101,6 +103,8 @@ def test_lineage_leads_from_what_people_write_to_the_report(nodes: dict) -> None
         "reranker": {"embedding_training_pairs", "chunk_embeddings"},
         "retrained_embeddings": {"reranker"},
         "retrieval_evaluation": {"retrained_embeddings"},
+        "query_expansions": {"retrieval_evaluation"},
+        "chunk_edits": {"query_expansions"},
         "learning_report": {"feedback_metrics", "learning_examples", "training_datasets"},
     }
 
@@ -129,6 +133,8 @@ def test_metrics_are_cut_by_day_work_by_agent_and_reports_by_week(nodes: dict) -
         "reranker": dg.DynamicPartitionsDefinition,
         "retrained_embeddings": dg.DynamicPartitionsDefinition,
         "retrieval_evaluation": dg.DynamicPartitionsDefinition,
+        "query_expansions": dg.DynamicPartitionsDefinition,
+        "chunk_edits": dg.DynamicPartitionsDefinition,
         "learning_report": dg.WeeklyPartitionsDefinition,
     }
 
@@ -175,6 +181,8 @@ def test_checks_are_statements_about_their_assets(location: dg.Definitions) -> N
         "embedding_training_pairs: no_raw_email_in_pairs",
         "chunk_relevance: posteriors_possible",
         "retrieval_evaluation: beats_serving_index",
+        "query_expansions: refinement_beats_serving_index",
+        "chunk_edits: refinement_beats_serving_index",
         "learning_report: latest_closed_week_exists",
         "learning_report: adds_up",
     }

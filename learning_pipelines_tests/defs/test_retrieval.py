@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from learning_pipelines.acceptance.approval import OPERATOR, approve, rollback
+from learning_pipelines.defs import expansion as refining
 from learning_pipelines.defs import retrieval as defs
 from learning_pipelines.encoder import BATCH_TEXTS, Vectors
 from learning_pipelines.errors import LearningError
@@ -27,6 +28,7 @@ from learning_pipelines.retrieval import training
 from learning_pipelines.retrieval.artifacts import local
 from learning_pipelines.retrieval.index import IndexConfig
 from learning_pipelines.retrieval.learning.fusion import Fusion
+from learning_pipelines.retrieval.refinement import Refined
 from learning_pipelines.retrieval.task import Learnt, Progress, Training
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import chunk_vectors, indexes
@@ -68,6 +70,8 @@ class NoiseEncoders(FakeEncoders):
 @pytest.fixture
 def store(database: Database, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setattr(defs, "Encoders", NoiseEncoders)
+    monkeypatch.setattr(refining, "Encoders", NoiseEncoders)
+    monkeypatch.setattr(refining, "refine", lambda run, kind: Refined("left out here"))  # test_expansion.py
     monkeypatch.setattr(training, "cheap_learners", lambda: (Fusion(),))
     monkeypatch.setattr(training, "encoder_learners", lambda settings: ())
     return Store(Settings(home=tmp_path / "home", timezone="UTC", duplicate_cosine=None, rag_min_pairs=20), database)
@@ -112,7 +116,7 @@ def test_a_better_index_is_proposed_with_its_numbers_serves_once_approved_and_ca
     desk: None, run_job: Materialize, pipeline: Connection, store: Store
 ) -> None:
     result = run_job("rag_training", DESK)
-    assert checks_of(result) == {"beats_serving_index": True}
+    assert checks_of(result) == {"beats_serving_index": True, "refinement_beats_serving_index": True}
     (proposal,) = table(pipeline, "proposals")
     assert (proposal["kind"], proposal["verdict"], proposal["state"], proposal["dagster_run_id"]) == ("index", "better", "open", result.run_id)
     assert (proposal["subject"], proposal["incumbent"]["version"]) == ({"version": 1}, 0)
