@@ -8,7 +8,7 @@ scan): without that, a tenant with 5 % of the rows gets a fraction of its k. Few
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -37,9 +37,11 @@ _SEEN = """c.is_active AND (
 
 def compares_all(connection: Connection, chunks: int) -> bool:
     """Whether it is faster to compare every vector of a scope with so many chunks than to ask the index that it shares with others."""
+    if chunks <= EXACT_UP_TO:
+        return True
     row = connection.execute("SELECT reltuples FROM pg_class WHERE oid = 'learning.chunk_embeddings'::regclass").fetchone()
     rows = 0.0 if row is None else float(row[0])
-    return chunks <= EXACT_UP_TO or chunks**2 <= _EXACT_OF_ROWS * rows
+    return chunks**2 <= _EXACT_OF_ROWS * rows
 
 
 def nearest(
@@ -54,9 +56,9 @@ def nearest(
     values = _values(scope, encoder_id, hidden, added) | {"k": k, "spare": k + _SPARE, "vector": literal(vector)}
     length = len(vector)
     if not exact and length in INDEXED_DIMENSIONS:
-        usual = _set(connection, SETTINGS | _PLAN)
+        _set(connection, SETTINGS | _PLAN)
         rows = connection.execute(_by_index(length), values).fetchall()
-        _set(connection, usual)
+        _set(connection, dict.fromkeys(SETTINGS | _PLAN))
         if len(rows) == k:
             return [str(chunk) for (chunk,) in rows]
     return [str(chunk) for (chunk,) in connection.execute(_exactly(length), values).fetchall()]
@@ -95,14 +97,9 @@ def _values(scope: Scope, encoder_id: UUID, hidden: Collection[str], added: Coll
     }  # fmt: skip
 
 
-def _set(connection: Connection, wanted: dict[str, str]) -> dict[str, str]:
-    """Sets for the rest of the transaction; what was set before."""
-    names = list(wanted)
-    asked = ", ".join("current_setting(%s, true)" for _ in names)
-    row = connection.execute(f"SELECT {asked}", names).fetchone()
-    assert row is not None
-    connection.execute("SELECT " + ", ".join("set_config(%s, %s, true)" for _ in names), [part for item in wanted.items() for part in item])
-    return {name: value for name, value in zip(names, row, strict=True) if value is not None}
+def _set(connection: Connection, wanted: Mapping[str, str | None]) -> None:
+    """For the rest of the transaction; None: as the session has it."""
+    connection.execute("SELECT " + ", ".join("set_config(%s, %s, true)" for _ in wanted), [part for item in wanted.items() for part in item])
 
 
 def _by_index(length: int) -> str:
