@@ -58,7 +58,7 @@ def knowledge_chunks(context: dg.AssetExecutionContext, store: dg.ResourceParam[
     group_name="retrieval",
     kinds={"postgres"},
     owners=OWNERS,
-    pool="postgres_write",
+    pool="encoder",  # a first build may encode for an hour: feedback must not wait behind it
     code_version="1",
     check_specs=[
         dg.AssetCheckSpec("no_orphan_embeddings", asset="chunk_embeddings", description="Every vector is of a chunk that is there, of its encoder's length."),
