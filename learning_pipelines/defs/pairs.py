@@ -3,6 +3,7 @@
 Belongs here: assets and checks of questions, pairs and relevance. Not here: counting, mining, fitting (retrieval/), learning from pairs (retrieval.py).
 """
 
+from contextlib import closing
 from typing import Any
 
 import dagster as dg
@@ -11,6 +12,7 @@ from learning_pipelines.defs.common import OWNERS, agent_behind, check, encoder_
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.examples.similarity import rule_of
 from learning_pipelines.feedback.privacy import EMAIL_PATTERN
+from learning_pipelines.retrieval.loaded import Loaded
 from learning_pipelines.retrieval.pairs import Paired, new_pairs, refresh_pairs
 from learning_pipelines.retrieval.queries import Refreshed, refresh_queries
 from learning_pipelines.retrieval.relevance_refresh import Fitted, refresh_relevance
@@ -38,10 +40,10 @@ from learning_pipelines.storage.tenants import AgentRef
 )
 def embedding_training_pairs(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) -> dg.MaterializeResult:
     """Questions of the train split with passages that helped, passages that did not, and hard negatives mined from all chunks; without personal data."""
-    with store.pipeline() as connection:
+    with store.pipeline() as connection, closing(Loaded(store.settings)) as loaded:
         agent = agent_behind(connection, context.partition_key)
         counted = questions_up_to_date(connection, store, agent)
-        done = refresh_pairs(connection, agent)
+        done = refresh_pairs(connection, agent, loaded=loaded)
         found = pair_checks.faults(connection, agent, EMAIL_PATTERN)
         return dg.MaterializeResult(
             metadata={

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from learning_pipelines.errors import LearningError
 from learning_pipelines.examples.similarity import rule_of
 from learning_pipelines.retrieval.encoders import Encoders
 from learning_pipelines.retrieval.knowledge import embed_used, ensure_base, silent
+from learning_pipelines.retrieval.loaded import Loaded
 from learning_pipelines.retrieval.pairs import new_pairs, refresh_pairs
 from learning_pipelines.retrieval.queries import refresh_queries
 from learning_pipelines.retrieval.task import Progress
@@ -77,7 +79,8 @@ def bring_up_to_date(
     base = ensure_base(connection, agent.organization_id, encoders, agent_id=agent.agent_id, progress=progress)
     learnt = embed_used(connection, agent.organization_id, encoders, agent.agent_id, progress)
     refresh_queries(connection, agent, rule=rule_of(settings), shares=settings.split_shares, open_encoder=encoders.base)
-    paired = refresh_pairs(connection, agent)
+    with closing(Loaded(settings, encoders.of)) as loaded:
+        paired = refresh_pairs(connection, agent, loaded=loaded)
     return {
         "knowledge_chunks": {"documents_chunked_now": base.chunking.documents, "added": base.chunking.written.added},
         "chunk_embeddings": {"encoded_now": sum(base.vectors.values()) + sum(learnt.values())},

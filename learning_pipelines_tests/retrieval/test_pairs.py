@@ -9,10 +9,16 @@ from typing import Any
 
 import pytest
 
+from learning_pipelines.retrieval import mining
+from learning_pipelines.retrieval.lexical import refresh_lexical
+from learning_pipelines.retrieval.loaded import Loaded
 from learning_pipelines.retrieval.pairs import RULES, mined_negatives, new_pairs, refresh_pairs
+from learning_pipelines.settings import Settings
+from learning_pipelines.storage import indexes
 from learning_pipelines.storage.database import Connection
 from learning_pipelines_tests.conftest import Load
-from learning_pipelines_tests.retrieval.judging import BY_BOTH, World, world
+from learning_pipelines_tests.retrieval.judging import BY_BOTH, WordEncoder, World, world
+from learning_pipelines_tests.retrieval.stored import put_base
 
 DOCUMENTS: dict[str, Any] = {
     "vat": ["vat is declared and paid every month", "vat on books is lower than vat on cars"],
@@ -126,9 +132,34 @@ def test_new_pairs_are_those_that_people_gave_in_the_last_days(desk: World) -> N
     assert new_pairs(desk.connection, desk.agent) == 1 and new_pairs(desk.connection, desk.agent, days=30) == 2
 
 
+def served(desk: World, **config: Any) -> Loaded:
+    """A base index that serves, with postings and vectors by WordEncoder."""
+    put_base(desk.connection, desk.agent.organization_id, WordEncoder(), {"lexical_weight": 0.5, **config})
+    refresh_lexical(desk.connection, desk.agent.organization_id)
+    return Loaded(Settings(), encoder_of=lambda version: WordEncoder())
+
+
+@pytest.mark.parametrize("searched", [True, False], ids=["searched", "in blocks"])
+def test_hard_negatives_are_mined_from_the_index_that_serves(desk: World, searched: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not searched:
+        monkeypatch.setattr(mining, "SEARCHED", 0)
+    desk.say({"query": ASKED, "retrieved": ["vat-copy"], "relevant": ["vat#0"]})
+    desk.refresh(rule=BY_BOTH)
+    refresh_pairs(desk.connection, desk.agent, loaded=served(desk))
+    found = {chunk: label for _, chunk, label in desk.pairs()}
+    assert found["vat#0"] == "positive" and found["customs#0"] == "hard_negative" and not {"vat#1", "vat-copy#0"} & set(found)
+
+
 def test_another_serving_index_mines_again(desk: World) -> None:
     desk.say({"query": ASKED, "relevant": ["vat#0"]})
-    take_up(desk)
-    done = refresh_pairs(desk.connection, desk.agent, adapt=lambda vectors: -vectors, mined_by="index 3")
-    rules = desk.connection.execute("SELECT DISTINCT rules FROM embedding_training_pairs").fetchall()
-    assert done.questions == 1 and rules == [(f"{RULES}/index 3",)]
+    desk.refresh(rule=BY_BOTH)
+    loaded = served(desk)
+    assert refresh_pairs(desk.connection, desk.agent, loaded=loaded).questions == 1 and refresh_pairs(desk.connection, desk.agent, loaded=loaded).questions == 0
+    base = indexes.base(desk.connection, desk.agent.organization_id)
+    assert base is not None
+    number = indexes.add(
+        desk.connection, desk.agent, encoder_id=base.encoder.id, kind="index", parent=0, config={"lexical_weight": 1.0}, metrics={}, training_run_id=None
+    )  # fmt: skip
+    indexes.move_serving(desk.connection, desk.agent, number, None)
+    assert refresh_pairs(desk.connection, desk.agent, loaded=loaded).questions == 1
+    assert desk.connection.execute("SELECT DISTINCT rules FROM embedding_training_pairs").fetchall() == [(f"{RULES}/index 1",)]
