@@ -15,6 +15,7 @@ from learning_pipelines.acceptance.reviewing import Reason, Refused, Reviewer
 from learning_pipelines.errors import LearningError
 from learning_pipelines.retrieval.artifacts import fetch
 from learning_pipelines.retrieval.index import BASE, Artifact, IndexConfig
+from learning_pipelines.retrieval.loaded import Loaded
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import audit, chunk_vectors, indexes
 from learning_pipelines.storage.database import Connection
@@ -57,7 +58,7 @@ def take_back(connection: Connection, agent: AgentRef, who: Reviewer, settings: 
 
 
 def require_servable(connection: Connection, agent: AgentRef, number: int, settings: Settings) -> IndexVersion:
-    """The version, if it can answer: vectors of its encoder for every chunk of the agent's corpus, and its artifacts as they were stored.
+    """The version, if it can answer: vectors of its encoder for every chunk of the agent's corpus, its artifacts as they were stored and loadable here.
 
     Raises Refused with the cause; what serves stays.
     """
@@ -73,6 +74,7 @@ def require_servable(connection: Connection, agent: AgentRef, number: int, setti
         config = IndexConfig.from_json(found.config)
         for artifact in artifacts_of(found, config):
             fetch(settings, artifact)
+        _load(Loaded(settings), found, config)
     except LearningError as error:
         raise Refused(Reason.STATE, f"Version {number} cannot be served: {error.cause}", error.advice) from error
     return found
@@ -84,6 +86,16 @@ def artifacts_of(version: IndexVersion, config: IndexConfig) -> list[Artifact]:
     if version.encoder.artifact_path is not None:
         named.add(Artifact(version.encoder.artifact_path, version.encoder.sha256 or ""))
     return sorted(named, key=lambda one: one.path)
+
+
+def _load(loaded: Loaded, version: IndexVersion, config: IndexConfig) -> None:
+    """Loads all but the encoder, as a search will. Raises LearningError: damaged, learnt for another size or other features, no LightGBM here."""
+    if config.adapter is not None:
+        loaded.adapter(config.adapter, version.encoder.dimensions)
+    if config.reranker is not None:
+        loaded.reranker(config.reranker)
+    if config.expansion is not None:
+        loaded.expansion(config.expansion)
 
 
 def _require_incumbent(connection: Connection, agent: AgentRef, measured: Mapping[str, Any], number: int) -> None:

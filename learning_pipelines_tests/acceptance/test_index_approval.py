@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import pytest
 
 from learning_pipelines.acceptance import approval
 from learning_pipelines.acceptance.approval import Refused, Reviewed, Reviewer
+from learning_pipelines.errors import Unavailable
 from learning_pipelines.retrieval.artifacts import put_file
 from learning_pipelines.retrieval.index import IndexConfig
+from learning_pipelines.retrieval.learning import adapter, reranker
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import indexes, proposals
 from learning_pipelines.storage.database import Connection, Database
@@ -107,7 +110,7 @@ def test_a_version_without_the_vectors_of_its_encoder_is_refused_and_what_serves
 def test_a_version_whose_file_is_gone_or_damaged_is_refused(
     pipeline: Connection, desk: AgentRef, approve: Any, settings: Settings, tmp_path: Path
 ) -> None:
-    (tmp_path / "adapter.safetensors").write_bytes(b"learnt")
+    adapter.save(np.eye(16, dtype=np.float32), tmp_path / "adapter.safetensors")
     kept = put_file(settings, desk, tmp_path / "adapter.safetensors")
     good = learnt(pipeline, desk, IndexConfig(adapter=kept))
     for number in (
@@ -118,6 +121,25 @@ def test_a_version_whose_file_is_gone_or_damaged_is_refused(
             approve(pipeline, desk, proposed(pipeline, desk, number))
     assert labels(pipeline, desk)[0] is None
     assert approve(pipeline, desk, proposed(pipeline, desk, good)).version == good
+
+
+def test_a_version_whose_files_cannot_be_used_here_is_refused(
+    pipeline: Connection, desk: AgentRef, approve: Any, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapter.save(np.eye(8, dtype=np.float32), tmp_path / "adapter.safetensors")
+    wrong = learnt(pipeline, desk, IndexConfig(adapter=put_file(settings, desk, tmp_path / "adapter.safetensors")))
+    with pytest.raises(Refused, match="cannot be served: The adapter is for vectors of 8 dimensions, the encoder has 16"):
+        approve(pipeline, desk, proposed(pipeline, desk, wrong))
+    (tmp_path / "reranker.txt").write_text("trees")
+    unusable = learnt(pipeline, desk, IndexConfig(reranker=put_file(settings, desk, tmp_path / "reranker.txt")), kind="reranker")
+
+    def without() -> Any:
+        raise Unavailable("LightGBM cannot be loaded.", "Install libgomp.")
+
+    monkeypatch.setattr(reranker, "_lightgbm", without)
+    with pytest.raises(Refused, match=r"cannot be served: LightGBM cannot be loaded\. Install libgomp"):
+        approve(pipeline, desk, proposed(pipeline, desk, unusable, kind="reranker"))
+    assert labels(pipeline, desk)[0] is None
 
 
 def test_rolling_back_points_at_what_served_before_and_twice_is_once(pipeline: Connection, desk: AgentRef, approve: Any, settings: Settings) -> None:
