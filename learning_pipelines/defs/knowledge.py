@@ -10,9 +10,10 @@ import dagster as dg
 
 from learning_pipelines.defs.common import OWNERS, agent_behind, check, table_columns
 from learning_pipelines.defs.partitions import agents
+from learning_pipelines.retrieval import lexical
 from learning_pipelines.retrieval.chunking import CHUNKER
 from learning_pipelines.retrieval.encoders import Encoders
-from learning_pipelines.retrieval.knowledge import Chunking, Refreshed, embed_used, ensure_base, incomplete, refresh_chunks
+from learning_pipelines.retrieval.knowledge import Chunking, embed_used, ensure_base, incomplete, refresh_texts
 from learning_pipelines.storage import chunk_vectors, chunks
 from learning_pipelines.storage.chunks import Holdings
 from learning_pipelines.storage.database import Connection
@@ -39,13 +40,14 @@ def knowledge_chunks(context: dg.AssetExecutionContext, store: dg.ResourceParam[
     with store.pipeline() as connection:
         agent = agent_behind(connection, context.partition_key)
         with chunks.locked(connection, agent.organization_id):
-            done = refresh_chunks(connection, agent.organization_id, agent.agent_id, _log(context))
+            done, postings = refresh_texts(connection, agent.organization_id, store.settings.language, agent.agent_id, _log(context))
         held = chunks.holdings(connection, agent.organization_id, CHUNKER, agent.agent_id)
         return dg.MaterializeResult(
             metadata={
                 "dagster/table_name": "learning.knowledge_chunks",
                 "dagster/column_schema": table_columns(connection, "knowledge_chunks"),
                 **chunks_metadata(done, held),
+                **postings_metadata(postings),
                 **({"without chunks": problems_table(chunks.problems(connection, agent.organization_id, PROBLEMS_SHOWN))} if held.problems else {}),
             },
             check_results=[check("every_document_chunked", held.behind, "documents that are not chunked as they are")],
@@ -69,14 +71,13 @@ def chunk_embeddings(context: dg.AssetExecutionContext, store: dg.ResourceParam[
     """Vectors of chunks, by every encoder that serves, served before or is a candidate; only missing ones are encoded. The base index is complete then."""
     with store.pipeline() as connection:
         agent = agent_behind(connection, context.partition_key)
-        done, stored = _index_up_to_date(context, connection, store, agent)
+        stored = _index_up_to_date(context, connection, store, agent)
         found = incomplete(connection, agent.organization_id, agent.agent_id)
         return dg.MaterializeResult(
             metadata={
                 "dagster/table_name": "learning.chunk_embeddings",
                 "dagster/column_schema": table_columns(connection, "chunk_embeddings"),
                 **vectors_metadata(stored, chunk_vectors.counts(connection, agent.organization_id)),
-                **postings_metadata(done),
             },
             check_results=[
                 check("no_orphan_embeddings", chunk_vectors.orphans(connection, agent.organization_id), "vectors that belong to no chunk of a document"),
@@ -85,12 +86,12 @@ def chunk_embeddings(context: dg.AssetExecutionContext, store: dg.ResourceParam[
         )
 
 
-def _index_up_to_date(context: dg.AssetExecutionContext, connection: Connection, store: Store, agent: AgentRef) -> tuple[Refreshed, Mapping[str, int]]:
-    """What became of the base index, and vectors stored by encoder."""
+def _index_up_to_date(context: dg.AssetExecutionContext, connection: Connection, store: Store, agent: AgentRef) -> Mapping[str, int]:
+    """Vectors stored, by encoder."""
     with Encoders(store.settings) as encoders:
         base = ensure_base(connection, agent.organization_id, encoders, agent_id=agent.agent_id, progress=_log(context))
         learnt = embed_used(connection, agent.organization_id, encoders, agent.agent_id, _log(context))
-    return base, {**learnt, **{name: count + learnt.get(name, 0) for name, count in base.vectors.items()}}
+    return {**learnt, **{name: count + learnt.get(name, 0) for name, count in base.vectors.items()}}
 
 
 def _log(context: dg.AssetExecutionContext) -> Any:
@@ -121,9 +122,6 @@ def vectors_metadata(stored: Mapping[str, int], counts: Mapping[str, int]) -> di
 
 
 
-def postings_metadata(done: Refreshed) -> dict[str, int | str | bool]:
+def postings_metadata(done: lexical.Refreshed) -> dict[str, int | str]:
     """Numbers of the lexical leg; no user text."""
-    if done.lexical is None:
-        return {}
-    postings = done.lexical
-    return {"postings_added": postings.added, "postings_removed": postings.removed, "analyzer": postings.analyzer, "new_base": done.new_base}
+    return {"postings_added": done.added, "postings_removed": done.removed, "analyzer": done.analyzer}

@@ -80,18 +80,38 @@ def ensure_base(
             return Refreshed(busy=True)
         served = indexes.base(connection, organization_id)
         scope = agent_id if served is not None else None
-        chunking = refresh_chunks(connection, organization_id, scope, progress)
-        postings = refresh_lexical(connection, organization_id, encoders.settings.language)
+        chunking, postings = refresh_texts(connection, organization_id, encoders.settings.language, scope, progress)
         if served is not None and served.encoder.name == _name(encoders):
             stored = _complete(connection, organization_id, served.encoder, encoders.base, scope, progress)
             return Refreshed(chunking, stored, lexical=postings)
         return Refreshed(chunking, _new_base(connection, organization_id, encoders, progress), new_base=True, lexical=postings)
 
 
-def refresh_chunks(connection: Connection, organization_id: UUID, agent_id: UUID | None = None, progress: Progress = silent) -> Chunking:
+def refresh_texts(
+    connection: Connection, organization_id: UUID, language: str | None, agent_id: UUID | None = None, progress: Progress = silent
+) -> tuple[Chunking, lexical.Refreshed]:
+    """Chunks and their postings. Where an index serves, the postings follow every portion: what changed is found by its words again within seconds,
+    long before its vectors are there. `language` as of refresh_lexical. Call it with the organization locked (chunks.locked)."""
+    added = removed = merged = 0
+
+    def follow() -> str:
+        nonlocal added, removed, merged
+        now = refresh_lexical(connection, organization_id, language)
+        added, removed, merged = added + now.added, removed + now.removed, merged + now.merged
+        return now.analyzer
+
+    serves = indexes.base(connection, organization_id) is not None
+    done = refresh_chunks(connection, organization_id, agent_id, progress, follow if serves else None)
+    analyzer = follow()
+    return done, lexical.Refreshed(added, removed, merged, analyzer)
+
+
+def refresh_chunks(
+    connection: Connection, organization_id: UUID, agent_id: UUID | None = None, progress: Progress = silent, follow: Callable[[], object] | None = None
+) -> Chunking:
     """Chunks the documents that changed since they were last chunked, or were chunked by other rules; documents that are gone lose their chunks.
 
-    A document that cannot be chunked gets a problem and stops no other. Call it with the organization locked (chunks.locked).
+    A document that cannot be chunked gets a problem and stops no other. `follow` is called after every portion that was committed.
     """
     gone = chunks.drop_gone(connection, organization_id)
     done = Chunking(written=Written(removed=gone))
@@ -104,6 +124,8 @@ def refresh_chunks(connection: Connection, organization_id: UUID, agent_id: UUID
                 kind = cut.problem.partition(":")[0]
                 problems[kind] = problems.get(kind, 0) + 1
         done += Chunking(len(cuts), problems, written)
+        if follow is not None:
+            follow()
         progress(0.0, f"{done.documents} documents chunked", {"documents": done.documents, "chunks": done.written.added})
     return done
 

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from learning_pipelines.defs.sensors import new_documents
-from learning_pipelines.retrieval import encoders
+from learning_pipelines.retrieval import encoders, lexical
 from learning_pipelines.storage import indexes, overview, tenants
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.store import Store
@@ -47,7 +47,7 @@ def test_the_job_builds_the_index_and_says_so_in_numbers(desk: None, load: Load,
     }  # fmt: skip
     assert cut["without chunks"].split("\n")[2:] == ["| rules | no words: nothing in it could be searched for |"]
     assert overview.documents_without_chunks(pipeline) == {"no words": 1}
-    assert (embedded["vectors of words@1"], embedded["encoded_now"], embedded["postings_added"]) == (2, 2, 2)
+    assert (embedded["vectors of words@1"], embedded["encoded_now"], cut["postings_added"]) == (2, 2, 2)
 
 
 def test_no_user_text_reaches_dagster(desk: None, load: Load, run_job: Materialize, instance: dg.DagsterInstance) -> None:
@@ -74,8 +74,8 @@ def test_a_vector_of_an_inactive_document_is_an_orphan_and_a_chunk_without_one_m
     run_job("index_refresh", "default/desk")
     pipeline.execute("DELETE FROM chunk_embeddings WHERE chunk_id = (SELECT id FROM knowledge_chunks WHERE document_id = 'tax')")
     pipeline.execute("UPDATE documents SET is_active = false WHERE id = 'vat'")
-    monkeypatch.setattr(knowledge, "refresh_chunks", lambda *_: knowledge.Chunking())  # which would mend the one
-    monkeypatch.setattr(knowledge, "_index_up_to_date", lambda *_: (knowledge.Refreshed(), {}))  # and this the other
+    monkeypatch.setattr(knowledge, "refresh_texts", lambda *_: (knowledge.Chunking(), lexical.Refreshed(0, 0, 0, "none")))  # which would mend the one
+    monkeypatch.setattr(knowledge, "_index_up_to_date", lambda *_: {})  # and this the other
     assert checks_of(run_job("index_refresh", "default/desk")) == {
         "every_document_chunked": True, "no_orphan_embeddings": False, "index_complete": False
     }  # fmt: skip

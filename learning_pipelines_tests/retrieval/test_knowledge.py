@@ -15,10 +15,13 @@ import pytest
 from learning_pipelines.errors import LearningError, Unavailable
 from learning_pipelines.feedback.identity import agent_id, organization_id
 from learning_pipelines.retrieval import knowledge
-from learning_pipelines.retrieval.knowledge import embed, embed_used, ensure_base, incomplete
+from learning_pipelines.retrieval.knowledge import embed, embed_used, ensure_base, incomplete, refresh_chunks, refresh_texts
+from learning_pipelines.retrieval.loaded import Loaded
+from learning_pipelines.retrieval.searcher import Searcher
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import chunk_vectors, chunks, indexes
 from learning_pipelines.storage.database import Connection, Database
+from learning_pipelines.storage.lexical import pending
 from learning_pipelines.storage.store import Store
 from learning_pipelines.storage.tenants import AgentRef
 from learning_pipelines_tests.conftest import Load
@@ -107,6 +110,61 @@ def test_documents_that_are_gone_take_their_chunks_and_vectors_along(load: Load,
     pipeline.execute("UPDATE documents SET is_active = true WHERE id = 'tax'")
     ensure_base(pipeline, OURS, fake_encoders()[1])
     assert ({row[1] for row in stored(pipeline)}, vectors(pipeline)) == ({"tax", "vat"}, 2)
+
+
+def test_a_search_between_a_change_and_its_postings_and_vectors_shows_no_chunk_that_is_gone(load: Load, pipeline: Connection, tmp_path: Path) -> None:
+    load("documents", [document("tax", "Taxes are due in May."), document("vat", "VAT is due in June.")])
+    fake, encoders = fake_encoders()
+    ensure_base(pipeline, OURS, encoders)
+    base = indexes.base(pipeline, OURS)
+    assert base is not None
+
+    def found(query: str) -> list[str]:
+        loaded = Loaded(Settings(home=tmp_path), lambda _: fake.encoder)
+        return [hit.text for hit in Searcher(pipeline, OURS, None, base, loaded).search(query, 10)]
+
+    assert found("taxes due")[0] == "Taxes are due in May."
+    load("documents", [document("tax", "Taxes are due in July.")])
+    refresh_chunks(pipeline, OURS)
+    assert "Taxes are due in May." not in found("taxes due")
+    refresh_texts(pipeline, OURS, None)
+    assert "Taxes are due in July." in found("taxes due in July")  # by its words: it has no vector yet
+    pipeline.execute("UPDATE documents SET is_active = false WHERE id = 'vat'")
+    refresh_chunks(pipeline, OURS)
+    assert "VAT is due in June." not in found("VAT due in June")
+
+
+def test_postings_follow_every_portion_where_an_index_serves(load: Load, pipeline: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    load("documents", [document(f"d{number}", "Taxes are due in May.") for number in range(4)])
+    ensure_base(pipeline, OURS, fake_encoders()[1])
+    monkeypatch.setattr(knowledge, "PORTION_DOCUMENTS", 1)
+    load("documents", [document(f"d{number}", "Taxes are due in July.") for number in range(4)])
+    behind: list[int] = []
+    original = knowledge.refresh_lexical
+
+    def counted(*given: Any) -> Any:
+        behind.append(pending(pipeline, OURS))
+        return original(*given)
+
+    monkeypatch.setattr(knowledge, "refresh_lexical", counted)
+    _, postings = refresh_texts(pipeline, OURS, None)
+    assert (max(behind), len(behind), postings.added, postings.removed) == (2, 5, 4, 4)
+
+
+def test_edited_chunks_go_with_the_chunks_they_were_made_of_and_stay_otherwise(desk: None, load: Load, pipeline: Connection) -> None:
+    load("documents", [document(name, "Taxes are due in May.", agent="desk") for name in ("first", "second")])
+    ensure_base(pipeline, OURS, fake_encoders()[1])
+    edit = pipeline.execute("INSERT INTO chunk_edits (organization_id, id, agent_id) VALUES (%s, gen_random_uuid(), %s) RETURNING id", [OURS, DESK]).fetchone()
+    assert edit is not None
+    for name in ("first", "second"):
+        pipeline.execute(
+            """INSERT INTO knowledge_chunks (organization_id, id, document_id, agent_id, position, text, content_hash, edit_id)
+            VALUES (%s, %s, %s, %s, 0, 'Edited.', '\\x00', %s)""",
+            [OURS, f"edited {name}", name, DESK, edit[0]],
+        )
+    load("documents", [document("first", "Taxes are due in July.", agent="desk"), document("second", "Taxes are due in May.", agent="desk", metadata={"a": 1})])
+    ensure_base(pipeline, OURS, fake_encoders()[1])
+    assert [row[0] for row in stored(pipeline) if row[4] == "Edited."] == ["edited second"]
 
 
 def test_a_document_that_changes_hands_keeps_its_vectors(desk: None, load: Load, pipeline: Connection) -> None:
