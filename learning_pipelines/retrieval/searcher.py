@@ -104,7 +104,7 @@ class Searcher:
         scored = self._lexical.scores((question.text, question.expansion) for question in questions)
         for question, scores in zip(questions, scored, strict=True):
             cosines = corpus.cosines(question.vector)
-            ids = sorted({*self._lexical.best(scores, depth), *corpus.best(cosines, depth)})
+            ids = sorted(name for name in {*self._lexical.best(scores, depth), *corpus.best(cosines, depth)} if name in documents)
             known = {name: float(cosines[corpus.place[name]]) for name in ids if name in corpus.place}
             rows |= self._lexical.rows_of([name for name in ids if name not in rows])
             yield self._candidates(question, ids, {name: documents[name] for name in ids}, scores, rows, known)

@@ -146,6 +146,9 @@ def test_a_chunk_without_a_vector_is_found_by_its_words_and_a_deleted_one_is_not
     hits = search(pipeline, loaded, tenant, "unheardof")
     assert hits[0].chunk_id == "new" and hits[0].explanation.cosine is None
     assert "gone" not in [hit.chunk_id for hit in hits]
+    with snapshot(pipeline):
+        (found,) = Searcher(pipeline, tenant, None, base(pipeline, tenant), loaded).candidates(["unheardof"])
+    assert "new" in found.chunk_ids and "gone" not in found.chunk_ids
 
 
 def test_an_edit_hides_what_it_replaces_for_the_version_that_names_it_only(pipeline: Connection, loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
