@@ -3,7 +3,8 @@
 Belongs here: running the learners, grading them against the tuned mixture, shuffled feedback, printing. Not here: reading (retrieval_sets.py), assertions.
 
 Everything goes through the product's own code: chunking, the packaged encoder, BM25, the mixture and the re-ranker as the searcher applies them, metrics by
-ir-measures. Intervals are of the paired difference to the tuned mixture (bootstrap over groups of questions about the same passage, 95 %).
+ir-measures. Intervals are of the paired difference to the tuned mixture (bootstrap over groups of questions about the same passage, 95 %). A topic is
+old where somebody was helped by its passage in train.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ def main() -> None:
     arguments.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS)
     arguments.add_argument("--seeds", type=int, nargs="+", default=[0], help="Of the split of what is learnt from, and of the learners.")
     arguments.add_argument("--shuffled", type=int, default=0, help="So many times with feedback drawn by chance instead, through the gate.")
+    arguments.add_argument("--only-chosen", action="store_true", help="The tuned mixture and the chosen pipeline alone.")
     arguments.add_argument("--no-ratings", action="store_true", help="Without feedback_valid.")
     arguments.add_argument("--kept", type=Path, default=Path(tempfile.gettempdir()) / "benchmark-retrieval", help="Where vectors are kept between runs.")
     arguments.add_argument("--json", type=Path, help="Where the raw numbers go.")
@@ -61,7 +63,7 @@ def main() -> None:
             for seed in chosen.seeds:
                 with tempfile.TemporaryDirectory() as folder:
                     ready = prepared(corpus, encoder, Path(folder), chosen.kept, seed)
-                    raw += shuffled(ready, name, seed, chosen.shuffled) if chosen.shuffled else rows(corpus, ready, seed)
+                    raw += shuffled(ready, name, seed, chosen.shuffled) if chosen.shuffled else rows(corpus, ready, seed, only_chosen=chosen.only_chosen)
     finally:
         encoder.close()
         stop_encoder(settings)
@@ -70,32 +72,35 @@ def main() -> None:
         chosen.json.write_text(json.dumps({**machine, "rows": raw}, indent=1))
 
 
-def rows(corpus: Corpus, ready: Prepared, seed: int) -> list[dict[str, Any]]:
+def rows(corpus: Corpus, ready: Prepared, seed: int, *, only_chosen: bool = False) -> list[dict[str, Any]]:
     """One row for every way of ranking, printed as it comes."""
     training = ready.training
     counts = f"{len(training.passages.ids)} chunks, {len(training.train)} train, {len(training.validation)} validation, {len(ready.test)} test, seed {seed}"
-    print(f"\n{corpus.name}: {counts}\n{'':26}  nDCG@10  MRR@10   R@10  R@100   against the tuned mixture    p     CPU s", flush=True)
+    print(f"\n{corpus.name}: {counts}\n{'':26}  nDCG@10  MRR@10   R@10  R@100   against the tuned mixture    p     CPU s   old / new topics", flush=True)
     tuned, spent = learnt(training, IndexConfig(), Fusion())
     mixture = graded(ready, tuned)
     made = []
-    for name, measured, seconds in ways(corpus, ready, tuned, spent):
+    for name, measured, seconds in ways(corpus, ready, tuned, spent, only_chosen):
         low, high, p = difference(mixture, measured, ready.test)
         gained = float((measured.scores[NDCG] - mixture.scores[NDCG]).mean())
         means = measured.means()
         shown = "  ".join(f"{means[metric]:.3f}" for metric in NAMES)
-        print(f"{name:26}   {shown}   {gained:+.4f} [{low:+.4f}, {high:+.4f}]  {p:.4f}  {seconds:6.1f}", flush=True)
-        made.append({"set": corpus.name, "seed": seed, "way": name, **means, "gain": gained, "low": low, "high": high, "p": p, "seconds": seconds})
+        old, new = topics(ready, mixture, measured)
+        print(f"{name:26}   {shown}   {gained:+.4f} [{low:+.4f}, {high:+.4f}]  {p:.4f}  {seconds:6.1f}   {old:+.4f} / {new:+.4f}", flush=True)
+        numbers = {"gain": gained, "low": low, "high": high, "p": p, "seconds": seconds, "old_topics": old, "new_topics": new}
+        made.append({"set": corpus.name, "seed": seed, "way": name, **means, **numbers})
     return made
 
 
-def ways(corpus: Corpus, ready: Prepared, tuned: IndexConfig, spent: float) -> Any:
+def ways(corpus: Corpus, ready: Prepared, tuned: IndexConfig, spent: float, only_chosen: bool) -> Any:
     """(name, measured, processor seconds of learning), the cheapest first."""
-    yield "BM25 (bm25s)", by_bm25s(corpus, ready.test), 0.0
-    yield "BM25 (ours)", graded(ready, IndexConfig(lexical_weight=1.0)), 0.0
-    yield "frozen MiniLM", graded(ready, IndexConfig(lexical_weight=0.0)), 0.0
-    yield "mixture, untuned", graded(ready, IndexConfig()), 0.0
+    if not only_chosen:
+        yield "BM25 (bm25s)", by_bm25s(corpus, ready.test), 0.0
+        yield "BM25 (ours)", graded(ready, IndexConfig(lexical_weight=1.0)), 0.0
+        yield "frozen MiniLM", graded(ready, IndexConfig(lexical_weight=0.0)), 0.0
+        yield "mixture, untuned", graded(ready, IndexConfig()), 0.0
     yield f"tuned mixture ({tuned.lexical_weight:g})", graded(ready, tuned), spent
-    for learner in (Adapter(), RerankerLearner()):
+    for learner in () if only_chosen else (Adapter(), RerankerLearner()):
         config, seconds = learnt(ready.training, tuned, learner)
         yield f"{learner.name}{'' if config != tuned else ' (not taken)'}", graded(ready, config, learner.name), spent + seconds
     config, seconds = learnt(ready.training, IndexConfig(), Selection(), tell=True)
@@ -164,6 +169,15 @@ def difference(before: Measured, after: Measured, test: Sequence[JudgedQuery], m
     low, high = np.quantile(means, [0.025, 0.975])
     tail = min((means <= 0).mean(), (means >= 0).mean())
     return float(low), float(high), float(min(1.0, 2 * max(tail, 1 / DRAWS)))
+
+
+def topics(ready: Prepared, before: Measured, after: Measured) -> tuple[float, float]:
+    """Mean gain on test questions about passages that somebody had been helped by in train, and about others; not a number where there are none."""
+    helped = {document for query in ready.training.train for document, gained in query.documents.items() if gained > 0}
+    old = {query.id for query in ready.test if any(gained > 0 and document in helped for document, gained in query.documents.items())}
+    gains = after.scores[NDCG] - before.scores[NDCG]
+    known = np.array([query in old for query in after.ids])
+    return tuple(float(gains[part].mean()) if part.any() else float("nan") for part in (known, ~known))  # type: ignore[return-value]
 
 
 def shuffled(ready: Prepared, name: str, seed: int, times: int) -> list[dict[str, Any]]:
