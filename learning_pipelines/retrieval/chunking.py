@@ -162,10 +162,11 @@ def _cut(blocks: Sequence[Block], capacity: int) -> Iterator[Sequence[Block]]:
     """Runs of blocks within capacity, in order."""
     until = [0, *accumulate(size(block.text) for block in blocks)]
     ranks = [_rank(blocks, at) for at in range(len(blocks))]
+    heads = {head: size(head) if head else 0 for head in {block.head for block in blocks}}
     waiting = [(0, len(blocks))] if blocks else []
     while waiting:
         low, high = waiting.pop()
-        if high - low == 1 or until[high] - until[low] <= capacity:
+        if high - low == 1 or heads[blocks[low].head] + until[high] - until[low] <= capacity:
             yield blocks[low:high]
             continue
         middle = _joint(ranks, until, low, high)

@@ -21,6 +21,7 @@ from learning_pipelines.retrieval.chunking import CHUNKER, Chunked, chunk, index
 from learning_pipelines.retrieval.encoders import Encoders
 from learning_pipelines.retrieval.index import IndexConfig
 from learning_pipelines.retrieval.lexical import refresh_lexical
+from learning_pipelines.retrieval.task import Progress
 from learning_pipelines.storage import chunk_vectors, chunks, indexes
 from learning_pipelines.storage import lexical as lexical_storage
 from learning_pipelines.storage.chunk_vectors import Used
@@ -28,7 +29,6 @@ from learning_pipelines.storage.chunks import Cut, Document, Written
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.indexes import EncoderVersion
 
-Progress = Callable[[float, str, Mapping[str, float]], None]
 PORTION_BYTES, PORTION_DOCUMENTS = 1_000_000, 500
 PORTION_CHUNKS = 256
 """Texts encoded and stored at once: what a killed run loses, about ten seconds' work."""

@@ -121,6 +121,12 @@ def test_a_table_within_the_size_stays_whole_and_a_longer_one_repeats_its_head()
     assert [line for piece in pieces for line in piece.split("\n")[2:]] == long.split("\n")[2:]
 
 
+def test_a_head_that_is_repeated_counts_against_the_size() -> None:
+    head = "| " + " | ".join(f"column {number}" for number in range(25)) + " |\n|" + "---|" * 25
+    found = chunk("d", "Wide", head + "".join(f"\n| {number} |" + " x |" * 24 for number in range(60))).chunks
+    assert len(found) > 5 and all(tokens(indexed(one.heading, one.text)) + 2 <= 256 for one in found)
+
+
 def test_a_long_list_is_cut_between_its_items() -> None:
     items = [f"{number}. {paragraph(number, 12)}" for number in range(1, 40)]
     pieces = texts(chunk("d", None, "\n".join(items)).chunks)
