@@ -1,16 +1,13 @@
-"""The demo's last part: one prompt that became measurably better is approved and serves, one that somebody wrote by hand is refused.
+"""The demo's prompts: one that became measurably better is approved and serves, one that somebody wrote by hand is refused.
 
 Belongs here: which agent, which version is written, what is said about it. Not here: search, gate, approval (prompts/, acceptance/).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from learning_pipelines.acceptance.approval import Reviewer, approve
-from learning_pipelines.defs.runner import launch, proposals_of
-from learning_pipelines.errors import LearningError
+from learning_pipelines.demo.changes import Say, demo_agent, run_and_approve
 from learning_pipelines.prompts.prompt import content_hash
 from learning_pipelines.storage import acceptance, prompts, tenants
 from learning_pipelines.storage.acceptance import Reservation
@@ -20,26 +17,23 @@ from learning_pipelines.storage.store import Store
 from learning_pipelines.storage.tenants import AgentRef
 
 AGENT = "router"
-WHO = Reviewer("the demo's operator")
 BY_HAND = (
     "You sort incoming messages for the service desk of an accounting firm. Read the message carefully, think about what the sender needs, and "
     "answer with exactly one of these words: {labels}. Say nothing else."
 )
 """Clearer than the first prompt, as a careful person would write it. The embedded model follows demonstrations and hardly instructions."""
-Say = Callable[[str], None]
 
 
 def improve(store: Store, organization: str, say: Say) -> list[dict[str, Any]]:
     """Optimizes the agent, approves what is better, puts a version written by hand to the same test. One entry per change: {version, strategy,
     verdict, reason, state, incumbent_score, score, n}. What was done by an earlier demo is not done again, its outcome is told."""
-    with store.pipeline() as connection:
-        agent = _agent(connection, organization)
+    agent = demo_agent(store, organization, AGENT)
     say(f"Searching a better prompt for {AGENT}, then a test of it on held-out examples (some minutes the first time) …")
-    _run(store, agent, {}, say)
+    run_and_approve(store, agent, "prompt_optimization", say)
     with store.pipeline() as connection:
         number = _written(connection, agent)
     say(f"Putting version {number}, written by hand, to the same test …")
-    _run(store, agent, {"learning/candidate": str(number)}, say)
+    run_and_approve(store, agent, "prompt_optimization", say, {"learning/candidate": str(number)})
     with store.pipeline() as connection:
         return [_told(connection, agent, test) for test in acceptance.tests(connection, agent, "prompt") if test.verdict is not None]
 
@@ -51,23 +45,6 @@ def change_lines(changes: list[dict[str, Any]]) -> list[str]:
         f"{one['incumbent_score']:.0%} on {one['n']} held-out messages (p = {one['p_value']:.2g}): {one['state']}"
         for one in changes
     ]
-
-
-def _run(store: Store, agent: AgentRef, tags: dict[str, str], say: Say) -> None:
-    request = {"job": "prompt_optimization", "partition": agent.partition, "agent": agent.agent, "organization": agent.organization, "tags": tags}
-    for answer in launch(store, [request]):
-        say(f"  {answer['job']} {answer['partition']}: {answer['status']}{' – ' + answer['reason'] if answer['reason'] else ''}")
-        if answer["status"] == "failure":
-            raise LearningError(f"prompt_optimization failed: {answer['reason']}.", "Run the demo again: what the model answered is kept.")
-        for proposal in proposals_of(store, agent.organization, [answer]):
-            with store.pipeline() as connection:
-                done = approve(connection, agent.organization_id, proposal["id"], "immediate", WHO, organization=agent.organization)
-            say(f"  approved: version {done.version} serves now")
-
-
-def _agent(connection: Connection, organization: str) -> AgentRef:
-    (found,) = tenants.agents(connection, organization, AGENT)
-    return found
 
 
 def _written(connection: Connection, agent: AgentRef) -> int:

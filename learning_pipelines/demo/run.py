@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from learning_pipelines.defs import processes, serve
 from learning_pipelines.defs.runner import launch
 from learning_pipelines.demo.improve import change_lines, improve
+from learning_pipelines.demo.retrain import retrain, retrieval_lines
 from learning_pipelines.demo.rows_made import answer_shares, write_rows
 from learning_pipelines.errors import LearningError
 from learning_pipelines.feedback.identity import organization_id
@@ -50,8 +51,9 @@ def run_demo(settings: Settings, output: Output, say: Say, *, keep: bool, extent
         files = _make_rows(store, say, extent)
         imported = _load(store, files, say)
         runs = _materialize(store, say)
+        retrieval = retrain(store, ORGANIZATION, say)
         changes = improve(store, ORGANIZATION, say)
-        document = {**_summary(store, files, imported, runs), "changes": changes}
+        document = {**_summary(store, files, imported, runs), "retrieval": retrieval, "changes": changes}
         url = f"http://{processes.HOST}:{settings.dagster_port}"
         output.answer({**document, "seconds": round(time.monotonic() - begun, 1), "url": url if keep else None}, lambda: _lines(document, begun, url, keep))
         if keep:
@@ -144,6 +146,7 @@ def _lines(document: dict[str, Any], begun: float, url: str, keep: bool) -> list
         f"  datasets  train/validation/test of approved examples: {versions}",
         f"  week      {week['week']}: {week['executions']} executions, {rate}, {rating}, {week['corrections']} corrections",
         f"  report    {document['report'].removeprefix('file://')}",
+        *retrieval_lines(document["retrieval"]),
         *change_lines(document["changes"]),
         f"  runs      {sum(run['status'] == 'success' for run in document['runs'])} through Dagster, all green, {time.monotonic() - begun:.0f} s in all",
         f"  lowered   thresholds of this organization: {lowered}",
