@@ -2,8 +2,8 @@
 
 Belongs here: which articles a question is shown, what the simulated user says of them. Not here: answers and their ratings (desk.py, simulate.py).
 
-Stated: a user sees the wrong thing in 8 % of the cases (as in simulate.py), says nothing helped where the right article was not among those shown,
-and is not named, as most people who search are not.
+Stated: a user sees the wrong thing in 8 % of the cases (as in simulate.py); where the right article was not among those shown, a colleague names it;
+nobody is named, as most people who search are not.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ def searches(encoder: Encoder, now: dt.datetime) -> list[dict[str, Any]]:
 
 def _said(question: dict[str, Any], shown: Sequence[str], moment: dt.datetime) -> dict[str, Any]:
     rng = random.Random(_digest(question["question_id"]))
-    helpful = question["document_id"] if question["document_id"] in shown else None
+    helpful: str | None = question["document_id"]
     if rng.random() < MISTAKEN:
         helpful = rng.choice([None, *shown])
     return {
         "query": question["text"], "agent": "knowledge", "retrieved": list(shown), "relevant": [] if helpful is None else [helpful],
-        "helped": helpful is not None, "created_at": moment.isoformat(timespec="seconds"), "simulated": True,
+        "helped": helpful in shown, "created_at": moment.isoformat(timespec="seconds"), "simulated": True,
     }  # fmt: skip
 
 

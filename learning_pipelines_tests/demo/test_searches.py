@@ -45,11 +45,10 @@ def test_only_questions_of_the_learning_side_are_searched_each_once(rows: list[d
 
 
 def test_users_name_the_right_article_but_for_the_stated_mistakes(rows: list[dict[str, Any]]) -> None:
-    shown_right = [row for row in rows if GOLD[row["query"]]["document_id"] in row["retrieved"]]
-    missed = [row for row in shown_right if row["relevant"] != [GOLD[row["query"]]["document_id"]]]
-    assert 0 < len(missed) / len(shown_right) < 2.5 * MISTAKEN
-    assert all(len(row["retrieved"]) == SHOWN and set(row["relevant"]) <= set(row["retrieved"]) for row in rows)
-    assert all(row["helped"] == bool(row["relevant"]) for row in rows)
+    missed = [row for row in rows if row["relevant"] != [GOLD[row["query"]]["document_id"]]]
+    assert 0 < len(missed) / len(rows) < 2.5 * MISTAKEN
+    assert all(len(row["retrieved"]) == SHOWN and row["helped"] == bool(set(row["relevant"]) & set(row["retrieved"])) for row in rows)
+    assert any(row["relevant"] and not row["helped"] for row in rows)
 
 
 def test_the_same_is_said_again_and_lies_in_the_week_before(rows: list[dict[str, Any]], settings: Settings) -> None:
