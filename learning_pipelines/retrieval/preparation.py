@@ -97,7 +97,8 @@ def prepare(connection: Connection, agent: AgentRef, settings: Settings) -> Prep
     if serving is None or not found_chunks.any_document(connection, agent.organization_id, agent.agent_id):
         return NotNow("there are no documents to search: import them (kind documents)")
     fresh = new_pairs(connection, agent, WINDOW_DAYS)
-    prepared = Prepared(serving, found.queries, fresh, float(settings.rag_training_seconds), _fingerprint(found, serving))
+    seconds = float(found.thresholds.get("rag_training_seconds", settings.rag_training_seconds))
+    prepared = Prepared(serving, found.queries, fresh, seconds, _fingerprint(found, serving))
     if (before := training_runs.completed_with(connection, agent, TRAINING, prepared.fingerprint)) is not None:
         return NotNow(f"nothing changed since training run {before}: the same feedback, documents and index; its verdict stands")
     if training_runs.unfinished_with(connection, agent, TRAINING, prepared.fingerprint):

@@ -87,13 +87,20 @@ def test_the_rows_become_examples_datasets_and_a_report(first: Ended) -> None:
     assert Path(document["report"].removeprefix("file://")).read_text(encoding="utf-8").startswith("# Week ")
 
 
+def test_retrieval_is_put_to_a_test_on_held_out_questions_whatever_comes_of_it(first: Ended) -> None:
+    retrieval = first.document["retrieval"]
+    assert retrieval["agent"] == "knowledge" and retrieval["changes"], retrieval
+    for one in retrieval["changes"]:
+        assert one["n"] >= 54 and one["verdict"] in ("better", "no evidence", "worse") and one["low"] <= one["difference"] <= one["high"]
+
+
 def test_it_leaves_no_server_behind(first: Ended, home: Path) -> None:
     assert embedded.running(home) is None
 
 
 def test_a_second_run_says_what_happened_in_about_ten_lines(second: str, home: Path) -> None:
     answer = second[second.index("The service desk of") : second.index("Starting the feedback service")]
-    assert 8 <= len(answer.splitlines()) <= 14
+    assert 8 <= len(answer.splitlines()) <= 17
     assert str(home / "artifacts" / "reports" / "demo") in answer
 
 
