@@ -49,7 +49,7 @@ def environment(home: Path, **variables: str) -> dict[str, str]:
 def call(home: Path, *arguments: str | Path, **variables: str) -> Ended:
     """Runs one verb to its end. No answer may ever be a Python traceback."""
     command, env = [PROGRAM, *map(str, arguments)], environment(home, **variables)
-    done = subprocess.run(command, env=env, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, env=env, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900, check=False)
     ended = Ended(done.returncode, done.stdout, done.stderr)
     assert "Traceback" not in ended.err + ended.out, ended.err
     return ended
