@@ -2,10 +2,10 @@
 
 Belongs here: learning the matrix, its file, applying it. Not here: encoders (finetune.py), searching (searcher.py).
 
-Ridge regression from question to chunk, shrunk towards "change nothing": M = I + argmin Σ ‖(I + A) q - p‖² + c·n·‖A‖² (Hoerl & Kennard 1970), p the mean of a
-question's positives. It has one solution, found by one product and one solve; 200 steps of a contrastive loss took ten times as long, need three settings
-and, with the first ones tried, lost .02 on passages not seen. c is chosen on questions about passages that the matrix has not seen: on seen ones the least shrinkage always wins, and loses
-on fresh traffic (tatqa .417 → .284).
+Ridge regression from question to chunk, shrunk towards "change nothing": M = I + argmin Σ ‖(I + A) q - p‖² + c·n·‖A‖² (Hoerl & Kennard 1970), p the
+mean of a question's positives. It has one solution, found by one product and one solve; 200 steps of a contrastive loss took ten times as long, need
+three settings and, with the first ones tried, lost .02 on passages not seen. c is chosen on questions about passages that the matrix has not seen: on
+seen ones the least shrinkage always wins, and loses on fresh traffic (tatqa .417 → .284).
 """
 
 from __future__ import annotations
