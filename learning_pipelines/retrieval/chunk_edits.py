@@ -45,7 +45,9 @@ LEAST_QUESTIONS = 2
 """Questions about each part of a chunk that make it two topics."""
 UNLIKE = 0.05
 """Quantile of the cosines of neighbouring chunks below which two parts have nothing in common."""
-MOST_MERGED = 2_000
+MOST_OPERATIONS = 1_000
+"""Of one edit, with what it took over: every search reads them (a few milliseconds)."""
+MOST_MERGED = 500
 MOST_LOOKED_AT = 500
 """Long chunks whose parts are encoded, the ones that helped most first: a minute of a core."""
 

@@ -21,7 +21,7 @@ from learning_pipelines.acceptance.meeting import next_plan
 from learning_pipelines.errors import LearningError
 from learning_pipelines.retrieval import gate
 from learning_pipelines.retrieval.artifacts import delete, publish
-from learning_pipelines.retrieval.chunk_edits import edit
+from learning_pipelines.retrieval.chunk_edits import MOST_OPERATIONS, edit
 from learning_pipelines.retrieval.encoders import Encoders
 from learning_pipelines.retrieval.evaluation import unserved
 from learning_pipelines.retrieval.gate import Tested, put_to_test
@@ -138,7 +138,7 @@ def _edit(run: Run, training: Training, serving: IndexVersion, run_id: UUID, pro
     if learnt is None:
         return None
     kept: Sequence[Operation] = [] if before.chunk_edit is None else chunk_edits.operations_in(connection, agent.organization_id, before.chunk_edit)
-    identity, operations = edit(agent.agent_id, [*kept, *learnt.operations])
+    identity, operations = edit(agent.agent_id, [*kept, *learnt.operations][:MOST_OPERATIONS])
     chunk_edits.add_edit(connection, agent, identity, operations, run_id)
     refresh_lexical(connection, agent.organization_id)
     embed(connection, agent.organization_id, serving.encoder, training.encoder, agent.agent_id)

@@ -5,6 +5,8 @@ Belongs here: from the database to a Training in memory. Not here: learning (lea
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -37,11 +39,31 @@ def training_of(connection: Connection, agent: AgentRef, serving: IndexVersion, 
         passages = _passages(connection, scope, serving, edit)
         train, validation = (judged_queries(connection, agent, split) for split in ("train", "validation"))
         negatives = mined_negatives(connection, agent)
+        made = chunk_edits.replacements(connection, agent.organization_id, config.chunk_edit)
+    train_vectors, validation_vectors = (_encoded(encoder, queries, serving) for queries in (train, validation))
     return Training(
-        passages=passages, lexical=Bm25.build(passages.texts, analyzer), train=train, validation=validation,
-        train_vectors=_encoded(encoder, train, serving), validation_vectors=_encoded(encoder, validation, serving), negatives=negatives, encoder=encoder,
-        serving=config, folder=folder, seed=seed,
+        passages=passages, lexical=Bm25.build(passages.texts, analyzer), train=_as_served(train, train_vectors, made, passages),
+        validation=_as_served(validation, validation_vectors, made, passages), train_vectors=train_vectors, validation_vectors=validation_vectors,
+        negatives=negatives, encoder=encoder, serving=config, folder=folder, seed=seed,
     )  # fmt: skip
+
+
+def _as_served(
+    queries: tuple[JudgedQuery, ...], vectors: Floats, made: Mapping[str, tuple[str, ...]], passages: Passages
+) -> tuple[JudgedQuery, ...]:  # fmt: skip
+    """What was said of chunks that a serving edit replaced, said of those it made of them; of several of the one nearest to the question."""
+    if not made:
+        return queries
+    place = {chunk: number for number, chunk in enumerate(passages.ids)}
+    found = []
+    for query, vector in zip(queries, vectors, strict=True):
+        chunks: dict[str, float] = {}
+        for chunk, gained in query.chunks.items():
+            parts = [part for part in made.get(chunk, ()) if part in place]
+            name = max(parts, key=lambda part: float(passages.vectors[place[part]] @ vector)) if parts else chunk
+            chunks[name] = max(gained, chunks.get(name, gained))
+        found.append(replace(query, chunks=chunks))
+    return tuple(found)
 
 
 def _passages(connection: Connection, scope: Scope, serving: IndexVersion, edit: chunk_edits.Edit) -> Passages:

@@ -4,8 +4,8 @@ Belongs here: SQL of chunk_edits, chunk_edit_operations and of the knowledge_chu
 (retrieval/chunk_edits.py), chunks of documents (chunks.py), vectors of chunks.
 
 Replaced chunks are never touched: an edit acts only through the index versions that name it, and is gone when none does. An operation holds
-while its document is active with the content it was learnt on and every chunk it replaces and made is there. That is asked at every read, so a changed
-document takes its old chunks' edits out of effect in the same transaction that changes its chunks.
+while its document is active with the content it was learnt on, which is asked at every read, and until a chunk that it replaces or made is deleted,
+which marks it (migration 0031). So a changed document takes its edits out of effect in the same transaction that changes it.
 """
 
 from __future__ import annotations
@@ -79,23 +79,27 @@ class StoredOperation:
     holds: bool
 
 
-_HOLDS = """(EXISTS (SELECT FROM documents d WHERE d.organization_id = o.organization_id AND d.id = o.document_id AND d.is_active
-        AND d.content_hash = o.document_hash)
-    AND cardinality(o.replaced) = (SELECT count(*) FROM knowledge_chunks c WHERE c.organization_id = o.organization_id AND c.id = ANY(o.replaced)
-        AND c.is_active AND c.edit_id IS NULL)
-    AND cardinality(o.made) = (SELECT count(*) FROM knowledge_chunks c WHERE c.organization_id = o.organization_id AND c.id = ANY(o.made)
-        AND c.is_active AND c.edit_id = o.edit_id))"""
+_HOLDS = """(o.holds AND EXISTS (SELECT FROM documents d WHERE d.organization_id = o.organization_id AND d.id = o.document_id AND d.is_active
+        AND d.content_hash = o.document_hash))"""
 
 
 def edit_of(connection: Connection, organization_id: UUID, edit_id: UUID | str | None) -> Edit:
     """What the edit of an index version (IndexConfig.chunk_edit) hides and adds; nothing of either for None and for an edit that is gone."""
+    found = replacements(connection, organization_id, edit_id)
+    return Edit(tuple(sorted(found)), tuple(sorted({chunk for made in found.values() for chunk in made})))
+
+
+def replacements(connection: Connection, organization_id: UUID, edit_id: UUID | str | None) -> dict[str, tuple[str, ...]]:
+    """Every chunk that the edit hides, with the chunks it shows instead."""
     if edit_id is None:
-        return Edit((), ())
+        return {}
     rows = connection.execute(
-        f"SELECT o.replaced, o.made FROM chunk_edit_operations o WHERE o.organization_id = %s AND o.edit_id = %s AND {_HOLDS}",
+        """SELECT o.replaced, o.made FROM chunk_edit_operations o
+        JOIN documents d ON d.organization_id = o.organization_id AND d.id = o.document_id AND d.is_active AND d.content_hash = o.document_hash
+        WHERE o.organization_id = %s AND o.edit_id = %s AND o.holds""",
         [organization_id, UUID(str(edit_id))],
     ).fetchall()
-    return Edit(tuple(sorted({chunk for replaced, _ in rows for chunk in replaced})), tuple(sorted({chunk for _, made in rows for chunk in made})))
+    return {chunk: tuple(made) for replaced, made in rows for chunk in replaced}
 
 
 def base_chunks(connection: Connection, agent: AgentRef) -> tuple[BaseChunk, ...]:

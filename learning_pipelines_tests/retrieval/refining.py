@@ -17,6 +17,8 @@ from learning_pipelines.retrieval.loaded import Loaded
 from learning_pipelines.retrieval.queries import refresh_queries
 from learning_pipelines.retrieval.refinement import Kind, Refined, Run, refine
 from learning_pipelines.retrieval.searcher import Hit, Searcher
+from learning_pipelines.retrieval.task import Training
+from learning_pipelines.retrieval.training_data import training_of
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import acceptance, chunk_edits, indexes
 from learning_pipelines.storage.database import Connection, snapshot
@@ -65,6 +67,12 @@ class World:
         assert version is not None
         with snapshot(self.connection):
             return Searcher(self.connection, self.tenant, self.agent.agent_id, version, self.loaded).search(query, k)
+
+    def training(self) -> Training:
+        """What learners are given now."""
+        version = indexes.serving(self.connection, self.tenant, self.agent.agent_id)
+        assert version is not None
+        return training_of(self.connection, self.agent, version, self.encoders, self.home, 0)
 
     def approve(self, proposal: UUID | None) -> None:
         assert proposal is not None

@@ -121,6 +121,8 @@ def test_an_edit_that_gains_is_proposed_approved_served_and_rolled_back(parted: 
     edit = IndexConfig.from_json(indexes.listed(parted.connection, parted.agent)[0].config).chunk_edit
     assert edit is not None and chunk_edits.edit_of(parted.connection, other.organization_id, edit) == chunk_edits.Edit((), ())
     assert indexes.serving(parted.connection, other.organization_id, other.agent_id) == indexes.base(parted.connection, other.organization_id)
+    given = parted.training()
+    assert all(query.chunks and query.chunks.keys() <= set(given.passages.ids) for query in given.train)  # what was said of merged chunks is not lost
     load("documents", [{"document_id": "d7", "agent": "desk", "text": "left7x right7x in a new text"}])
     ensure_base(parted.connection, parted.tenant, parted.encoders)
     assert [hit.text for hit in parted.search("left7x right7x", 9) if hit.document_id == "d7"] == ["left7x right7x in a new text"]

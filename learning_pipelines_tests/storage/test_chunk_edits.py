@@ -86,8 +86,10 @@ def test_a_changed_document_takes_its_operations_out_of_effect_and_leaves_the_ot
 def test_an_operation_ends_with_a_replaced_chunk(pipeline: Connection) -> None:
     """Another chunker may cut the same document elsewhere: the edit would show a passage twice."""
     chunk_edits.add_edit(pipeline, desk(pipeline), EDIT, [merge(pipeline, "a")], None)
-    pipeline.execute("UPDATE knowledge_chunks SET is_active = false WHERE organization_id = %s AND id = 'a1'", [OURS])
+    pipeline.execute("DELETE FROM knowledge_chunks WHERE organization_id = %s AND id = 'a1'", [OURS])
     assert edited(pipeline) == Edit((), ())
+    chunk(pipeline, "a1", "a", 1)
+    assert edited(pipeline) == Edit((), ())  # what came back is the document's own
 
 
 def test_an_operation_ends_with_a_chunk_it_made(pipeline: Connection) -> None:
@@ -95,6 +97,12 @@ def test_an_operation_ends_with_a_chunk_it_made(pipeline: Connection) -> None:
     chunk_edits.add_edit(pipeline, desk(pipeline), EDIT, [merge(pipeline, "a")], None)
     pipeline.execute("DELETE FROM knowledge_chunks WHERE organization_id = %s AND id = 'a0+1'", [OURS])
     assert edited(pipeline) == Edit((), ())
+
+
+def test_other_chunks_of_the_document_may_go(pipeline: Connection) -> None:
+    chunk_edits.add_edit(pipeline, desk(pipeline), EDIT, [merge(pipeline, "a"), merge(pipeline, "b")], None)
+    pipeline.execute("DELETE FROM knowledge_chunks WHERE organization_id = %s AND id IN ('a2', 'b0')", [OURS])
+    assert edited(pipeline).added == ("a0+1",)
 
 
 def test_void_operations_are_dropped_with_their_chunks(pipeline: Connection, load: Load) -> None:
