@@ -12,7 +12,7 @@ import datetime as dt
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -26,6 +26,7 @@ from learning_pipelines.settings import Settings
 from learning_pipelines.storage.tenants import AgentRef
 
 ROOT = "retrieval"
+HASH = 24
 MANIFEST = ".manifest.json"
 FIELDS = ("encoder", "adapter", "reranker", "expansion")
 """The fields of IndexConfig that name artifacts."""
@@ -143,13 +144,24 @@ def delete(settings: Settings, artifact: Artifact) -> None:
         shutil.rmtree(cache_folder(settings) / artifact.sha256, ignore_errors=True)
 
 
+def forget(settings: Settings, named: Collection[str], before: dt.datetime) -> int:
+    """Deletes copies on this machine that were fetched before then and are of none of the `named` paths; returns how many."""
+    hashes, forgotten = {path.split("/")[3] for path in named}, 0
+    folder = cache_folder(settings)
+    for kept in folder.iterdir() if folder.is_dir() else ():
+        if kept.name[:HASH] not in hashes and dt.datetime.fromtimestamp(kept.stat().st_mtime, dt.UTC) < before:
+            shutil.rmtree(kept, ignore_errors=True)
+            forgotten += 1
+    return forgotten
+
+
 def cache_folder(settings: Settings) -> Path:
     """Where fetched artifacts lie on this machine; may be emptied at any time."""
     return settings.home / "cache" / "artifacts"
 
 
 def _path(agent: AgentRef, sha256: str, name: str) -> str:
-    return _relative(f"{ROOT}/{agent.organization}/{agent.agent}/{sha256[:24]}/{name}").as_posix()
+    return _relative(f"{ROOT}/{agent.organization}/{agent.agent}/{sha256[:HASH]}/{name}").as_posix()
 
 
 def _relative(path: str) -> PurePosixPath:

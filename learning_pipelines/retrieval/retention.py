@@ -31,7 +31,7 @@ class CleanedUp:
 
 def prune(connection: Connection, settings: Settings, grace: dt.timedelta = GRACE) -> CleanedUp:
     """Deletes what no organization needs any more. Raises Unavailable if the artifact store does not answer; rows are tidy then."""
-    total, files = Pruned(), 0
+    total, files, kept = Pruned(), 0, set[str]()
     agents = tenants.agents(connection)
     for organization_id in index_retention.organizations(connection):
         own = [agent for agent in agents if agent.organization_id == organization_id]
@@ -42,6 +42,8 @@ def prune(connection: Connection, settings: Settings, grace: dt.timedelta = GRAC
         )  # fmt: skip
         named = index_retention.named_artifacts(connection, organization_id)
         files += sum(_sweep(settings, agent, named, grace) for agent in own)
+        kept |= named
+    artifacts.forget(settings, kept, dt.datetime.now(dt.UTC) - grace)
     return CleanedUp(total, files)
 
 

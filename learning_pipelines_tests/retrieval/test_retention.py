@@ -76,10 +76,12 @@ def test_the_newest_stay_and_what_serves_served_before_or_awaits_a_verdict(
 
 def test_files_of_versions_that_are_gone_go_and_the_others_can_be_fetched(eight: list[IndexConfig], pipeline: Connection, settings: Settings) -> None:
     indexes.move_serving(pipeline, DESK, 1, None)
+    copies = [artifacts.fetch(settings, config.adapter) for config in eight if config.adapter is not None]
     assert retention.prune(pipeline, settings, AT_ONCE).artifacts == 5
     kept = [config.adapter for number, config in enumerate(eight, start=1) if number in (1, 7, 8)]
     assert {path for path, _ in artifacts.stored(settings, DESK)} == {one.path for one in kept if one is not None}
     assert all(one is not None and artifacts.fetch(settings, one).is_file() for one in kept)
+    assert [number for number, copy in enumerate(copies, start=1) if copy.exists()] == [1, 7, 8]
     assert retention.prune(pipeline, settings, AT_ONCE) == retention.CleanedUp()
 
 
