@@ -75,7 +75,7 @@ def proposals_command(agent: str | None, state: Any, organization: str | None, o
         found = [one.as_json() for one in proposals.listed(connection, organization_id(slug), agent_id=only, state=state)]
 
     def lines() -> list[str]:
-        rows = [f"{one['id']}  {one['kind']:8} {one['agent']:20} {one['verdict']:11} {one['state']:8}  {_what(one)}" for one in found]
+        rows = [f"{one['id']}  {one['kind']:10} {one['agent']:20} {one['verdict']:11} {one['state']:8}  {_what(one)}" for one in found]
         return rows or ["There is no proposal: a run of prompt_optimization or rag_training makes one when it finds something better."]
 
     output.answer({"proposals": found}, lines)

@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     optimization_usd: float | None = Field(default=None, gt=0, description="Most US dollars one run of prompt optimization may cost; unset: no limit.")
     rag_min_pairs: int = Field(default=1000, ge=1, description="New pairs in 7 days before retrieval trains.")
     rag_training_seconds: int = Field(
-        default=1800, ge=1, description="Seconds that one run of retrieval training may learn for; what is begun and not finished goes on in the next run."
+        default=1800, ge=1, description="Seconds that one run of retrieval training may learn for; a learner that does not finish in it is left out."
     )
     feedback_retention_days: int = Field(default=180, ge=1, description="Days after which feedback is archived.")
     orphan_days: int = Field(default=7, ge=0, description="Days after which feedback without an execution is reported.")

@@ -63,6 +63,7 @@ def reranker(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) 
             skip(context, prepared.reason)
             return
         run = training_runs.begin(connection, agent, TRAINING, dataset_id=None, config=prepared.config, dagster_run_id=context.run.run_id)
+        training.forget_others(connection, agent, store.settings, run.id)
         points = Points()
         offers = _learnt(context, connection, store, agent, prepared, run, encoders, training.cheap_learners(), points)
         yield dg.MaterializeResult(
@@ -155,6 +156,9 @@ def _tested(
         for offer in _recorded(connection, agent, run, (*training.cheap_learners(), *training.encoder_learners(settings)))
         if offer.config is not None
     ]
+    if not contenders:
+        _without_proposal(context, connection, agent, run, f"nothing was learnt ({training.nothing(connection, agent, run.id)})")
+        return {}, 0
     choice = training.choose(connection, agent, prepared, contenders, loaded, judged_queries(connection, agent, "validation"))
     numbers = choice_metadata(choice)
     if choice.offer is None or choice.offer.config is None:

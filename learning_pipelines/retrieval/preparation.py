@@ -98,7 +98,7 @@ def prepare(connection: Connection, agent: AgentRef, settings: Settings) -> Prep
         return NotNow("there are no documents to search: import them (kind documents)")
     fresh = new_pairs(connection, agent, WINDOW_DAYS)
     seconds = float(found.thresholds.get("rag_training_seconds", settings.rag_training_seconds))
-    prepared = Prepared(serving, found.queries, fresh, seconds, _fingerprint(found, serving))
+    prepared = Prepared(serving, found.queries, fresh, seconds, _fingerprint(found, serving, seconds))
     if (before := training_runs.completed_with(connection, agent, TRAINING, prepared.fingerprint)) is not None:
         return NotNow(f"nothing changed since training run {before}: the same feedback, documents and index; its verdict stands")
     if training_runs.unfinished_with(connection, agent, TRAINING, prepared.fingerprint):
@@ -135,6 +135,7 @@ def _untestable(connection: Connection, agent: AgentRef, found: Setup, settings:
     return None
 
 
-def _fingerprint(found: Setup, serving: IndexVersion) -> str:
-    """What the outcome of a run depends on. Equal: the same queries, judgements, chunks and index, so the same learning."""
-    return hashlib.sha256(orjson.dumps([RULES, found.content, described(serving)], option=orjson.OPT_SORT_KEYS)).hexdigest()
+def _fingerprint(found: Setup, serving: IndexVersion, seconds: float) -> str:
+    """What the outcome of a run depends on. Equal: the same queries, judgements, chunks, index and time, so the same learning."""
+    parts = [RULES, found.content, described(serving), seconds]
+    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -13,6 +13,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -35,7 +36,7 @@ from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.indexes import EncoderVersion, IndexVersion
 from learning_pipelines.storage.tenants import AgentRef
 
-OFFER, FAILURES = "offer: ", "failures: "
+OFFER, FAILURES, LEFT_OUT = "offer: ", "failures: ", "left out: "
 MOST_FAILURES = 2
 """So often a learner may end a run; after that the run goes on without it, or what the others learnt would never be tested."""
 
@@ -47,7 +48,7 @@ class OutOfTime(LearningError):
 @dataclass(frozen=True, slots=True)
 class Offer:
     """What a learner came up with, its artifacts in the store. `config` None: nothing, for `reason`. `numbers` as the learner gave them.
-    `finished` False: it was not begun or not ended, and is not recorded, so that a run that resumes goes on with it."""
+    `finished` False: it was not begun or not ended, and is not recorded: a run that ended early and resumes goes on with it."""
 
     name: str
     config: IndexConfig | None
@@ -100,32 +101,38 @@ def learn(
 ) -> list[Offer]:  # fmt: skip
     """Each learner's offer, learnt now or recorded before. `training` is read only if there is something to learn.
 
-    Time over: what is left out says so, and a run after this one goes on from its checkpoints. Raises LearningError of a learner (the disk is full, its
+    Time over: what is left out says so (LEARNING_RAG_TRAINING_SECONDS allows more). Raises LearningError of a learner (the disk is full, its
     process was killed) until it failed MOST_FAILURES times; offers before it are kept.
     """
-    offers, deadline, read = [], clock() + prepared.seconds, None
+    offers, deadline, read = list[Offer](), clock() + prepared.seconds, cache(training)
     for place, learner in enumerate(learners):
         recorded = retrieval_runs.measured(connection, agent, run_id)
+        failures = int(recorded.get(FAILURES + learner.name, 0))
         if OFFER + learner.name in recorded:
             offers.append(Offer.from_json(learner.name, recorded[OFFER + learner.name]))
             continue
         if clock() >= deadline:
-            offers.append(Offer(learner.name, None, {}, f"the {prepared.seconds:g} seconds for learning were over", finished=False))
-            continue
-        failures = int(recorded.get(FAILURES + learner.name, 0))
-        if failures >= MOST_FAILURES:
-            offers.append(Offer(learner.name, None, {}, f"left out: it failed {failures} times", finished=False))
-            continue
-        read = read or training()
-        try:
-            offer = _offered(agent, settings, prepared, learner, read, _timed(_part(progress, place, len(learners)), clock, deadline))
-        except LearningError:
-            training_runs.measured(connection, agent, run_id, {FAILURES + learner.name: failures + 1})
-            raise
-        if offer.finished:
-            training_runs.measured(connection, agent, run_id, {OFFER + learner.name: offer.as_json()})
+            offer = Offer(learner.name, None, {}, f"the {prepared.seconds:g} seconds for learning were over", finished=False)
+        elif failures >= MOST_FAILURES:
+            offer = Offer(learner.name, None, {}, f"left out: it failed {failures} times", finished=False)
+        else:
+            try:
+                offer = _offered(agent, settings, prepared, learner, read(), _timed(_part(progress, place, len(learners)), clock, deadline))
+            except LearningError:
+                training_runs.measured(connection, agent, run_id, {FAILURES + learner.name: failures + 1})
+                raise
+        kept = {OFFER + learner.name: offer.as_json()} if offer.finished else {LEFT_OUT + learner.name: offer.reason}
+        training_runs.measured(connection, agent, run_id, kept)
         offers.append(offer)
     return offers
+
+
+def nothing(connection: Connection, agent: AgentRef, run_id: UUID) -> str:
+    """Why a run has nothing to choose from: what each learner said."""
+    recorded = retrieval_runs.measured(connection, agent, run_id)
+    said = {name.removeprefix(OFFER): stored["reason"] for name, stored in recorded.items() if name.startswith(OFFER)}
+    said |= {name.removeprefix(LEFT_OUT): stored for name, stored in recorded.items() if name.startswith(LEFT_OUT)}
+    return "; ".join(f"{name}: {reason}" for name, reason in sorted(said.items()))
 
 
 def version_of(
@@ -167,6 +174,12 @@ def choose(
     return Choice(best[0], best[1], serving, scores)
 
 
+def forget_others(connection: Connection, agent: AgentRef, settings: Settings, run_id: UUID) -> None:
+    """Runs of the agent that ended early over other feedback than this one's are not gone on with: what they left goes."""
+    for other in retrieval_runs.cancel_others(connection, agent, run_id):
+        clean_up(connection, agent, settings, other)
+
+
 def clean_up(connection: Connection, agent: AgentRef, settings: Settings, run_id: UUID) -> None:
     """Of a run that is complete: checkpoints, and encoders, vectors and files of offers that no version took."""
     used = {artifact.path for version in indexes.listed(connection, agent) for artifact in _artifacts(IndexConfig.from_json(version.config))}
@@ -189,7 +202,7 @@ def _offered(agent: AgentRef, settings: Settings, prepared: Prepared, learner: L
     try:
         learnt = learner.learn(training, IndexConfig.from_json(prepared.serving.config), told)
     except OutOfTime:
-        return Offer(learner.name, None, {}, f"not finished within {prepared.seconds:g} seconds: its checkpoints are kept", finished=False)
+        return Offer(learner.name, None, {}, f"left out: it did not finish within {prepared.seconds:g} seconds", finished=False)
     if learnt is None:
         return Offer(learner.name, None, {}, said[-1] if said else "it found nothing to learn from")
     return Offer(learner.name, publish(settings, agent, training.folder, learnt.config), learnt.numbers)

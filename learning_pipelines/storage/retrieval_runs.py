@@ -78,6 +78,16 @@ def measured(connection: Connection, agent: AgentRef, run_id: UUID) -> dict[str,
     return {} if row is None else dict(row[0])
 
 
+def cancel_others(connection: Connection, agent: AgentRef, run_id: UUID) -> list[UUID]:
+    """Ends the agent's other runs that are running or failed, for good; their ids. Call it with the agent's training locked."""
+    rows = connection.execute(
+        """UPDATE training_runs SET status = 'cancelled', completed_at = now() WHERE organization_id = %s AND agent_id = %s
+        AND training_type = 'rag_tuning' AND status IN ('running', 'failed') AND id <> %s RETURNING id""",
+        [agent.organization_id, agent.agent_id, run_id],
+    ).fetchall()
+    return [identity for (identity,) in rows]
+
+
 def drop_unused_encoders(connection: Connection, agent: AgentRef, run_id: UUID) -> int:
     """Encoders that a run learnt and no index version uses go, with their vectors. Returns how many."""
     return connection.execute(

@@ -147,7 +147,7 @@ def test_what_was_learnt_from_shuffled_feedback_is_not_proposed(load: Load, run_
     result = run_job("rag_training", DESK)
     assert result.success and table(pipeline, "proposals") == []
     assert serving(pipeline) == 0
-    assert reason_of(result, instance).startswith(("no evidence", "worse", "nothing learnt did better"))
+    assert reason_of(result, instance).startswith(("no evidence", "worse", "nothing "))
     assert table(pipeline, "training_runs")[0]["status"] == "completed"
 
 
@@ -219,6 +219,18 @@ def test_what_fails_a_learner_is_said_the_index_stays_and_the_next_run_learns_no
     assert table(pipeline, "proposals")[0]["verdict"] == "better"
 
 
+def test_a_failed_run_is_not_gone_on_with_once_there_is_more_feedback(
+    desk: None, load: Load, run_job: Materialize, pipeline: Connection, monkeypatch: pytest.MonkeyPatch, store: Store
+) -> None:
+    first, second = Counting("first", 0.9), Counting("second", 0.95, fails=1)
+    monkeypatch.setattr(training, "cheap_learners", lambda: (first, second))
+    run_job("rag_training", DESK, raise_on_error=False)
+    load("retrieval_feedback", [searches()[0] | {"query": "another question about term000", "user": "late"}])
+    assert run_job("rag_training", DESK).success
+    assert sorted(run["status"] for run in table(pipeline, "training_runs")) == ["cancelled", "completed"]
+    assert (first.learnt, list(store.settings.home.glob("training/*"))) == (2, [])
+
+
 def test_a_learner_that_always_fails_is_left_out_in_the_end_and_the_others_are_tested(
     desk: None, run_job: Materialize, pipeline: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,8 +252,18 @@ def test_when_the_time_is_over_the_rest_is_left_out_and_what_was_learnt_is_teste
     result = run_job("rag_training", DESK)
     assert never.learnt == 0
     said = metadata_of(result, "retrained_embeddings")
-    assert "not finished within 1800 seconds" in said["endless"] and "were over" in said["never"]
+    assert "did not finish within 1800 seconds" in said["endless"] and "were over" in said["never"]
     assert table(pipeline, "proposals")[0]["verdict"] == "better"
+
+
+def test_a_run_in_which_nothing_was_learnt_says_of_each_learner_why(
+    desk: None, run_job: Materialize, pipeline: Connection, monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance
+) -> None:
+    monkeypatch.setattr(training, "cheap_learners", lambda: (Endless(),))
+    monkeypatch.setattr(training.learn, "__defaults__", (itertools.count(0.0, 1000.0).__next__,))
+    said = reason_of(run_job("rag_training", DESK), instance)
+    assert said == "nothing was learnt (endless: left out: it did not finish within 1800 seconds)"
+    assert table(pipeline, "acceptance_tests") == [] and table(pipeline, "training_runs")[0]["status"] == "completed"
 
 
 class Endless:
