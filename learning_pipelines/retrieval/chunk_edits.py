@@ -54,20 +54,25 @@ MOST_LOOKED_AT = 500
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What an agent's index holds, without edit: `chunks` by document and position, `vectors` (n, d) of the same."""
+    """What an agent's index holds, without edit: `chunks` by document and position, `vectors` (n, d) and `sizes` (tokens) of the same."""
 
     chunks: tuple[BaseChunk, ...]
     vectors: Floats
+    sizes: tuple[int, ...]
+
+    @classmethod
+    def of(cls, chunks: Sequence[BaseChunk], vectors: Floats) -> Known:
+        return cls(tuple(chunks), vectors, tuple(tokens(plain(chunk.text)) for chunk in chunks))
 
 
 def merges(known: Known, queries: Sequence[JudgedQuery]) -> list[Operation]:
     """Pairs of neighbours to be merged, the best founded first, MOST_MERGED at most. `queries`: the train split."""
-    helped = [frozenset(chunk for chunk, gained in query.chunks.items() if gained >= HELPFUL) for query in queries]
-    alone = Counter(chunk for chunks in helped for chunk in chunks)
-    total = sum(1 for chunks in helped if chunks)
-    pairs = [at for at in _neighbours(known.chunks) if tokens(plain(f"{known.chunks[at].text}\n{known.chunks[at + 1].text}")) <= LONGEST_MERGED]
+    about = _about(queries)
+    total = len({number for numbers in about.values() for number in numbers})
+    pairs = [at for at in _neighbours(known.chunks) if known.sizes[at] + known.sizes[at + 1] <= LONGEST_MERGED]
     together = [(known.chunks[at].id, known.chunks[at + 1].id) for at in pairs]
-    both = [sum(1 for chunks in helped if chunks.issuperset(pair)) if all(alone[one] for one in pair) else 0 for pair in together]
+    alone = {one: len(about[one]) for pair in together for one in pair}
+    both = [len(about[first] & about[second]) for first, second in together]
     either = [sum(alone[one] for one in pair) - count for pair, count in zip(together, both, strict=True)]
     cosines = [float(known.vectors[at] @ known.vectors[at + 1]) for at in pairs]
     founded = [_founded(count, alone[first], alone[second], total) for (first, second), count in zip(together, both, strict=True)]
@@ -85,17 +90,12 @@ def splits(known: Known, queries: Sequence[JudgedQuery], query_vectors: Floats, 
 
     Encodes the parts of at most MOST_LOOKED_AT chunks.
     """
-    sizes = {chunk.id: tokens(plain(chunk.text)) for chunk in known.chunks}
-    if not sizes:
+    if not known.chunks:
         return []
-    about: dict[str, list[int]] = defaultdict(list)
-    for number, query in enumerate(queries):
-        for name, gained in query.chunks.items():
-            if gained >= HELPFUL:
-                about[name].append(number)
-    long = [chunk for chunk in known.chunks if sizes[chunk.id] >= max(LONG * median(sizes.values()), 2 * LEAST)]
-    long.sort(key=lambda chunk: (-len(about[chunk.id]), -sizes[chunk.id], chunk.id))
-    looked = [_halves(chunk, cuts, query_vectors[about[chunk.id]], encode) for chunk in long[:MOST_LOOKED_AT] if (cuts := list(_cuts(chunk)))]
+    about, least = _about(queries), max(LONG * median(known.sizes), 2 * LEAST)
+    long = sorted((-len(about[chunk.id]), -size, at) for at, (chunk, size) in enumerate(zip(known.chunks, known.sizes, strict=True)) if size >= least)
+    chunks = [known.chunks[at] for *_, at in long[:MOST_LOOKED_AT]]
+    looked = [_halves(chunk, cuts, query_vectors[sorted(about[chunk.id])], encode) for chunk in chunks if (cuts := list(_cuts(chunk)))]
     asked = [each for each in looked if each.questions >= 2 * LEAST_QUESTIONS]
     carried = _carried([-each.alike for each in asked], [int(each.fewer >= LEAST_QUESTIONS) for each in asked], [1] * len(asked))
     unlike = max(_unlike(known), -1.0 if carried is None else -carried)
@@ -130,6 +130,16 @@ def edit(agent_id: UUID, operations: Sequence[Operation]) -> tuple[UUID, tuple[O
 def made_chunk(position: int, heading: str | None, text: str) -> MadeChunk:
     """A chunk without id yet (`edit` gives it)."""
     return MadeChunk("", position, heading, text, sha256(f"{heading or ''}\0{text}".encode("utf-8", "replace")).digest())
+
+
+def _about(queries: Sequence[JudgedQuery]) -> defaultdict[str, set[int]]:
+    """Chunk → the places of the questions that it helped with."""
+    about: defaultdict[str, set[int]] = defaultdict(set)
+    for number, query in enumerate(queries):
+        for name, gained in query.chunks.items():
+            if gained >= HELPFUL:
+                about[name].add(number)
+    return about
 
 
 def _neighbours(chunks: Sequence[BaseChunk]) -> Iterator[int]:

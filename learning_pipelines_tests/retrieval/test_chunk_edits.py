@@ -49,7 +49,7 @@ def training(folder: Path, chunks: Sequence[BaseChunk], train: Sequence[JudgedQu
 
 
 def known(chunks: Sequence[BaseChunk]) -> Known:
-    return Known(tuple(chunks), ENCODER.encode([indexed(chunk.heading, chunk.text) for chunk in chunks]))
+    return Known.of(chunks, ENCODER.encode([indexed(chunk.heading, chunk.text) for chunk in chunks]))
 
 
 def parted(folder: Path, *, shuffled: bool = False, seed: int = 0) -> Training:

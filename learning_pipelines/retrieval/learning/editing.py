@@ -78,7 +78,7 @@ class EditLearner:
 def _known(chunks: Sequence[BaseChunk], passages: Passages) -> Known:
     place = {chunk: number for number, chunk in enumerate(passages.ids)}
     here = tuple(chunk for chunk in chunks if chunk.id in place)
-    return Known(here, passages.vectors[[place[chunk.id] for chunk in here]])
+    return Known.of(here, passages.vectors[[place[chunk.id] for chunk in here]])
 
 
 def _edited(training: Training, operations: Sequence[Operation]) -> Passages:
