@@ -19,9 +19,9 @@ from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.lexical import Scope
 from learning_pipelines.storage.vectors import register_vectors
 
-EXACT_UP_TO = 5_000
-"""Chunks of a scope up to which all vectors are compared whatever the table holds: 13 ms of a core (2.6 µs each)."""
-_EXACT_OF_ROWS = 460
+EXACT_UP_TO = 8_000
+"""Chunks of a scope up to which all vectors are compared whatever the table holds: 10 ms of a core (1.2 µs each)."""
+_EXACT_OF_ROWS = 1_000
 """A visit of the index takes 12 µs, and it makes about k · rows / chunks of them: comparing all is faster while chunks² is below so many times rows."""
 INDEXED_DIMENSIONS = (384, 512, 768, 1024)
 SETTINGS = {"hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": "100", "hnsw.max_scan_tuples": "60000"}
@@ -114,7 +114,8 @@ def _by_index(length: int) -> str:
 
 
 def _exactly(length: int) -> str:
-    return f"""SELECT v.chunk_id FROM knowledge_chunks c
-        JOIN chunk_embeddings v ON v.organization_id = c.organization_id AND v.encoder_id = %(encoder)s AND v.chunk_id = c.id
-        WHERE c.organization_id = %(organization)s AND {_SEEN} AND vector_dims(v.embedding) = {length}
+    """The scope's ids as one array: the index gives their vectors in one pass, where a join looks each of them up (half the time for 5,000)."""
+    return f"""SELECT v.chunk_id FROM chunk_embeddings v
+        WHERE v.organization_id = %(organization)s AND v.encoder_id = %(encoder)s AND vector_dims(v.embedding) = {length}
+            AND v.chunk_id = ANY(ARRAY(SELECT c.id FROM knowledge_chunks c WHERE c.organization_id = %(organization)s AND {_SEEN}))
         ORDER BY (v.embedding::halfvec({length}) <#> %(vector)s::halfvec({length})) + 0, v.chunk_id COLLATE "C" LIMIT %(k)s"""
