@@ -63,7 +63,7 @@ def refresh_pairs(connection: Connection, agent: AgentRef, *, loaded: Loaded | N
             with connection.transaction():
                 storage.lock_pairs(connection, agent)
                 done.withdrawn += storage.withdraw(connection, agent)
-            wanted = storage.due(connection, agent, rules, portion)
+                wanted = storage.due(connection, agent, rules, portion)
             if not wanted:
                 return done
             rows = _rows(connection, agent, wanted, serving, done)

@@ -148,6 +148,7 @@ def _corpus_changed(connection: Connection, values: dict[str, Any]) -> bool:
 def count(connection: Connection, agent: AgentRef) -> tuple[int, int]:
     """Counts touched_questions and brings the stored ones up to date; new ones wait in counted_questions. Returns (changed, gone)."""
     values = mine(agent) | {"weak": WEAK_WEIGHT}
+    connection.execute("ANALYZE touched_questions")
     connection.execute("DROP TABLE IF EXISTS pg_temp.counted_questions")
     connection.execute(f"CREATE TEMP TABLE counted_questions ON COMMIT DROP AS {_COUNT}", values)
     connection.execute("ANALYZE counted_questions")
@@ -296,10 +297,10 @@ def board(connection: Connection, agent: AgentRef) -> Board:
             UNION ALL SELECT at, 'document/' || gain.key FROM mine, jsonb_each_text(documents) AS gain WHERE gain.value::float8 > 0
             UNION ALL SELECT at, 'near/' || near FROM mine WHERE near IS NOT NULL
         ),
-        numbered AS (SELECT at, hub_number, hub LIKE 'person/%%' AS personal FROM shared JOIN (
-            SELECT hub, row_number() OVER (ORDER BY hub COLLATE "C") - 1 AS hub_number FROM shared GROUP BY hub HAVING count(*) > 1) AS hubs USING (hub))
+        numbered AS (SELECT at, dense_rank() OVER (ORDER BY hub COLLATE "C") - 1 AS hub_number, hub LIKE 'person/%%' AS personal,
+            count(*) OVER (PARTITION BY hub COLLATE "C") AS held FROM shared)
         SELECT string_agg(int4send(at::integer) || int4send(hub_number::integer), ''::bytea), array_agg(DISTINCT hub_number) FILTER (WHERE personal)
-        FROM numbered""",
+        FROM numbered WHERE held > 1""",
         values,
     ).fetchone()
     table = np.frombuffer(bytes(row[0]) if row is not None and row[0] is not None else b"", dtype=">i4").astype(np.int64).reshape(-1, 2)

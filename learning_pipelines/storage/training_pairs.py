@@ -43,6 +43,8 @@ class Due:
 
 def lock_pairs(connection: Connection, agent: AgentRef) -> None:
     """One refresh of an agent's pairs at a time; released with the transaction."""
+    # Tables that were filled a moment ago have no statistics: what looks like one row is joined row by row otherwise, which is quadratic.
+    connection.execute("SET LOCAL enable_nestloop = off")
     connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"training_pairs/{agent.organization_id}/{agent.agent_id}"])
 
 
@@ -179,8 +181,12 @@ def store(connection: Connection, agent: AgentRef, wanted: Sequence[Due], rows: 
         f"""WITH stored AS (
             INSERT INTO embedding_training_pairs AS p (organization_id, agent_id, {names}, rules, source_feedback_id)
             SELECT %(organization)s, %(agent)s, {names}, %(rules)s, CASE WHEN origin = 'feedback' THEN (
-                SELECT e.id FROM retrieval_events e WHERE e.organization_id = %(organization)s AND (e.agent_id = %(agent)s OR e.agent_id IS NULL)
-                AND e.question_id = s.query_id AND e.relevant || e.retrieved && ARRAY[s.chunk_id, s.document_id] ORDER BY e.created_at DESC, e.id LIMIT 1) END
+                SELECT e.id FROM (
+                    SELECT id, created_at, relevant || retrieved AS named FROM retrieval_events
+                    WHERE organization_id = %(organization)s AND agent_id = %(agent)s AND question_id = s.query_id
+                    UNION ALL SELECT id, created_at, relevant || retrieved FROM retrieval_events
+                    WHERE organization_id = %(organization)s AND agent_id IS NULL AND question_id = s.query_id) e
+                WHERE e.named && ARRAY[s.chunk_id, s.document_id] ORDER BY e.created_at DESC, e.id LIMIT 1) END
             FROM staged_pairs s
             ON CONFLICT (organization_id, agent_id, query_id, chunk_id) DO UPDATE SET query = excluded.query, document = excluded.document,
                 document_id = excluded.document_id, label = excluded.label, weight = excluded.weight, origin = excluded.origin,
