@@ -18,6 +18,9 @@ from learning_pipelines.storage.vectors import register_vectors, to_half
 _C = IN_SCOPE.format(alias="c")
 _WITHOUT = "NOT EXISTS (SELECT FROM chunk_embeddings e WHERE e.organization_id = c.organization_id AND e.encoder_id = %(encoder)s AND e.chunk_id = c.id)"
 
+_WITHOUT_AFTER = _WITHOUT.replace("e.chunk_id = c.id", "e.chunk_id = c.id AND e.chunk_id > %(after)s")
+"""The same, saying that vectors before this portion need not be looked at: without, every portion walked through all that were stored."""
+
 
 @dataclass(frozen=True, slots=True)
 class Unembedded:
@@ -33,7 +36,7 @@ def unembedded(connection: Connection, organization_id: UUID, encoder_id: UUID, 
     """Chunks in scope without a vector of this encoder, by id after `after`: a pass over all portions reads every chunk once."""
     rows = connection.execute(
         f"""SELECT c.id, c.heading, c.text, c.content_hash FROM knowledge_chunks c
-        WHERE c.organization_id = %(organization)s AND c.id > %(after)s AND {_C} AND {_WITHOUT} ORDER BY c.id LIMIT %(limit)s""",
+        WHERE c.organization_id = %(organization)s AND c.id > %(after)s AND {_C} AND {_WITHOUT_AFTER} ORDER BY c.id LIMIT %(limit)s""",
         {"organization": organization_id, "encoder": encoder_id, "agent": agent_id, "after": after, "limit": limit},
     ).fetchall()
     return [Unembedded(*row) for row in rows]

@@ -54,7 +54,7 @@ class Recipe:
     clip: float = 1.0
     evaluate_steps: int = 64
     patience: int = 2
-    mixtures: tuple[float, ...] = (1 / 3, 2 / 3)
+    mixtures: tuple[float, ...] = (0.5,)
     checkpoint_seconds: float = 60.0
 
     def as_json(self) -> dict[str, Any]:
