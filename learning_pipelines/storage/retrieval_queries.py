@@ -149,8 +149,12 @@ def count(connection: Connection, agent: AgentRef) -> tuple[int, int]:
     """Counts touched_questions and brings the stored ones up to date; new ones wait in counted_questions. Returns (changed, gone)."""
     values = mine(agent) | {"weak": WEAK_WEIGHT}
     connection.execute("ANALYZE touched_questions")
-    connection.execute("DROP TABLE IF EXISTS pg_temp.counted_questions")
-    connection.execute(f"CREATE TEMP TABLE counted_questions ON COMMIT DROP AS {_COUNT}", values)
+    connection.execute("DROP TABLE IF EXISTS pg_temp.counted_questions, pg_temp.resolved_words")
+    connection.execute(f"CREATE TEMP TABLE resolved_words ON COMMIT DROP AS {_WORDS}", values)
+    connection.execute("ANALYZE resolved_words")
+    connection.execute("SET LOCAL enable_nestloop = off")  # nothing is known of the sums: joined row by row they would cost their square
+    connection.execute(f"CREATE TEMP TABLE counted_questions ON COMMIT DROP AS {_COUNT}")
+    connection.execute("SET LOCAL enable_nestloop = on")
     connection.execute("ANALYZE counted_questions")
     gone = connection.execute(_GONE, values).rowcount
     return connection.execute(_CHANGED, values).rowcount, gone
@@ -159,7 +163,7 @@ def count(connection: Connection, agent: AgentRef) -> tuple[int, int]:
 # said: one row per word about a passage. The last word of a person about a passage of a question counts; several people: the mean. `level` is what
 # a relevant passage gains: 1, or the stars' share of five. An event that names nothing relevant says so of everything shown, unless it says that
 # something helped: then it is not known what.
-_COUNT = f"""
+_WORDS = f"""
 WITH events AS MATERIALIZED (
     SELECT e.* FROM touched_questions t CROSS JOIN LATERAL (
         SELECT question_id, id, agent_id IS NULL AS shared, user_id::text AS person, created_at, relevant, retrieved, coalesce(rating, 5) / 5.0 AS level,
@@ -182,38 +186,38 @@ said AS (
 ),
 found AS MATERIALIZED (
     SELECT s.*, coalesce(d.id, c.document_id) AS document_id, c.id AS chunk_id FROM said s {LIVE.format(passage="s.passage")}
-),
-resolved AS MATERIALIZED (
-    SELECT * FROM found WHERE NOT shared OR source IN (SELECT source FROM found WHERE document_id IS NOT NULL)
-),
-of_documents AS (
+)
+SELECT * FROM found WHERE NOT shared OR source IN (SELECT source FROM found WHERE document_id IS NOT NULL)"""
+
+_COUNT = """
+WITH of_documents AS (
     SELECT question_id, jsonb_object_agg(document_id, round(gain::numeric, 4)) AS gains, count(*) FILTER (WHERE high > 0 AND low = 0) AS contradictions FROM (
         SELECT question_id, document_id, sum(gain * weight) / sum(weight) AS gain, max(gain) AS high, min(gain) AS low FROM (
-            SELECT DISTINCT ON (question_id, judge, document_id) question_id, document_id, gain, weight FROM resolved WHERE document_id IS NOT NULL
+            SELECT DISTINCT ON (question_id, judge, document_id) question_id, document_id, gain, weight FROM resolved_words WHERE document_id IS NOT NULL
             ORDER BY question_id, judge, document_id, created_at DESC, gain DESC) AS last_word
         GROUP BY 1, 2) AS judged GROUP BY 1
 ),
 of_chunks AS (
     SELECT question_id, jsonb_object_agg(chunk_id, round(gain::numeric, 4)) AS gains FROM (
         SELECT question_id, chunk_id, sum(gain * weight) / sum(weight) AS gain FROM (
-            SELECT DISTINCT ON (question_id, judge, chunk_id) question_id, chunk_id, gain, weight FROM resolved WHERE chunk_id IS NOT NULL
+            SELECT DISTINCT ON (question_id, judge, chunk_id) question_id, chunk_id, gain, weight FROM resolved_words WHERE chunk_id IS NOT NULL
             ORDER BY question_id, judge, chunk_id, created_at DESC, gain DESC) AS last_word
         GROUP BY 1, 2) AS judged GROUP BY 1
 ),
 of_unknown AS (
     SELECT question_id, jsonb_object_agg(passage, words) AS words FROM (
-        SELECT question_id, passage, count(*) AS words FROM resolved WHERE document_id IS NULL GROUP BY 1, 2) AS missing GROUP BY 1
+        SELECT question_id, passage, count(*) AS words FROM resolved_words WHERE document_id IS NULL GROUP BY 1, 2) AS missing GROUP BY 1
 ),
 of_sources AS (
-    SELECT question_id, count(DISTINCT source) AS sources, count(DISTINCT source) FILTER (WHERE source LIKE 'answer/%%') AS answers,
+    SELECT question_id, count(DISTINCT source) AS sources, count(DISTINCT source) FILTER (WHERE source LIKE 'answer/%') AS answers,
         min(created_at) AS first_at, max(created_at) AS last_at, (array_agg(source ORDER BY created_at, source))[1] AS first_source
-    FROM resolved GROUP BY 1
+    FROM resolved_words GROUP BY 1
 ),
 of_people AS (
-    SELECT question_id, array_agg(DISTINCT person ORDER BY person) AS people FROM resolved, unnest(people) AS person WHERE person IS NOT NULL GROUP BY 1
+    SELECT question_id, array_agg(DISTINCT person ORDER BY person) AS people FROM resolved_words, unnest(people) AS person WHERE person IS NOT NULL GROUP BY 1
 )
-SELECT s.*, coalesce(p.people, '{{}}') AS people, coalesce(d.gains, '{{}}') AS documents, coalesce(c.gains, '{{}}') AS chunks,
-    coalesce(u.words, '{{}}') AS unknown, coalesce(d.contradictions, 0) AS contradictions
+SELECT s.*, coalesce(p.people, '{}') AS people, coalesce(d.gains, '{}') AS documents, coalesce(c.gains, '{}') AS chunks,
+    coalesce(u.words, '{}') AS unknown, coalesce(d.contradictions, 0) AS contradictions
 FROM of_sources s LEFT JOIN of_people p USING (question_id) LEFT JOIN of_documents d USING (question_id) LEFT JOIN of_chunks c USING (question_id)
     LEFT JOIN of_unknown u USING (question_id)"""
 
