@@ -3,8 +3,8 @@
 Belongs here: made-up chunks in a database of their own, the product's `embed` with the shared encoder process, printing. Not here: assertions.
 
 Chunks are sentences of the demo's articles put together by chance, about 150 tokens each as chunking makes them. Processor seconds are those of the
-encoder process, of this one and of the database's, which puts every vector into the HNSW index: about 3 ms each. Sizes above what was run are extrapolated and marked so: the work
-per chunk does not depend on how many there are.
+encoder process, of this one and of the database's, which puts every vector into the HNSW index: about 3 ms each. Sizes above what was run are
+extrapolated and marked so: the work per chunk hardly depends on how many there are.
 """
 
 from __future__ import annotations
