@@ -23,6 +23,7 @@ from learning_pipelines.retrieval.knowledge import embed_used, ensure_base, sile
 from learning_pipelines.retrieval.loaded import Loaded
 from learning_pipelines.retrieval.pairs import new_pairs, refresh_pairs
 from learning_pipelines.retrieval.queries import refresh_queries
+from learning_pipelines.retrieval.relevance_refresh import refresh_relevance
 from learning_pipelines.retrieval.task import Progress
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import found_chunks, indexes, retrieval_runs, training_runs
@@ -72,7 +73,7 @@ class Prepared:
 def bring_up_to_date(
     connection: Connection, agent: AgentRef, settings: Settings, encoders: Encoders, progress: Progress = silent
 ) -> dict[str, dict[str, int]]:
-    """Documents → chunks → base index and the vectors of what serves; retrieval feedback → judged queries → training pairs. Cost follows what is new.
+    """Documents → chunks → base index and the vectors of what serves; retrieval feedback → judged queries → training pairs and relevance of chunks. Cost follows what is new.
     Returns what was done by the table it was done to; without a document there is nothing to do."""
     if not found_chunks.any_document(connection, agent.organization_id, agent.agent_id):
         return {}
@@ -81,10 +82,12 @@ def bring_up_to_date(
     refresh_queries(connection, agent, rule=rule_of(settings), shares=settings.split_shares, open_encoder=encoders.base)
     with closing(Loaded(settings, encoders.of)) as loaded:
         paired = refresh_pairs(connection, agent, loaded=loaded)
+    relevant = refresh_relevance(connection, agent)
     return {
         "knowledge_chunks": {"documents_chunked_now": base.chunking.documents, "added": base.chunking.written.added},
         "chunk_embeddings": {"encoded_now": sum(base.vectors.values()) + sum(learnt.values())},
         "embedding_training_pairs": {"questions_paired": paired.questions, "new_pairs": paired.new, "withdrawn_pairs": paired.withdrawn},
+        "chunk_relevance": {"fitted_now": relevant.chunks},
     }
 
 

@@ -171,6 +171,7 @@ def test_below_the_threshold_of_new_pairs_the_run_ends_skipped_saying_how_many_t
     assert " new training pairs in the last 7 days, 20 are needed" in reason_of(result, instance)
     assert table(pipeline, "training_runs") == []
     assert serving(pipeline) == 0  # the base index was brought up to date all the same
+    assert table(pipeline, "chunk_relevance") != []  # and so was what people said of chunks
 
 
 def test_too_few_test_queries_for_the_gate_end_the_run_skipped_saying_how_many_are_missing(
