@@ -73,8 +73,8 @@ class Prepared:
 def bring_up_to_date(
     connection: Connection, agent: AgentRef, settings: Settings, encoders: Encoders, progress: Progress = silent
 ) -> dict[str, dict[str, int]]:
-    """Documents → chunks → base index and the vectors of what serves; retrieval feedback → judged queries → training pairs and relevance of chunks. Cost follows what is new.
-    Returns what was done by the table it was done to; without a document there is nothing to do."""
+    """Documents → chunks → base index and the vectors of what serves; retrieval feedback → judged queries → training pairs and
+    relevance of chunks. Cost follows what is new. Returns what was done by the table it was done to; without a document there is nothing to do."""
     if not found_chunks.any_document(connection, agent.organization_id, agent.agent_id):
         return {}
     base = ensure_base(connection, agent.organization_id, encoders, agent_id=agent.agent_id, progress=progress)
