@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from semantic_text_splitter import MarkdownSplitter
     from tokenizers import Tokenizer
 
-CHUNKER = "1"
+CHUNKER = "2"
 """Stored with every document: raise it with a rule below, and every document is chunked again (chunks that come out the same keep their vectors)."""
 CAPACITY = 200
 """Tokens of one chunk's text at most, by `tokens`; with its heading it fits the packaged encoder's window of 256."""
@@ -66,14 +66,15 @@ class Chunked:
     problem: str | None = None
 
 
-def chunk(document_id: str, title: str | None, text: str) -> Chunked:
-    """Chunks of one document, Markdown, HTML or plain text of any language. Never raises for what a text holds."""
+def chunk(document_id: str, title: str | None, text: str, above: Sequence[str] = ()) -> Chunked:
+    """Chunks of one document, Markdown, HTML or plain text of any language. `above`: headings that stand between its title and those of its text
+    (stated_headings.py). Never raises for what a text holds."""
     if problem := _unfit(text):
         return Chunked((), problem)
     cleaned = _cleaned(text)
     if is_html(cleaned) and _says_something(said := _cleaned(to_markdown(cleaned))):
         cleaned = said
-    chunks = tuple(_numbered(document_id, (title or "").strip(), pieces(blocks_of(cleaned))))
+    chunks = tuple(_numbered(document_id, ((title or "").strip(), *above), pieces(blocks_of(cleaned))))
     return Chunked(chunks) if chunks else Chunked((), "no words: nothing in it could be searched for")
 
 
@@ -216,20 +217,22 @@ def _says_something(text: str) -> bool:
     return any(character.isalnum() for character in text)
 
 
-def _numbered(document_id: str, title: str, found: Sequence[tuple[tuple[str, ...], str]]) -> Iterator[Chunk]:
+def _numbered(document_id: str, above: Sequence[str], found: Sequence[tuple[tuple[str, ...], str]]) -> Iterator[Chunk]:
     seen: Counter[str] = Counter()
     for position, (path, text) in enumerate(found):
-        heading = _heading(title, path)
+        heading = _heading([*above, *path])
         identity = f"{document_id}\0{text}\0{seen[text]}".encode("utf-8", "replace")
         seen[text] += 1
         yield Chunk(sha256(identity).hexdigest()[:32], position, heading, text, sha256(f"{heading}\0{text}".encode("utf-8", "replace")).digest())
 
 
-def _heading(title: str, path: Sequence[str]) -> str:
-    names = [*([title] if title else []), *path]
-    if len(names) > 1 and names[0].casefold() == names[1].casefold():
-        names = names[1:]
-    short = [" ".join(name.split()) for name in names]
+def _heading(path: Sequence[str]) -> str:
+    """The names joined; of two that say the same one after the other, the later."""
+    short: list[str] = []
+    for name in (" ".join(part.split()) for part in path):
+        if short and short[-1].casefold() == name.casefold():
+            short.pop()
+        short += [name] if name else []
     while len(short) > 2 and len(" > ".join(short)) > LONGEST_PATH:
         del short[1]  # the title and what is nearest say most
     return " > ".join(short)[:LONGEST_PATH]

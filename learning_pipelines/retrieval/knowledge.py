@@ -21,6 +21,7 @@ from learning_pipelines.retrieval.chunking import CHUNKER, Chunked, chunk, index
 from learning_pipelines.retrieval.encoders import Encoders
 from learning_pipelines.retrieval.index import IndexConfig
 from learning_pipelines.retrieval.lexical import refresh_lexical
+from learning_pipelines.retrieval.stated_headings import stated_headings
 from learning_pipelines.retrieval.task import Progress
 from learning_pipelines.storage import chunk_vectors, chunks, indexes
 from learning_pipelines.storage import lexical as lexical_storage
@@ -198,7 +199,7 @@ def _portions(connection: Connection, organization_id: UUID, agent_id: UUID | No
 
 def _cut(document: Document) -> Cut:
     try:
-        found = chunk(document.id, document.title, document.text)
+        found = chunk(document.id, document.title, document.text, stated_headings(document.metadata))
     except Exception as error:  # noqa: BLE001  whatever a parser makes of a foreign text is that text's problem, and no other document's
         found = Chunked((), f"unreadable: {type(error).__name__}")
     return Cut(document, found.chunks, found.problem)

@@ -43,6 +43,7 @@ class Document:
     title: str | None
     text: str
     content_hash: bytes
+    metadata: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def behind(connection: Connection, organization_id: UUID, chunker: str, agent_id
 def documents(connection: Connection, organization_id: UUID, ids: Sequence[str]) -> list[Document]:
     """The named documents as they are now."""
     rows = connection.execute(
-        "SELECT id, title, text, content_hash FROM documents WHERE organization_id = %s AND id = ANY(%s) AND is_active ORDER BY id",
+        "SELECT id, title, text, content_hash, metadata FROM documents WHERE organization_id = %s AND id = ANY(%s) AND is_active ORDER BY id",
         [organization_id, list(ids)],
     ).fetchall()
     return [Document(*row) for row in rows]

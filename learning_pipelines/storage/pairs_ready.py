@@ -16,7 +16,7 @@ from learning_pipelines.storage.outbox import Position
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """An agent with enough new pairs; `newest`: when the last of them was made."""
+    """An agent with enough new judged pairs (training_pairs.new_pairs); `newest`: when the last of them was counted."""
 
     partition: str
     pairs: int
@@ -27,15 +27,16 @@ def ready(connection: Connection, least: int, days: int = 7) -> list[Ready]:
     """Agents that may learn and have `least` new pairs or more (their organization's setting rag_min_pairs, where it has one) that no training
     of retrieval has begun with yet."""
     rows = connection.execute(
-        """SELECT o.slug || '/' || a.slug, count(*), max(p.created_at) FROM embedding_training_pairs p
-        JOIN agents a ON a.organization_id = p.organization_id AND a.id = p.agent_id JOIN organizations o ON o.organization_id = a.organization_id
-        WHERE p.created_at >= now() - make_interval(days => %(days)s) AND p.is_active AND p.label <> 'hard_negative' AND a.is_active AND a.learning_enabled
-            AND p.created_at > coalesce((SELECT max(r.created_at) FROM training_runs r WHERE r.organization_id = a.organization_id AND r.agent_id = a.id
+        """SELECT o.slug || '/' || a.slug, sum((SELECT count(*) FROM jsonb_object_keys(q.documents))), max(q.updated_at) FROM retrieval_queries q
+        JOIN agents a ON a.organization_id = q.organization_id AND a.id = q.agent_id JOIN organizations o ON o.organization_id = a.organization_id
+        WHERE q.updated_at >= now() - make_interval(days => %(days)s) AND q.split IS NOT NULL AND a.is_active AND a.learning_enabled
+            AND q.updated_at > coalesce((SELECT max(r.created_at) FROM training_runs r WHERE r.organization_id = a.organization_id AND r.agent_id = a.id
                 AND r.training_type = 'rag_tuning'), '-infinity')
-        GROUP BY o.slug, a.slug, o.settings HAVING count(*) >= coalesce((o.settings ->> 'rag_min_pairs')::bigint, %(least)s) ORDER BY 1""",
+        GROUP BY o.slug, a.slug, o.settings
+        HAVING sum((SELECT count(*) FROM jsonb_object_keys(q.documents))) >= coalesce((o.settings ->> 'rag_min_pairs')::bigint, %(least)s) ORDER BY 1""",
         {"days": days, "least": least},
     ).fetchall()
-    return [Ready(*row) for row in rows]
+    return [Ready(partition, int(pairs), newest) for partition, pairs, newest in rows]
 
 
 def behind(connection: Connection, after: Position | None, limit: int) -> tuple[list[str], Position, int]:

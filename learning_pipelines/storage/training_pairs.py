@@ -204,13 +204,14 @@ def store(connection: Connection, agent: AgentRef, wanted: Sequence[Due], rows: 
 
 
 def new_pairs(connection: Connection, agent: AgentRef, days: int = 7) -> int:
-    """Pairs that people's words gave in the last days, helpful or not; mined negatives are not counted, they follow from these."""
+    """Pairs of a question and a passage that people judged in the last days, helpful or not, whichever split the question is in: those of train teach,
+    the others choose and test. Mined negatives are not counted, they follow from these."""
     row = connection.execute(
-        """SELECT count(*) FROM embedding_training_pairs WHERE organization_id = %(organization)s AND agent_id = %(agent)s AND is_active
-        AND label <> 'hard_negative' AND created_at >= now() - make_interval(days => %(days)s)""",
+        """SELECT sum((SELECT count(*) FROM jsonb_object_keys(q.documents))) FROM retrieval_queries q WHERE q.organization_id = %(organization)s
+        AND q.agent_id = %(agent)s AND q.split IS NOT NULL AND q.updated_at >= now() - make_interval(days => %(days)s)""",
         mine(agent) | {"days": days},
     ).fetchone()
-    return int(row[0]) if row else 0
+    return int(row[0] or 0) if row else 0
 
 
 def counts(connection: Connection, agent: AgentRef) -> dict[str, int]:

@@ -55,7 +55,7 @@ def test_pairs_and_relevance_are_made_and_their_checks_hold(desk: World, run_job
     result = run_job("pairs_refresh", "default/help")
     assert result.success and set(checks_of(result).values()) == {True} and len(checks_of(result)) == 5
     shown = metadata_of(result, "embedding_training_pairs")
-    assert (shown["pairs_positive"], shown["pairs_negative"], shown["new_in_7_days"]) == (5, 5, 10)
+    assert (shown["pairs_positive"], shown["pairs_negative"], shown["new_in_7_days"]) == (5, 5, 2 * TOPICS)
     assert (shown["train"], shown["validation"], shown["test"], shown["questions_without_vectors"]) == (5, 2, 3, 5)
     assert metadata_of(result, "chunk_relevance")["fitted"] is True
 
@@ -99,14 +99,14 @@ def test_enough_new_pairs_ask_for_training_until_a_training_began_with_them(desk
     say(desk)
     run_job("pairs_refresh", "default/help")
     cursor = tick().cursor
-    assert asked(tick(cursor, least=11)) == []
-    assert asked(tick(cursor, least=10)) == [("rag_training", "default/help")]
+    assert asked(tick(cursor, least=2 * TOPICS + 1)) == []
+    assert asked(tick(cursor, least=2 * TOPICS)) == [("rag_training", "default/help")]
     keep_settings(desk.connection, "default", {"rag_min_pairs": 3})
     assert asked(tick(cursor)) == [("rag_training", "default/help")]
     desk.connection.execute(
         "INSERT INTO training_runs (organization_id, agent_id, training_type) VALUES (%s, %s, 'rag_tuning')", [desk.agent.organization_id, desk.agent.agent_id]
     )
-    assert asked(tick(cursor, least=10)) == []
+    assert asked(tick(cursor, least=2 * TOPICS)) == []
 
 
 def test_an_agent_that_may_not_learn_asks_for_nothing(desk: World, tick: Tick, run_job: Materialize) -> None:

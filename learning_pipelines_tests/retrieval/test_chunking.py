@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from learning_pipelines.retrieval.chunking import CAPACITY, Chunk, chunk, indexed, tokens
+from learning_pipelines.retrieval.stated_headings import stated_headings
 from learning_pipelines_tests.retrieval.judged import DATA
 
 QUIET = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
@@ -103,6 +104,19 @@ def test_sections_are_chunks_under_the_path_of_their_headings() -> None:
 def test_short_sections_share_a_chunk_and_keep_their_headings_in_it() -> None:
     (only,) = chunk("d", "Questions", "# Questions\n\n## When?\n\nIn May.\n\n## Where?\n\nAt the office.").chunks
     assert (only.heading, only.text) == ("Questions", "## When?\n\nIn May.\n\n## Where?\n\nAt the office.")
+
+
+def test_headings_that_the_metadata_states_stand_between_the_title_and_those_of_the_text() -> None:
+    above = stated_headings({"section_headers": ["After a viral test", "Isolation"], "uri": "https://example.org", "Header 1": "Testing", "n": 3})
+    assert above == ("After a viral test", "Isolation", "Testing")
+    found = chunk("d", "Tests", "# How long\n\nTen days.", above)
+    assert [one.heading for one in found.chunks] == ["Tests > After a viral test > Isolation > Testing > How long"]
+    assert [one.id for one in found.chunks] == [one.id for one in chunk("d", "Tests", "# How long\n\nTen days.").chunks]
+
+
+@pytest.mark.parametrize("metadata", [None, {}, {"headings": None}, {"headings": {"a": "b"}}, {"headings": [1, "", "x" * 300]}, {"theheading": "no"}])
+def test_metadata_without_usable_headings_states_none(metadata: dict[str, object] | None) -> None:
+    assert stated_headings(metadata) == ()
 
 
 def test_a_title_that_the_text_repeats_is_said_once() -> None:
