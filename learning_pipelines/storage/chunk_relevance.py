@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from learning_pipelines.storage.database import Connection
-from learning_pipelines.storage.retrieval_queries import LIVE, mine
+from learning_pipelines.storage.live_passages import joined_by_hash, resolve
+from learning_pipelines.storage.retrieval_queries import mine
 from learning_pipelines.storage.tenants import AgentRef
 
 COLUMNS = ("chunk_id", "shown", "examined", "helpful", "alpha", "beta", "mean", "low", "high")
@@ -38,25 +39,32 @@ def exposures(connection: Connection, agent: AgentRef, deepest: int) -> list[tup
     """(chunk id, rank, times shown, times helpful) over events about train questions, deeper ranks counted as `deepest`.
 
     A document that was shown as such shows each of its n chunks for 1/n. What helped counts as far as its stars say. Events that say that
-    something helped, and not what, are left out.
+    something helped, and not what, are left out. Call it inside a transaction.
     """
-    rows = connection.execute(_EXPOSURES, mine(agent) | {"deepest": deepest}).fetchall()
+    values = mine(agent) | {"deepest": deepest}
+    connection.execute("DROP TABLE IF EXISTS pg_temp.seen_passages")
+    with joined_by_hash(connection):
+        connection.execute(f"CREATE TEMP TABLE seen_passages ON COMMIT DROP AS {_SEEN}", values)
+    connection.execute("ANALYZE seen_passages")
+    resolve(connection, values, "seen_passages")
+    with joined_by_hash(connection):
+        rows = connection.execute(_EXPOSURES, values).fetchall()
     return [(str(chunk), int(rank), float(shown), float(helpful)) for chunk, rank, shown, helpful in rows]
 
 
-_EXPOSURES = f"""
+_SEEN = """
 WITH events AS (
-    SELECT e.retrieved, e.relevant, coalesce(e.rating, 5) / 5.0 AS level FROM retrieval_queries q JOIN retrieval_events e
-        ON e.organization_id = q.organization_id AND e.question_id = q.id AND (e.agent_id = q.agent_id OR e.agent_id IS NULL)
+    SELECT e.retrieved, e.relevant, coalesce(e.rating, 5) / 5.0 AS level FROM retrieval_queries q JOIN retrieval_events e ON e.question_id = q.id
     WHERE q.organization_id = %(organization)s AND q.agent_id = %(agent)s AND q.split = 'train'
+        AND e.organization_id = %(organization)s AND (e.agent_id = %(agent)s OR e.agent_id IS NULL)
         AND NOT (cardinality(e.relevant) = 0 AND coalesce(e.helped, false))
-),
-seen AS (
-    SELECT shown.passage, least(shown.at, %(deepest)s) AS rank, count(*) AS times,
-        sum(CASE WHEN shown.passage = ANY (e.relevant) THEN e.level ELSE 0 END) AS helped
-    FROM events e, unnest(e.retrieved) WITH ORDINALITY AS shown (passage, at) GROUP BY 1, 2
-),
-found AS (SELECT s.*, d.id AS document_id, c.id AS chunk_id FROM seen s {LIVE.format(passage="s.passage")} WHERE d.id IS NOT NULL OR c.id IS NOT NULL)
+)
+SELECT shown.passage, least(shown.at, %(deepest)s) AS rank, count(*) AS times,
+    sum(CASE WHEN shown.passage = ANY (e.relevant) THEN e.level ELSE 0 END) AS helped
+FROM events e, unnest(e.retrieved) WITH ORDINALITY AS shown (passage, at) GROUP BY 1, 2"""
+
+_EXPOSURES = """
+WITH found AS MATERIALIZED (SELECT * FROM seen_passages JOIN live_passages USING (passage))
 SELECT chunk_id, rank, sum(times)::float8, sum(helped)::float8 FROM (
     SELECT chunk_id, rank, times::numeric, helped FROM found WHERE chunk_id IS NOT NULL
     UNION ALL SELECT parts.id, f.rank, f.times::numeric / parts.n, f.helped / parts.n FROM found f CROSS JOIN LATERAL (

@@ -50,10 +50,15 @@ def _read(connection: Connection, which: str, values: dict[str, Any]) -> Iterato
 
 
 # Of every document of a question that none of its named chunks belongs to: how many live chunks it has, how many of these have a vector, the nearest.
+# LIMIT and OFFSET keep each lookup a lookup: without statistics the whole corpus would be read for every question.
 _JUDGED = """
 SELECT q.id, q.text, q.cluster, q.documents, q.chunks, coalesce(f.best, '{}'), coalesce(f.unclear, '{}')
 FROM retrieval_queries q
 LEFT JOIN encoder_versions v ON v.organization_id = q.organization_id AND v.name = q.encoder
+CROSS JOIN LATERAL (
+    SELECT coalesce(array_agg(o.document_id), '{}') AS documents FROM jsonb_object_keys(q.chunks) AS named (id) CROSS JOIN LATERAL (
+        SELECT o.document_id FROM knowledge_chunks o WHERE o.organization_id = %(organization)s AND o.id = named.id LIMIT 1) AS o
+) AS direct
 CROSS JOIN LATERAL (
     SELECT jsonb_object_agg(document_id, nearest) FILTER (WHERE nearest IS NOT NULL AND (parts = 1 OR parts = vectors)) AS best,
         array_agg(document_id ORDER BY document_id) FILTER (WHERE parts > 1 AND parts <> vectors) AS unclear
@@ -61,9 +66,11 @@ CROSS JOIN LATERAL (
         SELECT named.key AS document_id, count(*) AS parts, count(e.chunk_id) AS vectors,
             (array_agg(c.id ORDER BY e.embedding <#> q.embedding, c.position, c.id))[1] AS nearest
         FROM jsonb_each_text(q.documents) AS named
-        JOIN knowledge_chunks c ON c.organization_id = q.organization_id AND c.document_id = named.key AND c.is_active AND c.edit_id IS NULL
-        LEFT JOIN chunk_embeddings e ON e.organization_id = q.organization_id AND e.encoder_id = v.id AND e.chunk_id = c.id
-        WHERE NOT EXISTS (SELECT FROM knowledge_chunks o WHERE o.organization_id = q.organization_id AND o.document_id = named.key AND q.chunks ? o.id)
+        CROSS JOIN LATERAL (SELECT c.id, c.position FROM knowledge_chunks c WHERE c.organization_id = %(organization)s AND c.document_id = named.key
+            AND c.is_active AND c.edit_id IS NULL OFFSET 0) AS c
+        LEFT JOIN LATERAL (SELECT e.chunk_id, e.embedding FROM chunk_embeddings e WHERE e.organization_id = %(organization)s AND e.encoder_id = v.id
+            AND e.chunk_id = c.id LIMIT 1) AS e ON true
+        WHERE named.key <> ALL (direct.documents)
         GROUP BY 1
     ) AS parts
 ) AS f

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from psycopg.types.json import Jsonb
 
 from learning_pipelines.storage.database import Connection
-from learning_pipelines.storage.retrieval_queries import LIVE, mine
+from learning_pipelines.storage.live_passages import LIVE
+from learning_pipelines.storage.retrieval_queries import mine
 from learning_pipelines.storage.tenants import AgentRef
 
 _ROWS = 500
@@ -57,12 +58,10 @@ SELECT x.id, learning.question_id(x.input), array_remove(coalesce(j.people, '{{}
 FROM judged j JOIN agent_executions x ON x.organization_id = %(organization)s AND x.id = j.execution_id
 CROSS JOIN LATERAL (
     SELECT array_agg(passage ORDER BY at) AS names, array_agg(text ORDER BY at) AS texts FROM (
-        SELECT named.passage, min(named.at) AS at, min(coalesce(w.text, k.text)) AS text
+        SELECT named.passage, min(named.at) AS at, min(coalesce(d.text, c.text)) AS text
         FROM (SELECT coalesce(one.value ->> 'chunk_id', one.value ->> 'document_id') AS passage, coalesce((one.value ->> 'rank')::float8, one.ordinality) AS at
             FROM jsonb_array_elements(x.retrieved) WITH ORDINALITY AS one) AS named
         {LIVE.format(passage="named.passage")}
-        LEFT JOIN documents w ON w.organization_id = %(organization)s AND w.id = d.id
-        LEFT JOIN knowledge_chunks k ON k.organization_id = %(organization)s AND k.id = c.id
         WHERE d.id IS NOT NULL OR c.id IS NOT NULL GROUP BY 1) AS live
 ) AS s
 WHERE x.agent_id = %(agent)s AND jsonb_typeof(x.retrieved) = 'array' AND s.names IS NOT NULL"""

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from learning_pipelines.storage import outbox
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.ingest_sql import NIL
+from learning_pipelines.storage.live_passages import joined_by_hash, resolve
 from learning_pipelines.storage.tenants import AgentRef
 
 Ints = npt.NDArray[np.int64]
@@ -30,14 +31,6 @@ WEAK_WEIGHT = 0.25
 """What a judged answer says about a passage, against a direct word about it, which weighs 1."""
 
 _ROWS = 5_000
-
-LIVE = """
-    LEFT JOIN LATERAL (SELECT d.id FROM documents d WHERE d.organization_id = %(organization)s AND d.id = {passage} AND d.is_active
-        AND (d.agent_id = %(agent)s OR d.agent_id IS NULL)) d ON true
-    LEFT JOIN LATERAL (SELECT c.id, c.document_id FROM knowledge_chunks c JOIN documents p ON p.organization_id = c.organization_id AND p.id = c.document_id
-        WHERE c.organization_id = %(organization)s AND c.id = {passage} AND c.is_active AND p.is_active
-        AND (p.agent_id = %(agent)s OR p.agent_id IS NULL)) c ON d.id IS NULL"""
-"""What a named passage is in the agent's corpus: d a live document, else c a live chunk of one, else nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +80,13 @@ def take_up(connection: Connection, agent: AgentRef) -> int:
             after = outbox.Position(since.cluster, int(last[0]), int(last[1])) if last is not None else outbox.Position(since.cluster, 1, 0)
             outbox.advance(connection, reader, agent, after)
     if _corpus_changed(connection, values):
-        connection.execute(_RESOLVE_AGAIN, values)
+        connection.execute("DROP TABLE IF EXISTS pg_temp.known_passages")
+        connection.execute(f"CREATE TEMP TABLE known_passages ON COMMIT DROP AS {_KNOWN_PASSAGES}", values)
+        connection.execute("ANALYZE known_passages")
+        resolve(connection, values, "known_passages")
+        with joined_by_hash(connection):
+            connection.execute(_RESOLVE_AGAIN, values)
+    connection.execute("ANALYZE touched_executions")
     return _rows(connection, "touched_executions")
 
 
@@ -127,14 +126,12 @@ _CORPUS = """SELECT (SELECT concat(count(*), '/', sum(hashtextextended(id, 0))) 
 _CORPUS_STATE = f"""INSERT INTO retrieval_feedback_state AS s (organization_id, agent_id, corpus)
     SELECT %(organization)s, %(agent)s, corpus FROM ({_CORPUS}) AS now
     ON CONFLICT (organization_id, agent_id) DO UPDATE SET corpus = excluded.corpus, updated_at = now() WHERE s.corpus <> excluded.corpus RETURNING 1"""
-_RESOLVE_AGAIN = f"""INSERT INTO touched_questions
-    SELECT DISTINCT q.id FROM (
-        SELECT id, jsonb_object_keys(unknown) AS passage, false AS known FROM retrieval_queries
-            WHERE organization_id = %(organization)s AND agent_id = %(agent)s AND unknown <> '{{}}'
-        UNION ALL SELECT id, jsonb_object_keys(documents), true FROM retrieval_queries WHERE organization_id = %(organization)s AND agent_id = %(agent)s
-        UNION ALL SELECT id, jsonb_object_keys(chunks), true FROM retrieval_queries WHERE organization_id = %(organization)s AND agent_id = %(agent)s
-    ) AS q {LIVE.format(passage="q.passage")}
-    WHERE (d.id IS NOT NULL OR c.id IS NOT NULL) <> q.known
+_KNOWN_PASSAGES = """SELECT id, jsonb_object_keys(unknown) AS passage, false AS known FROM retrieval_queries
+        WHERE organization_id = %(organization)s AND agent_id = %(agent)s AND unknown <> '{}'
+    UNION ALL SELECT id, jsonb_object_keys(documents), true FROM retrieval_queries WHERE organization_id = %(organization)s AND agent_id = %(agent)s
+    UNION ALL SELECT id, jsonb_object_keys(chunks), true FROM retrieval_queries WHERE organization_id = %(organization)s AND agent_id = %(agent)s"""
+_RESOLVE_AGAIN = """INSERT INTO touched_questions
+    SELECT DISTINCT q.id FROM known_passages q LEFT JOIN live_passages l USING (passage) WHERE (l.passage IS NOT NULL) <> q.known
     UNION SELECT DISTINCT e.question_id FROM retrieval_events e WHERE e.organization_id = %(organization)s AND e.agent_id IS NULL AND NOT EXISTS (
         SELECT FROM retrieval_queries q WHERE q.organization_id = e.organization_id AND q.agent_id = %(agent)s AND q.id = e.question_id)
     ON CONFLICT DO NOTHING"""
@@ -149,12 +146,15 @@ def count(connection: Connection, agent: AgentRef) -> tuple[int, int]:
     """Counts touched_questions and brings the stored ones up to date; new ones wait in counted_questions. Returns (changed, gone)."""
     values = mine(agent) | {"weak": WEAK_WEIGHT}
     connection.execute("ANALYZE touched_questions")
-    connection.execute("DROP TABLE IF EXISTS pg_temp.counted_questions, pg_temp.resolved_words")
-    connection.execute(f"CREATE TEMP TABLE resolved_words ON COMMIT DROP AS {_WORDS}", values)
-    connection.execute("ANALYZE resolved_words")
-    connection.execute("SET LOCAL enable_nestloop = off")  # nothing is known of the sums: joined row by row they would cost their square
-    connection.execute(f"CREATE TEMP TABLE counted_questions ON COMMIT DROP AS {_COUNT}")
-    connection.execute("SET LOCAL enable_nestloop = on")
+    connection.execute("DROP TABLE IF EXISTS pg_temp.counted_questions, pg_temp.resolved_words, pg_temp.said_words")
+    with joined_by_hash(connection, touched(connection)):
+        connection.execute(f"CREATE TEMP TABLE said_words ON COMMIT DROP AS {_WORDS}", values)
+    connection.execute("ANALYZE said_words")
+    resolve(connection, values, "said_words")
+    with joined_by_hash(connection):  # nothing is known of the sums: joined row by row they would cost their square
+        connection.execute(f"CREATE TEMP TABLE resolved_words ON COMMIT DROP AS {_RESOLVED}")
+        connection.execute("ANALYZE resolved_words")
+        connection.execute(f"CREATE TEMP TABLE counted_questions ON COMMIT DROP AS {_COUNT}")
     connection.execute("ANALYZE counted_questions")
     gone = connection.execute(_GONE, values).rowcount
     return connection.execute(_CHANGED, values).rowcount, gone
@@ -163,31 +163,28 @@ def count(connection: Connection, agent: AgentRef) -> tuple[int, int]:
 # said: one row per word about a passage. The last word of a person about a passage of a question counts; several people: the mean. `level` is what
 # a relevant passage gains: 1, or the stars' share of five. An event that names nothing relevant says so of everything shown, unless it says that
 # something helped: then it is not known what.
-_WORDS = f"""
+_WORDS = """
 WITH events AS MATERIALIZED (
-    SELECT e.* FROM touched_questions t CROSS JOIN LATERAL (
-        SELECT question_id, id, agent_id IS NULL AS shared, user_id::text AS person, created_at, relevant, retrieved, coalesce(rating, 5) / 5.0 AS level,
-            cardinality(relevant) = 0 AND coalesce(helped, false) AS vague
-        FROM retrieval_events WHERE organization_id = %(organization)s AND agent_id = %(agent)s AND question_id = t.question_id
-        UNION ALL SELECT question_id, id, true, user_id::text, created_at, relevant, retrieved, coalesce(rating, 5) / 5.0,
-            cardinality(relevant) = 0 AND coalesce(helped, false)
-        FROM retrieval_events WHERE organization_id = %(organization)s AND agent_id IS NULL AND question_id = t.question_id
-    ) e
-),
-said AS (
-    SELECT question_id, 'event/' || id AS source, coalesce(person, 'event/' || id) AS judge, ARRAY[person] AS people, shared, created_at, passage,
-        1.0::float8 AS weight, level::float8 AS gain FROM events, unnest(relevant) AS passage
-    UNION ALL SELECT question_id, 'event/' || id, coalesce(person, 'event/' || id), ARRAY[person], shared, created_at, passage, 1.0, 0.0
-        FROM events, unnest(retrieved) AS passage WHERE NOT vague AND passage <> ALL (relevant)
-    UNION ALL SELECT a.question_id, 'answer/' || a.execution_id, 'answer/' || a.execution_id, a.people, false, a.created_at, word.key,
-        %(weak)s, word.value::float8
-        FROM touched_questions t JOIN retrieval_answers a ON a.organization_id = %(organization)s AND a.agent_id = %(agent)s AND a.question_id = t.question_id,
-        jsonb_each_text(a.gains) AS word
-),
-found AS MATERIALIZED (
-    SELECT s.*, coalesce(d.id, c.document_id) AS document_id, c.id AS chunk_id FROM said s {LIVE.format(passage="s.passage")}
+    SELECT question_id, id, agent_id IS NULL AS shared, user_id::text AS person, created_at, relevant, retrieved, coalesce(rating, 5) / 5.0 AS level,
+        cardinality(relevant) = 0 AND coalesce(helped, false) AS vague
+    FROM touched_questions JOIN retrieval_events USING (question_id) WHERE organization_id = %(organization)s AND agent_id = %(agent)s
+    UNION ALL SELECT question_id, id, true, user_id::text, created_at, relevant, retrieved, coalesce(rating, 5) / 5.0,
+        cardinality(relevant) = 0 AND coalesce(helped, false)
+    FROM touched_questions JOIN retrieval_events USING (question_id) WHERE organization_id = %(organization)s AND agent_id IS NULL
 )
-SELECT * FROM found WHERE NOT shared OR source IN (SELECT source FROM found WHERE document_id IS NOT NULL)"""
+SELECT question_id, 'event/' || id AS source, coalesce(person, 'event/' || id) AS judge, ARRAY[person] AS people, shared, created_at, passage,
+    1.0::float8 AS weight, level::float8 AS gain FROM events, unnest(relevant) AS passage
+UNION ALL SELECT question_id, 'event/' || id, coalesce(person, 'event/' || id), ARRAY[person], shared, created_at, passage, 1.0, 0.0
+    FROM events, unnest(retrieved) AS passage WHERE NOT vague AND passage <> ALL (relevant)
+UNION ALL SELECT a.question_id, 'answer/' || a.execution_id, 'answer/' || a.execution_id, a.people, false, a.created_at, word.key,
+    %(weak)s, word.value::float8
+    FROM touched_questions t JOIN retrieval_answers a ON a.organization_id = %(organization)s AND a.agent_id = %(agent)s AND a.question_id = t.question_id,
+    jsonb_each_text(a.gains) AS word"""
+
+_RESOLVED = """
+SELECT s.*, l.document_id, l.chunk_id FROM said_words s LEFT JOIN live_passages l USING (passage)
+LEFT JOIN (SELECT DISTINCT source FROM said_words JOIN live_passages USING (passage) WHERE shared) AS ours USING (source)
+WHERE NOT s.shared OR ours.source IS NOT NULL"""
 
 _COUNT = """
 WITH of_documents AS (

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from learning_pipelines.storage.chunks import IN_SCOPE
 from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.live_passages import joined_by_hash
 from learning_pipelines.storage.question_vectors import halves
 from learning_pipelines.storage.retrieval_queries import mine
 from learning_pipelines.storage.tenants import AgentRef
@@ -140,18 +141,22 @@ def blocks(connection: Connection, agent: AgentRef, encoder: UUID, names: list[t
     while True:
         with connection.cursor(binary=True) as cursor:
             block = cursor.execute(
-                f"""SELECT array_agg(id ORDER BY id), array_agg(document_id ORDER BY id), string_agg(halfvec_send(embedding), ''::bytea ORDER BY id) FROM (
-                    SELECT c.id, c.document_id, e.embedding FROM knowledge_chunks c
-                    JOIN chunk_embeddings e ON e.organization_id = c.organization_id AND e.encoder_id = %(encoder)s AND e.chunk_id = c.id
+                f"""WITH page AS MATERIALIZED (
+                    SELECT c.id, c.document_id FROM knowledge_chunks c
                     WHERE c.organization_id = %(organization)s AND c.is_active AND c.edit_id IS NULL AND {IN_SCOPE.format(alias="c")} AND c.id > %(after)s
-                    ORDER BY c.id LIMIT %(limit)s) AS block""",
+                    ORDER BY c.id LIMIT %(limit)s)
+                SELECT (SELECT max(id) FROM page), array_agg(id ORDER BY id), array_agg(document_id ORDER BY id),
+                    string_agg(halfvec_send(embedding), ''::bytea ORDER BY id)
+                FROM page CROSS JOIN LATERAL (SELECT e.embedding FROM chunk_embeddings e
+                    WHERE e.organization_id = %(organization)s AND e.encoder_id = %(encoder)s AND e.chunk_id = page.id LIMIT 1) AS one""",
                 mine(agent) | {"encoder": encoder, "after": after, "limit": _CHUNKS},
             ).fetchone()
         if block is None or block[0] is None:
             return
-        names += zip(block[0], block[1], strict=True)
-        after = block[0][-1]
-        yield halves(bytes(block[2]), len(block[0]))
+        after = block[0]
+        if block[1] is not None:
+            names += zip(block[1], block[2], strict=True)
+            yield halves(bytes(block[3]), len(block[1]))
 
 
 def texts(connection: Connection, agent: AgentRef, ids: Sequence[str]) -> dict[str, tuple[str, str | None, str]]:
@@ -172,22 +177,21 @@ def store(connection: Connection, agent: AgentRef, wanted: Sequence[Due], rows: 
         with cursor.copy(f"COPY staged_pairs ({names}) FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
+        cursor.execute("ANALYZE staged_pairs")
     withdrawn = connection.execute(
         """DELETE FROM embedding_training_pairs p WHERE p.organization_id = %(organization)s AND p.agent_id = %(agent)s AND p.query_id = ANY(%(ids)s)
         AND NOT EXISTS (SELECT FROM staged_pairs s WHERE s.query_id = p.query_id AND s.chunk_id = p.chunk_id)""",
         values,
     ).rowcount
+    connection.execute("DROP TABLE IF EXISTS pg_temp.pair_sources")
+    with joined_by_hash(connection, len(wanted)):
+        connection.execute(f"CREATE TEMP TABLE pair_sources ON COMMIT DROP AS {_SOURCES}", values)
+    connection.execute("ANALYZE pair_sources")
+    connection.execute("SET LOCAL enable_nestloop = off")
     stored = connection.execute(
         f"""WITH stored AS (
             INSERT INTO embedding_training_pairs AS p (organization_id, agent_id, {names}, rules, source_feedback_id)
-            SELECT %(organization)s, %(agent)s, {names}, %(rules)s, CASE WHEN origin = 'feedback' THEN (
-                SELECT e.id FROM (
-                    SELECT id, created_at, relevant || retrieved AS named FROM retrieval_events
-                    WHERE organization_id = %(organization)s AND agent_id = %(agent)s AND question_id = s.query_id
-                    UNION ALL SELECT id, created_at, relevant || retrieved FROM retrieval_events
-                    WHERE organization_id = %(organization)s AND agent_id IS NULL AND question_id = s.query_id) e
-                WHERE e.named && ARRAY[s.chunk_id, s.document_id] ORDER BY e.created_at DESC, e.id LIMIT 1) END
-            FROM staged_pairs s
+            SELECT %(organization)s, %(agent)s, {names}, %(rules)s, e.id FROM staged_pairs LEFT JOIN pair_sources e USING (query_id, chunk_id)
             ON CONFLICT (organization_id, agent_id, query_id, chunk_id) DO UPDATE SET query = excluded.query, document = excluded.document,
                 document_id = excluded.document_id, label = excluded.label, weight = excluded.weight, origin = excluded.origin,
                 similarity = excluded.similarity, rules = excluded.rules, source_feedback_id = excluded.source_feedback_id, updated_at = now()
@@ -201,6 +205,18 @@ def store(connection: Connection, agent: AgentRef, wanted: Sequence[Due], rows: 
         values,
     )
     return int(stored[0]) if stored else 0, withdrawn
+
+
+# The last event of a pair's question that named its chunk or document.
+_SOURCES = """
+WITH events AS MATERIALIZED (
+    SELECT e.question_id, e.id, e.created_at, e.relevant || e.retrieved AS named FROM unnest(%(ids)s::text[]) AS q (id)
+    JOIN retrieval_events e ON e.question_id = q.id WHERE e.organization_id = %(organization)s AND e.agent_id = %(agent)s
+    UNION ALL SELECT e.question_id, e.id, e.created_at, e.relevant || e.retrieved FROM unnest(%(ids)s::text[]) AS q (id)
+    JOIN retrieval_events e ON e.question_id = q.id WHERE e.organization_id = %(organization)s AND e.agent_id IS NULL
+)
+SELECT DISTINCT ON (s.query_id, s.chunk_id) s.query_id, s.chunk_id, e.id FROM staged_pairs s JOIN events e ON e.question_id = s.query_id
+WHERE s.origin = 'feedback' AND e.named && ARRAY[s.chunk_id, s.document_id] ORDER BY s.query_id, s.chunk_id, e.created_at DESC, e.id"""
 
 
 def new_pairs(connection: Connection, agent: AgentRef, days: int = 7) -> int:
