@@ -3,7 +3,7 @@
 Belongs here: which keys name headings, reading their values. Not here: headings in the text (blocks.py), how they are joined (chunking.py).
 
 Exporters write them as section_headers, headings, breadcrumbs, "Header 1" and the like. Left out, a passage says nothing of what it is about: on
-FeedbackQA, whose passages are such cuts, the base index loses a tenth of its nDCG@10.
+FeedbackQA us_cdc, whose passages are such cuts, the base index has nDCG@10 .622 without and .754 with them (572 test questions).
 """
 
 from __future__ import annotations
