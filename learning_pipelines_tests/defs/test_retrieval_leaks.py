@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from learning_pipelines.acceptance.approval import OPERATOR, approve
+from learning_pipelines.defs import expansion as refining
 from learning_pipelines.defs import retrieval as defs
 from learning_pipelines.examples.duplicates import normalised
 from learning_pipelines.retrieval import training
@@ -27,6 +28,7 @@ from learning_pipelines_tests.retrieval.leaks import in_files, in_tables
 def store(database: Database, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Store:
     """Every cheap learner; those that train an encoder see the same queries through the same function and take minutes."""
     monkeypatch.setattr(defs, "Encoders", NoiseEncoders)
+    monkeypatch.setattr(refining, "Encoders", NoiseEncoders)
     monkeypatch.setattr(training, "encoder_learners", lambda settings: ())
     return Store(Settings(home=tmp_path / "home", timezone="UTC", duplicate_cosine=None, rag_min_pairs=20), database)
 
@@ -37,7 +39,7 @@ def test_no_text_of_a_test_question_is_in_a_table_or_an_artifact_after_the_job_a
     load("agents", [{"agent": "desk"}])
     load("documents", passages())
     load("retrieval_feedback", [{**row, "query": f"{row['query']} own{number}y"} for number, row in enumerate(searches())])
-    assert run_job("rag_training", DESK).success and run_job("pairs_refresh", DESK).success
+    assert run_job("rag_training", DESK).success
     (proposal,) = table(pipeline, "proposals")
     approve(pipeline, agent_ref(pipeline).organization_id, proposal["id"], "immediate", OPERATOR, settings=store.settings)
     said: dict[str, set[str]] = {}
