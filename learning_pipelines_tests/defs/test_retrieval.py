@@ -165,7 +165,7 @@ def test_below_the_threshold_of_new_pairs_the_run_ends_skipped_saying_how_many_t
 ) -> None:
     load("agents", [{"agent": "desk"}])
     load("documents", passages())
-    load("retrieval_feedback", searches(count=12))
+    load("retrieval_feedback", searches(count=8))
     result = run_job("rag_training", DESK)
     assert result.success
     assert " new training pairs in the last 7 days, 20 are needed" in reason_of(result, instance)
