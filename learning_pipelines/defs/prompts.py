@@ -15,10 +15,10 @@ import dagster as dg
 
 from learning_pipelines.acceptance import meeting
 from learning_pipelines.acceptance.gate import Evidence
-from learning_pipelines.defs.common import OWNERS, REASON_TAG, agent_behind, bring_up_to_date, check, encoder_at_need, skip, table_columns
+from learning_pipelines.defs.chain import failing, taken_up, without_proposal
+from learning_pipelines.defs.common import OWNERS, agent_behind, bring_up_to_date, check, encoder_at_need, skip, table_columns
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.defs.prompts_metadata import candidate_metadata, evaluation_metadata, performance_metadata, proposal_metadata
-from learning_pipelines.errors import LearningError
 from learning_pipelines.llm import model_name
 from learning_pipelines.prompts import optimization
 from learning_pipelines.prompts.preparation import WINDOW_DAYS, NotNow, Prepared, prepare, restore
@@ -130,7 +130,7 @@ def prompt_evaluations(context: dg.AssetExecutionContext, store: dg.ResourcePara
             prompt = winner_of(won).prompt
             tested = optimization.run_test(connection, agent, store.settings, prepared, run.id, prompt, engine, _progress(context))
         if tested.evidence is None:
-            _without_proposal(context, connection, agent, run, tested.reason)
+            without_proposal(context, connection, agent, run, tested.reason)
         yield dg.MaterializeResult(
             metadata={
                 "dagster/table_name": "learning.prompt_evaluations",
@@ -168,7 +168,7 @@ def optimized_prompts(context: dg.AssetExecutionContext, store: dg.ResourceParam
         stored = optimization.test_of(connection, agent, run.id)
         if stored is None or stored.verdict != "better":
             if stored is not None:
-                _without_proposal(context, connection, agent, run, f"{stored.verdict}: {stored.evidence['reason']}")
+                without_proposal(context, connection, agent, run, f"{stored.verdict}: {stored.evidence['reason']}")
             yield from nothing
             return
         row = prompt_runs.winner(connection, agent, run.id)
@@ -177,7 +177,7 @@ def optimized_prompts(context: dg.AssetExecutionContext, store: dg.ResourceParam
         carried = sorted({fault.kind for fault in optimization.faults_of(connection, agent, prepared, run.id, won, evidence)})
         copied = check("no_copied_examples", len([kind for kind in carried if kind != "length"]), "kinds of what no prompt may carry")
         if carried:
-            _without_proposal(context, connection, agent, run, f"better in its test, but no prompt may be proposed that has: {', '.join(carried)}")
+            without_proposal(context, connection, agent, run, f"better in its test, but no prompt may be proposed that has: {', '.join(carried)}")
             yield from (nothing[0], copied)
             return
         version, proposal = optimization.propose(connection, agent, store.settings, prepared, run.id, context.run.run_id, won, evidence)
@@ -204,20 +204,8 @@ def _prepared(context: dg.AssetExecutionContext, connection: Connection, store: 
 
 
 def _taken_up(context: dg.AssetExecutionContext, connection: Connection, agent: AgentRef) -> tuple[TrainingRun, Prepared] | None:
-    """The training run that this Dagster run began or resumed, with what it began with, under the agent's lock until the connection ends.
-
-    None, and the run is skipped: another one was started meanwhile and goes on with it.
-    """
-    alone = training_runs.lock_agent(connection, agent, KIND)
-    found = training_runs.of_dagster_run(connection, agent, context.run.run_id)
-    selected = context.run.asset_selection
-    if found is None and selected and dg.AssetKey("prompt_candidates") not in selected:
-        raise dg.Failure("There is no training run to go on with: materialize prompt_candidates in the same run.", allow_retries=False)
-    if found is None or not alone:
-        skip(context, BUSY)
-        return None
-    run, config = found
-    return run, restore(connection, agent, config)
+    found = taken_up(context, connection, agent, KIND, "prompt_candidates", BUSY)
+    return None if found is None else (found[0], restore(connection, agent, found[1]))
 
 
 def _searched(
@@ -243,34 +231,18 @@ def _searched(
 def _engine(
     context: dg.AssetExecutionContext, connection: Connection, store: Store, agent: AgentRef, prepared: Prepared, run: TrainingRun, *, searching: bool
 ) -> Iterator[optimization.Engine]:
-    """The run's models. What fails it is kept with the training run, which the next run of the job resumes."""
-    error = "It ended early."
-    try:
-        with (
-            store.pipeline() as answers,
-            encoder_at_need(store.settings) as opener,
-            optimization.open_engine(answers, agent, store.settings, prepared, run, opener, searching=searching) as engine,
-        ):
-            yield engine
-        error = ""
-    except LearningError as cause:
-        error = str(cause)
-        raise
-    finally:
-        if error:
-            training_runs.failed(connection, agent, run.id, error)
-            context.log.error(f"Training run {run.id} stopped; run the job again to resume it: {error}")
+    """The run's models. What fails it is kept with the training run."""
+    with (
+        failing(context, connection, agent, run),
+        store.pipeline() as answers,
+        encoder_at_need(store.settings) as opener,
+        optimization.open_engine(answers, agent, store.settings, prepared, run, opener, searching=searching) as engine,
+    ):
+        yield engine
 
 
 def _progress(context: dg.AssetExecutionContext) -> optimization.Progress:
     return lambda share, message: context.log.info(f"{share:.0%} {message}")
-
-
-def _without_proposal(context: dg.AssetExecutionContext, connection: Connection, agent: AgentRef, run: TrainingRun, reason: str) -> None:
-    """The run did its work and found nothing to propose: a success with a reason."""
-    training_runs.completed(connection, agent, run.id, best={}, requires_review=False)
-    context.instance.add_run_tags(context.run.run_id, {REASON_TAG: reason})
-    context.log.info(f"No proposal: {reason}")
 
 
 def _differing(connection: Connection, agent: AgentRef, run: TrainingRun) -> list[str]:

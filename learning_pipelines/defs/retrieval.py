@@ -8,16 +8,15 @@ leaves the later ones out.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 
 import dagster as dg
 
 from learning_pipelines.acceptance import meeting
 from learning_pipelines.acceptance.gate import Verdict
-from learning_pipelines.defs.common import OWNERS, REASON_TAG, agent_behind, bring_up_to_date, check, skip, table_columns
+from learning_pipelines.defs.chain import failing, taken_up, without_proposal
+from learning_pipelines.defs.common import OWNERS, agent_behind, bring_up_to_date, check, skip, table_columns
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.defs.retrieval_metadata import Points, choice_metadata, gate_metadata, offers_metadata, proposal_metadata, tested_metadata
-from learning_pipelines.errors import LearningError
 from learning_pipelines.retrieval import gate, preparation, training
 from learning_pipelines.retrieval.encoders import Encoders
 from learning_pipelines.retrieval.index import IndexConfig
@@ -95,7 +94,7 @@ def retrained_embeddings(context: dg.AssetExecutionContext, store: dg.ResourcePa
         points = Points()
         offers = _learnt(context, connection, store, agent, prepared, run, encoders, training.encoder_learners(store.settings), points)
         told = _progress(context, connection, agent, run, points)
-        with _failing(context, connection, agent, run):
+        with failing(context, connection, agent, run):
             for offer in (one for one in offers if one.config is not None):
                 training.version_of(connection, agent, store.settings, prepared, run.id, offer, encoders, told)
         yield dg.MaterializeResult(
@@ -131,7 +130,7 @@ def retrieval_evaluation(context: dg.AssetExecutionContext, store: dg.ResourcePa
             yield check("beats_serving_index", 0, "nothing was tested")
             return
         run, prepared = taken_up
-        with _failing(context, connection, agent, run):
+        with failing(context, connection, agent, run):
             metadata, failures = _tested(context, connection, store, agent, prepared, run, encoders)
         history = retrieval_runs.history(connection, agent)
         training.clean_up(connection, agent, store.settings, run.id)
@@ -157,12 +156,12 @@ def _tested(
         if offer.config is not None
     ]
     if not contenders:
-        _without_proposal(context, connection, agent, run, f"nothing was learnt ({training.nothing(connection, agent, run.id)})")
+        without_proposal(context, connection, agent, run, f"nothing was learnt ({training.nothing(connection, agent, run.id)})")
         return {}, 0
     choice = training.choose(connection, agent, prepared, contenders, loaded, judged_queries(connection, agent, "validation"))
     numbers = choice_metadata(choice)
     if choice.offer is None or choice.offer.config is None:
-        _without_proposal(context, connection, agent, run, "nothing learnt did better than the serving index on validation, so no test was spent")
+        without_proposal(context, connection, agent, run, "nothing learnt did better than the serving index on validation, so no test was spent")
         return numbers, 0
     kind = gate.kind_of(choice.offer.config, IndexConfig.from_json(prepared.serving.config))
     training_runs.progressed(connection, agent, run.id, TEST_SHARE)
@@ -172,7 +171,7 @@ def _tested(
         version, proposal = gate.propose(connection, agent, settings, kind, choice.version, prepared.serving, tested, run.id, context.run.run_id)
         numbers |= proposal_metadata(version, proposal, prepared.serving.number)
     else:
-        _without_proposal(context, connection, agent, run, f"{tested.verdict.value}: {tested.reason}")
+        without_proposal(context, connection, agent, run, f"{tested.verdict.value}: {tested.reason}")
     stored = gate.test_of(connection, agent, kind, run.id)
     return numbers, 0 if stored is None else len(meeting.audit(connection, agent, stored))
 
@@ -182,7 +181,7 @@ def _learnt(
     learners: tuple[Learner, ...], points: Points,
 ) -> list[Offer]:  # fmt: skip
     folder = training.folder_of(store.settings, run.id)
-    with _failing(context, connection, agent, run):
+    with failing(context, connection, agent, run):
         return training.learn(
             connection, agent, store.settings, prepared, run.id, learners,
             lambda: training_of(connection, agent, prepared.serving, encoders, folder, prepared.seed), _progress(context, connection, agent, run, points),
@@ -196,37 +195,12 @@ def _recorded(connection: Connection, agent: AgentRef, run: TrainingRun, learner
 
 
 def _taken_up(context: dg.AssetExecutionContext, connection: Connection, agent: AgentRef) -> tuple[TrainingRun, Prepared] | None:
-    """The training run that this Dagster run began or resumed, under the agent's lock until the connection ends.
-
-    None, and the run is skipped: another one was started meanwhile and goes on with it.
-    """
-    alone = training_runs.lock_agent(connection, agent, TRAINING)
-    found = training_runs.of_dagster_run(connection, agent, context.run.run_id)
-    selected = context.run.asset_selection
-    if found is None and selected and dg.AssetKey("reranker") not in selected:
-        raise dg.Failure("There is no training run to go on with: materialize reranker in the same run.", allow_retries=False)
-    if found is None or not alone:
-        skip(context, BUSY)
+    found = taken_up(context, connection, agent, TRAINING, "reranker", BUSY)
+    if found is None:
         return None
     run, config = found
-    with _failing(context, connection, agent, run):
+    with failing(context, connection, agent, run):
         return run, preparation.restore(connection, agent, config)
-
-
-@contextmanager
-def _failing(context: dg.AssetExecutionContext, connection: Connection, agent: AgentRef, run: TrainingRun) -> Iterator[None]:
-    """What fails is kept with the training run, which the next run of the job resumes. The serving index stays."""
-    error = "It ended early."
-    try:
-        yield
-        error = ""
-    except LearningError as cause:
-        error = str(cause)
-        raise
-    finally:
-        if error:
-            training_runs.failed(connection, agent, run.id, error)
-            context.log.error(f"Training run {run.id} stopped, the index that serves stays; run the job again to resume it: {error}")
 
 
 def _progress(
@@ -240,10 +214,3 @@ def _progress(
         context.log.info(f"{share:.0%} {line}" + "".join(f", {name} {value:.4g}" for name, value in numbers.items()))
 
     return told
-
-
-def _without_proposal(context: dg.AssetExecutionContext, connection: Connection, agent: AgentRef, run: TrainingRun, reason: str) -> None:
-    """The run did its work and found nothing to propose: a success with a reason."""
-    training_runs.completed(connection, agent, run.id, best={}, requires_review=False)
-    context.instance.add_run_tags(context.run.run_id, {REASON_TAG: reason})
-    context.log.info(f"No proposal: {reason}")

@@ -14,7 +14,7 @@ import statistics
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 from learning_pipelines.prompts.search import search
 from learning_pipelines.prompts.strategies import default_strategies
@@ -35,11 +35,11 @@ class Round:
     test: float
 
 
-def ours(seed: int, calls: int = 1500) -> Round:
+def ours(seed: int, calls: int = 1500, engine: Literal["both", "own", "gepa"] = "both") -> Round:
     rng = Random(seed)
     task, needs = rule_task(rng)
     evaluate, reflection = by_rules(needs), rule_reflection(rng)
-    result = search(task, evaluate, default_strategies(task, reflection), calls=calls, seed=seed, reflection=reflection)
+    result = search(task, evaluate, default_strategies(task, reflection, engine), calls=calls, seed=seed, reflection=reflection)
     assert len(evaluate.asked) == result.evaluations and len(reflection.asked) == result.reflections
     test = statistics.fmean(one.score for one in evaluate(result.winner.candidate.prompt, task.test))
     return Round("ours", seed, result.existed_after, result.evaluations, result.reflections, result.winner.score, test)
