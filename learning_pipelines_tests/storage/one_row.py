@@ -19,7 +19,8 @@ VALUES: dict[str, Any] = {
     "source": "choice", "format": "trl-dpo", "sha256": "0" * 64, "content_hash": sha256(b"{}").digest(), "rejected_hash": b"y" * 32,
     "alpha": 0.5, "verdict": "better", "proposals.kind": "prompt", "prompt_evaluations.split": "test",
     "judge_verdicts.approved": True, "execution_scores.score": 0.5,
-    "index_labels.label": "serving", "operation": "merge",
+    "index_labels.label": "serving", "operation": "merge", "behavior_labels.label": "serving", "behavior_labels.kind": "policy",
+    "behavior_versions.kind": "policy",
     "chunk_relevance.alpha": 1, "chunk_relevance.beta": 1,
 }  # fmt: skip
 OF_TYPE: dict[str, Any] = {

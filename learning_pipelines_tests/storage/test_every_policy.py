@@ -57,6 +57,7 @@ RULES: dict[str, tuple[str, str]] = {
     "retrieval_answers": ("trainer", "none"), "retrieval_feedback_state": ("none", "none"), "chunk_relevance": ("trainer", "none"),
     "examination_curves": ("trainer", "none"),
     "document_chunkings": ("member", "none"),
+    "demonstration_splits": ("trainer", "none"), "behavior_versions": ("member", "none"), "behavior_labels": ("member", "admin"),
 }  # fmt: skip
 READ_BY_APPLICATIONS = ("outbox", "outbox_positions")
 """Beside the rule: ids and times of what changed, for exact statistics."""
