@@ -148,11 +148,12 @@ def lookups(connection: Connection, encoder: Made, agent: AgentRef, dataset: Any
 def with_encoding(connection: Connection, settings: Settings, agent: AgentRef, dataset: Any) -> dict[str, float]:
     """The same with a text that the encoder process has to encode; stored vectors are compared whatever made them."""
     encoder = open_encoder(settings)
+    exact = acting(connection, agent, lambda: few(connection, agent, Made.name))
     times = []
     for number in range(120):
         begun = time.perf_counter()
         vector = encoder.encode([f"When is the return number {number} of my firm due, and where do I file it?"])[0]
-        acting(connection, agent, lambda vector=vector: nearest(connection, agent, dataset, Made.name, vector, K, exact=False))  # type: ignore[misc]
+        acting(connection, agent, lambda vector=vector: nearest(connection, agent, dataset, Made.name, vector, K, exact=exact))  # type: ignore[misc]
         times.append(1000 * (time.perf_counter() - begun))
     encoder.close()
     return spread(times[20:])
