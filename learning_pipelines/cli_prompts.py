@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from learning_pipelines.acceptance.approval import Reviewed
     from learning_pipelines.storage.database import Connection
 
-KINDS = ("prompt", "index", "policy")
+KINDS = ("prompt", "index", "policy", "playbook", "rules", "guidance", "fine_tune")
+OF_BEHAVIOR = KINDS[2:]
 
 
 @click.command("prompts")
@@ -76,7 +77,7 @@ def proposals_command(agent: str | None, state: Any, organization: str | None, o
 
     def lines() -> list[str]:
         rows = [f"{one['id']}  {one['kind']:10} {one['agent']:20} {one['verdict']:11} {one['state']:8}  {_what(one)}" for one in found]
-        return rows or ["There is no proposal: a run of prompt_optimization or rag_training makes one when it finds something better."]
+        return rows or ["There is no proposal: a run of prompt_optimization, rag_training or behavior_learning makes one when it finds something better."]
 
     output.answer({"proposals": found}, lines)
 
@@ -112,9 +113,10 @@ def reject_command(proposal: str, notes: str | None, organization: str | None, o
 @click.command("rollback")
 @click.argument("agent")
 @click.option("--kind", type=click.Choice(KINDS), default="prompt", show_default=True, help="What to take back.")
+@click.option("--topic", metavar="TOPIC", help="Of behaviour: which of several (the task type of a playbook).")
 @organization_option
 @verb
-def rollback_command(agent: str, kind: str, organization: str | None, output: Output) -> None:
+def rollback_command(agent: str, kind: str, topic: str | None, organization: str | None, output: Output) -> None:
     """Make what served before for AGENT serve again (index: with its re-ranker, expansion and chunks). Running services follow within a second."""
     from learning_pipelines.acceptance.approval import OPERATOR, rollback
     from learning_pipelines.storage.installation import ready_store
@@ -123,7 +125,7 @@ def rollback_command(agent: str, kind: str, organization: str | None, output: Ou
     store = ready_store(load_settings())
     slug = known_organization(store, organization)
     with store.pipeline() as connection:
-        done = rollback(connection, known_agent(connection, slug, agent), OPERATOR, kind)
+        done = rollback(connection, known_agent(connection, slug, agent), OPERATOR, kind, topic=topic)
     was = _instead(done) if done.changed else f"{_numbered(done.kind, done.version)} serves since the last rollback"
     output.answer(done.as_json(), lambda: [f"{agent}: {was}."])
 
@@ -192,9 +194,9 @@ def _instead(done: Reviewed) -> str:
 
 
 def _numbered(kind: str, version: Any, *, word: bool = True) -> str:
-    """A version as people call it: the index has a base that counts as version 0."""
+    """A version as people call it: 0 is the base of the index, and nothing learnt of behaviour."""
     if kind != "prompt" and version == 0:
-        return "the base index"
+        return "nothing learnt" if kind in OF_BEHAVIOR else "the base index"
     return f"version {version}" if word else str(version)
 
 
@@ -203,7 +205,8 @@ def _what(one: dict[str, Any]) -> str:
     numbers = [one["evidence"].get(name) for name in ("difference", "low", "high")]
     gain = "{:+.3f} [{:+.3f}, {:+.3f}]".format(*numbers) if all(isinstance(number, int | float) for number in numbers) else ""
     against = _numbered(one["kind"], one["incumbent"].get("version", "?"), word=False)
-    return f"version {one['subject'].get('version', '?')} against {against}  {gain}".rstrip()
+    about = " of ".join(one["subject"][name] for name in ("kind", "topic") if one["subject"].get(name) not in (None, "", one["kind"]))
+    return f"{about} version {one['subject'].get('version', '?')} against {against}  {gain}".strip()
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

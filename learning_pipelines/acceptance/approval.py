@@ -1,7 +1,7 @@
 """From a proposal to what serves, and back: opening, approving, rejecting, rolling back, switching learning off and on.
 
 Belongs here: what may be approved and what follows, each in one transaction. Not here: verdicts (the gate), SQL (storage/), what a change of one
-kind needs and moves (prompt_change.py, index_change.py).
+kind needs and moves (prompt_change.py, index_change.py, behavior_change.py).
 
 Whoever approves, rejects or rolls back holds the lock of the agent's row, so that two people at once, or one who clicks twice, do it once.
 """
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 from uuid import UUID
 
-from learning_pipelines.acceptance import index_change, prompt_change
+from learning_pipelines.acceptance import behavior_change, index_change, prompt_change
 from learning_pipelines.acceptance.reviewing import AUTO, OPERATOR, Reason, Refused, Reviewed, Reviewer
 from learning_pipelines.retrieval.index import KINDS as INDEX_KINDS
 from learning_pipelines.settings import Settings, load_settings
@@ -23,7 +23,8 @@ from learning_pipelines.storage.tenants import AgentRef
 
 __all__ = ["OPERATOR", "Reason", "Refused", "Reviewed", "Reviewer", "approve", "open_proposal", "reject", "rollback", "set_learning"]
 Verdict = Literal["better", "no evidence", "worse"]
-SERVED_KINDS = ("prompt", *INDEX_KINDS)
+SERVED_KINDS = ("prompt", *INDEX_KINDS, *behavior_change.SUBJECTS)
+"""Kinds of proposals; what behaviour is rolled back by is the kind of the version."""
 SUPERSEDED = "Superseded by a newer proposal of the same kind."
 AUTOMATIC = "Approved as LEARNING_AUTO_APPROVE says."
 BETTER = "better"
@@ -34,7 +35,7 @@ def open_proposal(
     evidence: Mapping[str, Any], training_run_id: UUID | None = None, dagster_run_id: str | None = None, auto_approve: Sequence[str] = (),
     settings: Settings | None = None,
 ) -> UUID:  # fmt: skip
-    """Stores a proposal and returns its id. An older open one of the same agent and kind is rejected: it was measured against less.
+    """Stores a proposal and returns its id. An older open one of the same agent, kind and topic is rejected: it was measured against less.
 
     The version gets the label candidate. Where `auto_approve` (the setting) names the kind and the verdict is better, it is
     approved at once; if approval is refused, it stays open with the reason in its notes.
@@ -42,11 +43,13 @@ def open_proposal(
     with connection.transaction():
         prompts.lock_agent(connection, agent)
         for older in proposals.open_ones(connection, agent, kind):
+            if behavior_change.about(older.subject) != behavior_change.about(subject):
+                continue  # of another kind of behaviour, or another topic: both may be approved
             _close(connection, agent, older, "rejected", Reviewer("superseded"), SUPERSEDED)
         identity = proposals.add(connection, agent, kind, verdict, dict(subject), dict(incumbent), dict(evidence), training_run_id, dagster_run_id)
         proposals.await_review(connection, agent.organization_id, training_run_id)
-        if verdict == BETTER and kind in SERVED_KINDS:
-            (prompt_change if kind == "prompt" else index_change).offer(connection, agent, int(subject["version"]))
+        if verdict == BETTER:
+            _offer(connection, agent, kind, subject)
         audit.record(
             connection, agent.organization_id, actor="pipeline", action="proposed", kind="proposal", subject=str(identity),
             fields=["kind", "subject", "verdict"], after=[kind, dict(subject), verdict],
@@ -80,6 +83,8 @@ def approve(
         _close(connection, agent, proposal, "approved", who, notes, rollout)  # undone with the transaction where it cannot be served
         if proposal.kind == "prompt":
             version, before = prompt_change.serve(connection, agent, proposal, who)
+        elif proposal.kind in behavior_change.SUBJECTS:
+            version, before = behavior_change.serve(connection, agent, proposal, who, settings or load_settings())
         else:
             version, before = index_change.serve(connection, agent, proposal, who, settings or load_settings())
         return Reviewed(proposal.id, "approved", proposal.agent, proposal.kind, True, version, before)
@@ -90,26 +95,31 @@ def reject(connection: Connection, organization_id: UUID, proposal_id: UUID, who
     with connection.transaction():
         proposal, agent, _ = _locked(connection, organization_id, proposal_id, "")
         if proposal.state == "approved":
-            taken_back = "index" if proposal.kind in INDEX_KINDS else proposal.kind
-            advice = f"`learning-pipelines rollback {proposal.agent} --kind {taken_back}` takes back what it made serve."
-            raise Refused(Reason.STATE, "The proposal is approved already.", advice)
+            raise Refused(Reason.STATE, "The proposal is approved already.", f"`{_way_back(proposal)}` takes back what it made serve.")
         if proposal.state == "open":
             _close(connection, agent, proposal, "rejected", who, notes)
         return Reviewed(proposal.id, "rejected", proposal.agent, proposal.kind, proposal.state == "open")
 
 
-def rollback(connection: Connection, agent: AgentRef, who: Reviewer, kind: str = "prompt", *, settings: Settings | None = None) -> Reviewed:
-    """Makes what served before serve again: of the prompt (kind prompt), or of the whole index (index, or any kind that changes it).
+def rollback(
+    connection: Connection, agent: AgentRef, who: Reviewer, kind: str = "prompt", *, topic: str | None = None, settings: Settings | None = None
+) -> Reviewed:
+    """Makes what served before serve again: of the prompt (kind prompt), of the whole index (index, or any kind that changes it), or of one kind of
+    behaviour, of one topic where it has several.
 
-    Done twice it is done once: previous stays where it is until something else is approved. Raises Refused where nothing served before, and for
-    kinds of which nothing is learnt yet.
+    Done twice it is done once: previous stays where it is until something else is approved. Raises Refused where nothing served before.
     """
-    if kind not in SERVED_KINDS:
-        raise Refused(Reason.STATE, f"There is nothing to roll back yet: no learnt {kind} ever served.", "There are --kind prompt and --kind index.")
+    of_behavior = next((known for known in behavior_change.KINDS if known == kind), None)
+    if kind not in SERVED_KINDS and of_behavior is None:
+        raise Refused(Reason.VALUE, f"{kind!r} is nothing that is learnt.", f"There are prompt, index, {', '.join(behavior_change.KINDS)}.")
+    if topic is not None and of_behavior is None:
+        raise Refused(Reason.VALUE, f"An agent has one {kind}, of no topic.", f"Topics are for {', '.join(behavior_change.KINDS)}.")
     with connection.transaction():
         prompts.lock_agent(connection, agent)
         if kind == "prompt":
             version, before = prompt_change.take_back(connection, agent, who)
+        elif of_behavior is not None:
+            version, before = behavior_change.take_back(connection, agent, who, of_behavior, topic, settings or load_settings())
         else:
             version, before = index_change.take_back(connection, agent, who, settings or load_settings())
         return Reviewed(agent.agent_id, "rolled_back", agent.agent, kind, before is not None, version, before)
@@ -125,6 +135,19 @@ def set_learning(connection: Connection, organization_id: UUID, agent: AgentRef 
                 fields=["learning_enabled"], before=not enabled, after=enabled,
             )  # fmt: skip
     return changed
+
+
+def _offer(connection: Connection, agent: AgentRef, kind: str, subject: Mapping[str, Any]) -> None:
+    if kind in behavior_change.SUBJECTS:
+        behavior_change.offer(connection, agent, kind, subject)
+    else:
+        (prompt_change if kind == "prompt" else index_change).offer(connection, agent, int(subject["version"]))
+
+
+def _way_back(proposal: Proposal) -> str:
+    if proposal.kind in behavior_change.SUBJECTS:
+        return behavior_change.rollback_of(proposal.agent, proposal.subject)
+    return f"learning-pipelines rollback {proposal.agent} --kind {'index' if proposal.kind in INDEX_KINDS else proposal.kind}"
 
 
 def _locked(connection: Connection, organization_id: UUID, proposal_id: UUID, organization: str) -> tuple[Proposal, AgentRef, bool]:
@@ -147,8 +170,6 @@ def _require_approvable(proposal: Proposal, enabled: bool) -> None:
         reason = proposal.evidence.get("reason")
         said = f": {reason.rstrip('.')}" if isinstance(reason, str) and reason else ""
         raise Refused(Reason.STATE, f"The verdict of its test is {proposal.verdict!r}{said}.", "Only what tested better than what serves can be approved.")
-    if proposal.kind not in SERVED_KINDS:
-        raise Refused(Reason.STATE, f"A learnt {proposal.kind} cannot be served yet.", f"Only these can be approved so far: {', '.join(SERVED_KINDS)}.")
     if not enabled:
         advice = f"`learning-pipelines enable --agent {proposal.agent}` switches it on again."
         raise Refused(Reason.STATE, f"Learning is disabled for {proposal.agent}.", advice)

@@ -40,8 +40,8 @@ class Reviewer:
 
 @dataclass(frozen=True, slots=True)
 class Reviewed:
-    """What a review led to. `changed` is False where the same had been done before; `version` is what serves now, if a label was moved (of the
-    index, 0 is the base)."""
+    """What a review led to. `changed` is False where the same had been done before; `version` is what serves now, if a label was moved (0 is
+    the base index, or nothing learnt)."""
 
     id: UUID
     state: str

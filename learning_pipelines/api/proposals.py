@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 class Proposal(BaseModel):
     """A change with the verdict of its test. `subject` and `incumbent` name what was compared ({version}, of the index with what the version answers
-    by; version 0 is the base index); `run_id` is Dagster's."""
+    by, of behaviour with its kind and topic; version 0 is the base index, or nothing learnt); `run_id` is Dagster's."""
 
     id: str
     kind: str
@@ -71,7 +71,8 @@ class Review(BaseModel):
 
 class Rollback(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"kind": "prompt"}})
-    kind: Literal["prompt", "index", "policy"] = "prompt"
+    kind: Literal["prompt", "index", "policy", "playbook", "rules", "guidance", "fine_tune"] = "prompt"
+    topic: Annotated[str | None, Field(max_length=255, pattern=r"^[^\x00]*$", description="Of behaviour: which of several (a task type).")] = None
     user: PersonName | None = None
 
 
@@ -81,7 +82,8 @@ class OnBehalf(BaseModel):
 
 
 class Changed(BaseModel):
-    """`changed` is false where the same had been done before. `version` serves now, `before` did until then (of the index, 0 is the base)."""
+    """`changed` is false where the same had been done before. `version` serves now, `before` did until then (0: the base index, or nothing
+    learnt)."""
 
     id: str
     state: str
@@ -137,7 +139,8 @@ async def roll_back(agent_id: str, who: Admin, service: Serving, body: Rollback 
     who = who.speaking_for(asked.user)
 
     def work(connection: Connection) -> dict[str, Any]:
-        return approval.rollback(connection, service.agent(connection, who, agent_id), _reviewer(who), asked.kind, settings=service.settings).as_json()
+        agent = service.agent(connection, who, agent_id)
+        return approval.rollback(connection, agent, _reviewer(who), asked.kind, topic=asked.topic, settings=service.settings).as_json()
 
     done = await _in_transaction(service, who, work)
     service.served.forget(who.organization_id)

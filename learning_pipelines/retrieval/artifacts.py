@@ -91,10 +91,10 @@ def fetch(settings: Settings, artifact: Artifact) -> Path:
             got = Path(place) / path.name
             _download(settings, artifact, got)
             if hash_of(got) != artifact.sha256:
-                raise LearningError(f"The artifact {artifact.path} is not what was stored.", "Restore it, or roll the index back: it is not used as it is.")
+                raise LearningError(f"The artifact {artifact.path} is not what was stored.", "Restore it, or roll back: it is not used as it is.")
             _move(got, kept, artifact.sha256)
     except FileNotFoundError as error:
-        raise LearningError(f"The artifact {artifact.path} is gone from the store.", "Restore it, or roll the index back.") from error
+        raise LearningError(f"The artifact {artifact.path} is gone from the store.", "Restore it, or roll back.") from error
     except OSError as error:
         raise Unavailable(f"The artifact {artifact.path} cannot be fetched: {error.strerror or error}.", "Free space or see to the store.") from error
     return kept
@@ -212,9 +212,9 @@ def _names(manifest: bytes, artifact: Artifact) -> list[str]:
     try:
         names = list(orjson.loads(manifest))
     except (orjson.JSONDecodeError, TypeError) as error:
-        raise LearningError(f"The manifest of {artifact.path} cannot be read.", "Restore it, or roll the index back.") from error
+        raise LearningError(f"The manifest of {artifact.path} cannot be read.", "Restore it, or roll back.") from error
     if any(not isinstance(name, str) or name.startswith("/") or ".." in name.split("/") for name in names):
-        raise LearningError(f"The manifest of {artifact.path} names files outside its folder.", "Restore it, or roll the index back.")
+        raise LearningError(f"The manifest of {artifact.path} names files outside its folder.", "Restore it, or roll back.")
     return names
 
 

@@ -98,6 +98,15 @@ def label_target(connection: Connection, agent: AgentRef, kind: Kind, label: Lab
     return None if row is None else int(row[0])
 
 
+def topics(connection: Connection, agent: AgentRef, kind: Kind, label: Label) -> list[str]:
+    """The topics of which anything ever had the label, in order."""
+    rows = connection.execute(
+        "SELECT topic FROM behavior_labels WHERE organization_id = %s AND agent_id = %s AND kind = %s AND label = %s ORDER BY topic",
+        [agent.organization_id, agent.agent_id, kind, label],
+    ).fetchall()
+    return [str(topic) for (topic,) in rows]
+
+
 def point(connection: Connection, agent: AgentRef, kind: Kind, label: Label, number: int, moved_by: UUID | None, topic: str = "") -> None:
     """Points one label at a version, whatever the others do. `moved_by` is kept where it is a known user."""
     connection.execute(

@@ -30,8 +30,9 @@ class Pruned:
 
 
 def organizations(connection: Connection) -> list[UUID]:
-    """Those that have an encoder, hence an index."""
-    return [row[0] for row in connection.execute("SELECT DISTINCT organization_id FROM encoder_versions ORDER BY 1").fetchall()]
+    """Those that have an encoder, hence an index, or behaviour that was learnt."""
+    rows = connection.execute("SELECT organization_id FROM encoder_versions UNION SELECT organization_id FROM behavior_versions ORDER BY 1").fetchall()
+    return [row[0] for row in rows]
 
 
 def prune_versions(connection: Connection, agent: AgentRef, kept: int, grace: dt.timedelta) -> int:
@@ -71,11 +72,12 @@ def prune_unnamed(connection: Connection, organization_id: UUID, grace: dt.timed
 
 
 def named_artifacts(connection: Connection, organization_id: UUID) -> set[str]:
-    """Paths of the artifacts that stored versions and encoders name."""
+    """Paths of the artifacts that stored versions (of indexes and of behaviour) and encoders name."""
     rows: list[tuple[Any, ...]] = connection.execute(
         """SELECT artifact_path FROM encoder_versions WHERE organization_id = %(organization)s AND artifact_path IS NOT NULL
         UNION SELECT part.value->>'path' FROM index_versions v, jsonb_each(v.config) AS part
-        WHERE v.organization_id = %(organization)s AND jsonb_typeof(part.value) = 'object' AND part.value ? 'path'""",
+        WHERE v.organization_id = %(organization)s AND jsonb_typeof(part.value) = 'object' AND part.value ? 'path'
+        UNION SELECT artifact_path FROM behavior_versions WHERE organization_id = %(organization)s AND artifact_path IS NOT NULL""",
         {"organization": organization_id},
     ).fetchall()
     return {str(path) for (path,) in rows}

@@ -181,10 +181,10 @@ def test_approving_again_what_was_rolled_back_does_not_bring_it_back(pipeline: C
     assert approve(pipeline, desk, proposed(pipeline, desk, 2)).version == 2  # measured and proposed anew, it may
 
 
-def test_there_is_nothing_to_roll_back_at_first_and_of_kinds_that_learn_nothing_yet(pipeline: Connection, desk: AgentRef) -> None:
+def test_there_is_nothing_to_roll_back_at_first(pipeline: Connection, desk: AgentRef) -> None:
     with pytest.raises(Refused, match="nothing to roll back: version 1 is the first"):
         approval.rollback(pipeline, desk, ADA)
-    with pytest.raises(Refused, match="nothing to roll back yet: no learnt policy"):
+    with pytest.raises(Refused, match="nothing to roll back: no learnt policy ever served"):
         approval.rollback(pipeline, desk, ADA, "policy")
 
 
