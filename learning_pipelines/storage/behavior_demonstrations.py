@@ -9,7 +9,7 @@ and nobody withdrew the right of the expert it names. One whose example was not 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -63,3 +63,58 @@ def that_count(connection: Connection, agent: AgentRef) -> Iterator[StoredDemons
         )
         for row in cursor:
             yield StoredDemonstration(*row)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A demonstration among those that splits are decided over. `new`: nothing was decided about it; `left_out`: it was, and it has no split for good."""
+
+    id: str
+    task: str
+    given: Any
+    stratum: str
+    split: str | None
+    cluster: str
+    replaces: str | None
+    left_out: bool
+    new: bool
+
+
+_UNDECIDED = f"""SELECT EXISTS (SELECT FROM demonstrations d {_EXAMPLE} {_EXPERT} WHERE {_MINE} AND {_COUNTS} AND NOT EXISTS (
+    SELECT FROM demonstration_splits s WHERE s.organization_id = d.organization_id AND s.demonstration_id = d.id))"""
+
+
+def lock_splits(connection: Connection, agent: AgentRef) -> None:
+    """One decision about an agent's splits at a time; released with the transaction."""
+    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"demonstration_splits/{agent.organization_id}/{agent.agent_id}"])
+
+
+def is_any_undecided(connection: Connection, agent: AgentRef) -> bool:
+    """Whether a demonstration that counts has no decision about its split."""
+    row = connection.execute(_UNDECIDED, {"organization": agent.organization_id, "agent": agent.agent_id}).fetchone()
+    return bool(row and row[0])
+
+
+def placed(connection: Connection, agent: AgentRef) -> list[Placed]:
+    """Those that count or were decided on before, ordered by id: who leaves may come back, and must not find its task on another side then."""
+    rows = connection.execute(
+        f"""SELECT d.id, e.input_text, e.input_context -> 'input_state', concat(d.outcome, '/', e.task_type), s.split, coalesce(s.cluster, ''), d.replaces,
+            coalesce(s.left_out <> '', false), s.demonstration_id IS NULL
+        FROM demonstrations d {_EXAMPLE} {_EXPERT}
+        LEFT JOIN demonstration_splits s ON s.organization_id = d.organization_id AND s.demonstration_id = d.id
+        WHERE {_MINE} AND (s.demonstration_id IS NOT NULL OR {_COUNTS}) ORDER BY d.id COLLATE "C\"""",
+        {"organization": agent.organization_id, "agent": agent.agent_id},
+    ).fetchall()
+    return [Placed(*row) for row in rows]
+
+
+def store_decisions(connection: Connection, agent: AgentRef, rows: Sequence[tuple[str, str | None, str, str]]) -> None:
+    """Writes (demonstration id, split or None, reason it is left out or '', cluster). A split is given once: it can only be given up."""
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], [], []]
+    connection.execute(
+        """INSERT INTO demonstration_splits AS s (organization_id, agent_id, demonstration_id, split, left_out, cluster)
+        SELECT %s, %s, d.* FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[]) AS d (id, split, reason, cluster)
+        ON CONFLICT (organization_id, demonstration_id) DO UPDATE SET split = excluded.split, left_out = excluded.left_out, cluster = excluded.cluster
+            WHERE excluded.split IS NULL OR s.split = excluded.split""",
+        [agent.organization_id, agent.agent_id, *columns],
+    )
