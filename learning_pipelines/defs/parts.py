@@ -1,0 +1,45 @@
+"""A run of several assets that do not wait for each other, of which each may have nothing to do: what the run as a whole then is.
+
+Belongs here: the tags of such a run. Not here: a chain, where a skipped asset leaves the later ones out (chain.py, common.skip), what assets do.
+
+The run is skipped if every part was left out, else a success; its reason names the parts that were left out or ended without a proposal, and why.
+"""
+
+import dagster as dg
+
+from learning_pipelines.defs.common import REASON_TAG, STATUS_TAG
+
+WORKED_TAG = "learning/worked"
+_BETWEEN = "; "
+
+
+def left_out(context: dg.AssetExecutionContext, part: str, reason: str) -> None:
+    """This part has nothing to do now, which is no failure."""
+    tags = _tags(context)
+    new = {REASON_TAG: _with(tags.get(REASON_TAG), f"{part}: {reason}")}
+    if WORKED_TAG not in tags:
+        new[STATUS_TAG] = "skipped"
+    context.instance.add_run_tags(context.run.run_id, new)
+    context.log.warning(f"Left out {part}: {reason}")
+
+
+def worked(context: dg.AssetExecutionContext, part: str, reason: str | None = None) -> None:
+    """This part did its work; `reason`: why it proposes nothing, if so."""
+    tags = _tags(context)
+    new = {WORKED_TAG: "true", STATUS_TAG: "success"}
+    if reason is not None:
+        new[REASON_TAG] = _with(tags.get(REASON_TAG), f"{part}: {reason}")
+        context.log.info(f"No proposal of {part}: {reason}")
+    context.instance.add_run_tags(context.run.run_id, new)
+
+
+def _tags(context: dg.AssetExecutionContext) -> dict[str, str]:
+    run = context.instance.get_run_by_id(context.run.run_id)
+    assert run is not None
+    return dict(run.tags)
+
+
+def _with(so_far: str | None, said: str) -> str:
+    """A retried step says the same again: once is enough."""
+    known = so_far.split(_BETWEEN) if so_far else []
+    return _BETWEEN.join(known if said in known else [*known, said])
