@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     planned_effect: float = Field(default=0.30, gt=0, le=1, description="Gain that test sizes are planned for.")
     optimization_calls: int = Field(default=300, ge=1, description="Calls of the model that one search for a better prompt may make; its test comes on top.")
     optimization_usd: float | None = Field(default=None, gt=0, description="Most US dollars one run of prompt optimization may cost; unset: no limit.")
+    guidance_tokens: int = Field(
+        default=600, ge=100, le=100_000, description="Most tokens that guidance adds to a served prompt (a token for 2.5 bytes, which is cautious)."
+    )
     rag_min_pairs: int = Field(default=1000, ge=1, description="New judged pairs of question and passage in 7 days before retrieval trains.")
     rag_training_seconds: int = Field(
         default=1800, ge=1, description="Seconds that one run of retrieval training may learn for; a learner that does not finish in it is left out."

@@ -14,8 +14,8 @@ from learning_pipelines.errors import BadInput
 from learning_pipelines.llm import ChatModel, Completion, Outcome, Request
 from learning_pipelines.llm_errors import ModelError, PromptTooLong, WrongAnswer
 from learning_pipelines.prompts.metrics import Mark, Metric
-from learning_pipelines.prompts.prompt import Prompt
-from learning_pipelines.prompts.task import Item, Nearest, Scored
+from learning_pipelines.prompts.prompt import Demonstration, Prompt
+from learning_pipelines.prompts.task import Guide, Item, Nearest, Scored
 
 EMPTY = "the answer is empty"
 GIVE_UP_AFTER = 20
@@ -50,7 +50,8 @@ _Key: TypeAlias = tuple[bytes, str, str]
 
 class Evaluator:
     """Implements `Evaluate` (task.py). With `labels` the answer is one of them exactly. `nearest` is needed by prompts that pick demonstrations
-    per input; an item is never among its own. `progress(done, total)` is told after every answer.
+    per input; an item is never among its own. `guide` shows something more for each input, whatever the prompt. `progress(done, total)` is told after
+    every answer.
 
     Requests go out item by item with what all of them share first, so that the model's prefix cache holds it. What was answered once is kept
     for the life of the Evaluator, faults too: a score never changes within a run. One thread at a time.
@@ -64,11 +65,12 @@ class Evaluator:
         max_tokens: int,
         labels: Sequence[str] = (),
         nearest: Nearest | None = None,
+        guide: Guide | None = None,
         progress: Progress | None = None,
     ) -> None:
         self.model, self.metric = model, metric
         self.progress = progress
-        self._max_tokens, self._nearest = max_tokens, nearest
+        self._max_tokens, self._nearest, self._guide = max_tokens, nearest, guide
         self._choices = tuple(labels) or None
         self._answers: dict[_Key, _Answer] = {}
         self._marks: dict[tuple[_Key, str], Mark] = {}
@@ -89,10 +91,17 @@ class Evaluator:
 
     def request(self, prompt: Prompt, item: Item) -> Request:
         """The very question the model is asked about an item."""
-        shown = []
+        shown: list[Demonstration] = []
         if prompt.retrieval is not None and self._nearest is not None:
             shown = prompt.retrieval.shown(self._nearest(item.input, prompt.retrieval.k, frozenset({item.id})))
-        return Request(prompt.for_input(item.input, shown), self._max_tokens, choices=self._choices)
+        guidance = () if self._guide is None else self._guide(item.input, item.id, shown)
+        return Request(prompt.for_input(item.input, shown, guidance), self._max_tokens, choices=self._choices)
+
+    def guided(self, guide: Guide) -> Evaluator:
+        """One like it that shows something more for each input; it shares no answers."""
+        return Evaluator(
+            self.model, self.metric, max_tokens=self._max_tokens, labels=self._choices or (), nearest=self._nearest, guide=guide, progress=self.progress
+        )
 
     def _ask(self, prompt: Prompt, wanted: dict[_Key, Item]) -> None:
         missing = [key for key in wanted if key not in self._answers]

@@ -83,17 +83,17 @@ class Prompt:
         own = [message for message in self.messages if message.role == "user" and _INPUT.search(message.content)]
         return replace(self, messages=(*system, *_turns(shown), *own))
 
-    def for_input(self, text: str, shown: Sequence[Demonstration] = ()) -> tuple[Message, ...]:
-        """What the model is sent for one input: the messages, demonstrations picked for it, its own turn last.
+    def for_input(self, text: str, shown: Sequence[Demonstration] = (), guidance: Sequence[Message] = ()) -> tuple[Message, ...]:
+        """What the model is sent for one input: the messages, guidance and demonstrations picked for it, its own turn last.
 
         A user message with {{input}} (the last one that has it) is that turn; what the input itself holds is never expanded. A system
         message is sent as it stands: no text of a user may enter it.
         """
         own = next((at for at in range(len(self.messages) - 1, -1, -1) if self.messages[at].role == "user" and _INPUT.search(self.messages[at].content)), None)
         if own is None:
-            return (*self.messages, *_turns(shown), Message("user", text))
+            return (*self.messages, *guidance, *_turns(shown), Message("user", text))
         turn = Message("user", _INPUT.sub(lambda _: text, self.messages[own].content))
-        return (*self.messages[:own], *_turns(shown), turn, *self.messages[own + 1 :])
+        return (*self.messages[:own], *guidance, *_turns(shown), turn, *self.messages[own + 1 :])
 
     @property
     def content_hash(self) -> bytes:

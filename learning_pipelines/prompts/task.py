@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Protocol
 
-from learning_pipelines.llm import ChatModel
+from learning_pipelines.llm import ChatModel, Message
 from learning_pipelines.prompts.prompt import Demonstration, Prompt
 
 
@@ -69,6 +69,15 @@ class Nearest(Protocol):
     """Approved examples of the train split nearest to a text, nearest first. An item never finds itself (`without`: ids left out)."""
 
     def __call__(self, text: str, k: int, without: frozenset[str] = frozenset()) -> list[Demonstration]: ...
+
+
+class Guide(Protocol):
+    """What is shown for an input beside what the prompt itself shows, as turns before the input's own (behavior/guidance.py).
+
+    `id`: of the example that the input is, which never finds itself; None for an input of nobody. `also`: what the prompt shows, which is not shown twice.
+    """
+
+    def __call__(self, text: str, id: str | None = None, also: Sequence[Demonstration] = ()) -> Sequence[Message]: ...
 
 
 @dataclass(frozen=True, slots=True)

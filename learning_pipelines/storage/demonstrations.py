@@ -1,10 +1,11 @@
-"""Examples that prompts pick as demonstrations for each input: their vectors, and the ones nearest to a vector.
+"""Examples that prompts and guidance pick for each input: their vectors, and the ones nearest to a vector.
 
 Belongs here: SQL of demonstration_vectors. Not here: fixed demonstrations (they are messages of a version), the Nearest of a prompt (prompts/serving.py).
 
 A version of an agent's dataset is pinned by the prompts that pick from it; only its train split is ever picked from. Vectors are kept once per
 text, so that a new version costs its new texts. Few vectors are searched exactly; many by HNSW, whose scan goes on until enough rows of this
 organization, agent and version are found (pgvector's iterative scan): without that, a tenant with 5 % of the rows gets a fraction of its k.
+Guidance asks for examples of one type; few of a type are compared exactly, however many others there are.
 """
 
 from __future__ import annotations
@@ -41,7 +42,12 @@ _USABLE = f"""coalesce(d.content ->> 'expected_output', '') <> '' AND {TEACHES.f
 """As hygiene lets examples be shown: what has no vector is never picked, neither while a prompt is scored nor while it serves."""
 _IN_LABELS = """(SELECT c.content ->> 'expected_output' = ANY(%(labels)s) FROM example_contents c
     WHERE c.organization_id = v.organization_id AND c.content_hash = v.content_hash)"""
-_TEXTS = """SELECT found.example_id, c.content ->> 'input_text', c.content ->> 'expected_output' FROM found
+_STANDS = """(SELECT e.review_status = 'approved' AND e.is_active AND NOT EXISTS (SELECT FROM users u
+        WHERE u.organization_id = e.organization_id AND u.id = e.user_id AND u.expertise_withdrawn_at IS NOT NULL AND e.example_type = 'demonstration')
+    FROM learning_examples e WHERE e.organization_id = v.organization_id AND e.id = v.example_id)"""
+"""Still approved, and not shown by somebody whose right to show was withdrawn since the version was made."""
+_TEXTS = """SELECT found.example_id, c.content ->> 'input_text', c.content ->> 'expected_output', -(found.distance + 0), c.content #> '{input_context,actions}'
+    FROM found
     JOIN example_contents c ON c.organization_id = %(organization)s AND c.content_hash = found.content_hash
     ORDER BY found.distance + 0, found.example_id COLLATE "C" LIMIT %(k)s"""
 """`+ 0`: the planner would take the index's order, which is relaxed, for sorted."""
@@ -49,11 +55,14 @@ _TEXTS = """SELECT found.example_id, c.content ->> 'input_text', c.content ->> '
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """An example as it is shown: what it was asked, what was approved as the answer."""
+    """An example as it is shown: what it was asked, what was approved as the answer. `similarity`: inner product with what was asked for, -1 … 1;
+    `actions`: the steps of a demonstration."""
 
     example_id: str
     input: str
     output: str
+    similarity: float = 0.0
+    actions: Any = None
 
 
 def index_demonstrations(connection: Connection, agent: AgentRef, dataset_id: UUID, encoder: Encoder) -> int:
@@ -80,15 +89,18 @@ def index_demonstrations(connection: Connection, agent: AgentRef, dataset_id: UU
 def _taken_over(connection: Connection, values: dict[str, Any]) -> int:
     """Vectors of the search for duplicates, where they are of the very text; how many."""
     return connection.execute(
-        f"""INSERT INTO demonstration_vectors (organization_id, encoder, example_id, content_hash, agent_id, embedding)
-        SELECT w.organization_id, %(encoder)s, w.example_id, w.content_hash, %(agent)s, e.embedding
-        FROM ({_wanting("d.organization_id, d.example_id, d.content_hash, d.content ->> 'input_text' AS asked")}) w
+        f"""INSERT INTO demonstration_vectors (organization_id, encoder, example_id, content_hash, agent_id, embedding, example_type)
+        SELECT w.organization_id, %(encoder)s, w.example_id, w.content_hash, %(agent)s, e.embedding, w.example_type
+        FROM ({_wanting(f"d.organization_id, d.example_id, d.content_hash, d.content ->> 'input_text' AS asked, {_TYPE} AS example_type")}) w
         JOIN example_embeddings e ON e.organization_id = w.organization_id AND e.encoder = %(encoder)s AND e.example_id = w.example_id
         JOIN example_sketches s ON s.organization_id = w.organization_id AND s.example_id = w.example_id AND s.encoder = %(encoder)s
             AND s.input_hash = sha256(convert_to(w.asked, 'UTF8'))
         ON CONFLICT DO NOTHING""",
         values,
     ).rowcount
+
+
+_TYPE = "coalesce(d.content ->> 'example_type', '')"
 
 
 def _asked(connection: Connection, agent: AgentRef, contents: list[bytes]) -> dict[bytes, str]:
@@ -115,30 +127,31 @@ def servable(connection: Connection, agent: AgentRef, dataset_id: UUID) -> bool:
     return any(unindexed(connection, agent, dataset_id, str(encoder)) == 0 for (encoder,) in rows)
 
 
-def few(connection: Connection, agent: AgentRef, encoder: str) -> bool:
-    """Whether the agent's vectors are few enough to be compared one by one."""
+def few(connection: Connection, agent: AgentRef, encoder: str, example_type: str | None = None) -> bool:
+    """Whether the agent's vectors (of one type of example) are few enough to be compared one by one."""
     row = connection.execute(
         f"""SELECT count(*) FROM (SELECT FROM demonstration_vectors WHERE organization_id = %s AND agent_id = %s AND encoder = %s
-        LIMIT {EXACT_UP_TO + 1}) AS them""",
-        [agent.organization_id, agent.agent_id, encoder],
+        {"" if example_type is None else "AND example_type = %s"} LIMIT {EXACT_UP_TO + 1}) AS them""",
+        [agent.organization_id, agent.agent_id, encoder, *([] if example_type is None else [example_type])],
     ).fetchone()
     return row is not None and int(row[0]) <= EXACT_UP_TO
 
 
 def nearest(
     connection: Connection, agent: AgentRef, dataset_id: UUID, encoder: str, vector: npt.NDArray[np.float32], k: int, *,
-    exact: bool, without: Collection[str] = (), labels: Collection[str] = (),
+    exact: bool, without: Collection[str] = (), labels: Collection[str] = (), example_type: str | None = None,
 ) -> list[Shown]:  # fmt: skip
     """The k examples of the version's train split whose inputs are nearest to `vector` (length 1) by inner product, nearest first; ties by id.
 
     `exact`: compare with every vector of the agent (see `few`), else by the index where there is one for this length. `without`: ids left out;
-    `labels`: only examples with one of these answers (none: all). Fewer than k only where the version has fewer.
+    `labels`: only examples with one of these answers (none: all). `example_type`: only examples of this type that still stand (they are approved, their
+    expert's right was not withdrawn). Fewer than k only where the version has fewer.
     """
     if k < 1:
         return []
     values: dict[str, Any] = {
         "organization": agent.organization_id, "agent": agent.agent_id, "dataset": dataset_id, "encoder": encoder, "k": k, "spare": k + _SPARE,
-        "vector": _literal(vector), "without": list(without), "labels": list(labels),
+        "vector": _literal(vector), "without": list(without), "labels": list(labels), "type": example_type,
     }  # fmt: skip
     length = len(vector)
     if not exact and length in INDEXED_DIMENSIONS:
@@ -157,7 +170,7 @@ def _by_index(length: int, values: dict[str, Any]) -> str:
     """The filters are subplans and no joins: they are asked of one candidate after the other, and the scan goes on until enough have passed."""
     return f"""WITH found AS MATERIALIZED (
         SELECT v.example_id, v.content_hash, v.embedding::halfvec({length}) <#> %(vector)s::halfvec({length}) AS distance
-        FROM demonstration_vectors v WHERE {_mine(length, values)} AND {_MEMBER}{_labelled(values)}
+        FROM demonstration_vectors v WHERE {_mine(length, values)} AND {_MEMBER}{_narrowed(values)}
         ORDER BY v.embedding::halfvec({length}) <#> %(vector)s::halfvec({length}) LIMIT %(spare)s)
         {_TEXTS}"""
 
@@ -169,23 +182,25 @@ def _exactly(length: int, values: dict[str, Any]) -> str:
             SELECT v.organization_id, v.example_id, v.content_hash, (v.embedding::halfvec({length}) <#> %(vector)s::halfvec({length})) + 0 AS distance
             FROM demonstration_vectors v WHERE {_mine(length, values)}
             ORDER BY distance, v.example_id COLLATE "C" OFFSET 0) AS v
-        WHERE {_MEMBER}{_labelled(values)} LIMIT %(k)s)
+        WHERE {_MEMBER}{_narrowed(values)} LIMIT %(k)s)
         {_TEXTS}"""
 
 
 def _mine(length: int, values: dict[str, Any]) -> str:
     """`length` and no parameter: the indexes are partial."""
     left_out = " AND v.example_id <> ALL(%(without)s)" if values["without"] else ""
-    return f"""v.organization_id = %(organization)s AND v.agent_id = %(agent)s AND v.encoder = %(encoder)s
+    of_type = " AND v.example_type = %(type)s" if values["type"] is not None else ""
+    return f"""v.organization_id = %(organization)s AND v.agent_id = %(agent)s AND v.encoder = %(encoder)s{of_type}
         AND vector_dims(v.embedding) = {length}{left_out}"""
 
 
-def _labelled(values: dict[str, Any]) -> str:
-    return f" AND {_IN_LABELS}" if values["labels"] else ""
+def _narrowed(values: dict[str, Any]) -> str:
+    return (f" AND {_IN_LABELS}" if values["labels"] else "") + (f" AND {_STANDS}" if values["type"] is not None else "")
 
 
 def _shown(connection: Connection, query: str, values: dict[str, Any]) -> list[Shown]:
-    return [Shown(str(name), str(asked), str(answer)) for name, asked, answer in connection.execute(query, values).fetchall()]
+    rows = connection.execute(query, values).fetchall()
+    return [Shown(str(name), str(asked), str(answer), float(similarity), actions) for name, asked, answer, similarity, actions in rows]
 
 
 def _wanting(columns: str) -> str:
@@ -208,8 +223,9 @@ def _store(connection: Connection, values: dict[str, Any], rows: list[tuple[str,
             for name, content, vector in rows:
                 copy.write_row((name, content, to_half(vector)))
         return cursor.execute(
-            """INSERT INTO demonstration_vectors (organization_id, encoder, example_id, content_hash, agent_id, embedding)
-            SELECT %(organization)s, %(encoder)s, example_id, content_hash, %(agent)s, embedding FROM staged_demonstrations ON CONFLICT DO NOTHING""",
+            f"""INSERT INTO demonstration_vectors (organization_id, encoder, example_id, content_hash, agent_id, embedding, example_type)
+            SELECT %(organization)s, %(encoder)s, s.example_id, s.content_hash, %(agent)s, s.embedding, {_TYPE} FROM staged_demonstrations s
+            JOIN example_contents d ON d.organization_id = %(organization)s AND d.content_hash = s.content_hash ON CONFLICT DO NOTHING""",
             values,
         ).rowcount
 

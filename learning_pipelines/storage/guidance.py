@@ -1,0 +1,47 @@
+"""What guidance is made of and depends on: how many approved examples can be shown, which versions of behaviour serve.
+
+Belongs here: SQL that guidance asks beside demonstrations.py and behavior_versions.py. Not here: what is chosen (behavior/guidance.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from uuid import UUID
+
+from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.prompt_runs import TEACHES
+from learning_pipelines.storage.tenants import AgentRef
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Numbers of what serves for an agent. `guidance`: 0 for nothing learnt; of playbooks and rules those of every topic, in order."""
+
+    guidance: int
+    playbooks: tuple[int, ...]
+    rules: tuple[int, ...]
+
+
+def serving(connection: Connection, agent: AgentRef) -> Serving:
+    """What serves now."""
+    rows = connection.execute(
+        """SELECT kind, number FROM behavior_labels WHERE organization_id = %s AND agent_id = %s AND label = 'serving' AND number > 0
+        AND kind IN ('guidance', 'playbook', 'rules') ORDER BY kind, number""",
+        [agent.organization_id, agent.agent_id],
+    ).fetchall()
+    of = {kind: tuple(int(number) for found, number in rows if found == kind) for kind in ("guidance", "playbook", "rules")}
+    return Serving(of["guidance"][0] if of["guidance"] else 0, of["playbook"], of["rules"])
+
+
+def showable(connection: Connection, agent: AgentRef, dataset_id: UUID, types: Collection[str], labels: Collection[str]) -> dict[str, int]:
+    """How many examples of each type the version's train split has that say what the answer is (one of the labels, if there are any)."""
+    rows = connection.execute(
+        f"""SELECT c.content ->> 'example_type', count(*) FROM dataset_examples d
+        JOIN example_contents c ON c.organization_id = d.organization_id AND c.content_hash = d.content_hash
+        WHERE d.organization_id = %(organization)s AND d.dataset_id = %(dataset)s AND d.split = 'train' AND c.content ->> 'example_type' = ANY(%(types)s)
+            AND coalesce(c.content ->> 'expected_output', '') <> '' AND {TEACHES.format("c.content").replace("%", "%%")}
+            AND (cardinality(%(labels)s::text[]) = 0 OR c.content ->> 'expected_output' = ANY(%(labels)s)) GROUP BY 1""",
+        {"organization": agent.organization_id, "dataset": dataset_id, "types": list(types), "labels": list(labels)},
+    ).fetchall()
+    return {str(kind): int(count) for kind, count in rows}
