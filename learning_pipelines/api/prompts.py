@@ -37,6 +37,10 @@ class ServedPrompt(BaseModel):
     experiment: str | None
     variant: str | None
     etag: str
+    guidance: Annotated[str | None, Field(description="Version of the guidance that is shown for the input; null where none is. Only with `input`.")] = None
+    guidance_problem: Annotated[
+        str | None, Field(description="Why guidance that serves is not shown: what it was measured with changed, or the encoder is away. Only with `input`.")
+    ] = None
 
 
 @router.get("/prompts/{agent_id}", response_model=ServedPrompt, responses={304: {"description": "The prompt is the one that If-None-Match names."}})
@@ -45,7 +49,7 @@ async def get_prompt(
     input: Annotated[str | None, Query(max_length=16_000)] = None, label: Annotated[str, Query(pattern=LABEL)] = prompts.PRODUCTION,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:  # fmt: skip
-    """The prompt that serves. With `input` the messages are those to send for it: demonstrations picked for it, its own turn last.
+    """The prompt that serves. With `input` the messages are those to send for it: guidance and demonstrations picked for it, its own turn last.
 
     Without, they are as they are stored. `unit` decides about experiments once they exist; today it changes nothing.
     """

@@ -1,6 +1,6 @@
 """What serves, at hand: prompts are read by applications at every turn, so a worker keeps them for half a second, ready to be sent.
 
-Belongs here: keeping, looking again, demonstrations for an input. Not here: the route (prompts.py), the lookup (prompts/serving.py).
+Belongs here: keeping, looking again, demonstrations for an input. Not here: the route (prompts.py), the lookup (prompts/serving.py), guidance (guided.py).
 
 A label that moves is seen by every worker within FRESH_SECONDS. Nothing heavy is loaded: texts are encoded by the shared encoder process.
 """
@@ -12,6 +12,7 @@ import hashlib
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -19,6 +20,7 @@ from uuid import UUID
 import orjson
 from fastapi.concurrency import run_in_threadpool
 
+from learning_pipelines.api.guided import Guided
 from learning_pipelines.api.principals import Principal
 from learning_pipelines.api.problems import Problem, not_found
 from learning_pipelines.encoder import EncoderClient, open_encoder
@@ -55,8 +57,12 @@ class Served:
     agent: AgentRef
     version: int
     prompt: Prompt
-    mark: str
+    content_hash: str
     answer: Answer
+
+    @property
+    def mark(self) -> str:
+        return self.content_hash[:24]
 
 
 class ServedPrompts:
@@ -67,6 +73,7 @@ class ServedPrompts:
         self._kept: dict[Key, Served] = {}
         self._looking: dict[Key, asyncio.Task[Served]] = {}
         self._few_shot = _FewShot(sessions, settings)
+        self._guided = Guided(sessions, self._few_shot.client)
 
     async def get(self, who: Principal, agent: str, label: str) -> Served:
         """The version with a label. Many requests share one look into the database. Raises 404."""
@@ -81,19 +88,25 @@ class ServedPrompts:
         return await asyncio.shield(task)
 
     def for_input(self, served: Served, text: str) -> Answer:
-        """The messages for one input, exactly as they were scored: demonstrations picked for it, its own turn last. Raises Unavailable."""
+        """The messages for one input, exactly as they were scored: guidance and demonstrations picked for it, its own turn last. Raises Unavailable.
+
+        Where guidance serves that cannot be shown, they are those of the prompt alone, and the answer says why.
+        """
         shown: list[Demonstration] = []
         if served.prompt.retrieval is not None:
             shown = served.prompt.retrieval.shown(self._few_shot.nearest(served.agent, served.prompt.retrieval, text))
-        messages = [{"role": message.role, "content": message.content} for message in served.prompt.for_input(text, shown)]
-        mark = hashlib.sha256(orjson.dumps(messages)).hexdigest()[:24]
-        return _answer(messages, served.version, f"{served.version}-{served.mark}-{mark}")
+        turns = self._guided.for_input(served.agent, served.content_hash, served.version, text, shown)
+        messages = [{"role": message.role, "content": message.content} for message in served.prompt.for_input(text, shown, turns.messages)]
+        guidance = {"guidance": None if turns.version is None else str(turns.version), "guidance_problem": turns.problem}
+        mark = hashlib.sha256(orjson.dumps([messages, guidance])).hexdigest()[:24]
+        return _answer(messages, served.version, f"{served.version}-{served.mark}-{mark}", guidance)
 
     def forget(self, organization_id: UUID) -> None:
         """What serves in an organization was changed through this worker: whoever changed it sees it at once. Belongs to the event loop."""
         for kept in (self._kept, self._looking):
             for key in [key for key in kept if key[0] == organization_id]:
                 del kept[key]
+        self._guided.forget(organization_id)
 
     def close(self) -> None:
         self._few_shot.close()
@@ -116,9 +129,9 @@ class ServedPrompts:
             found = prompts.labelled(connection, agent, label)
         if found is None:
             raise Problem(404, f"The agent has no prompt with the label {label}: import one (kind agents), or write one.", field="agent_id")
-        mark = found.content_hash.hex()[:24]
-        answer = _answer(found.messages, found.version, f"{found.version}-{mark}")
-        return Served(at, agent, found.version, from_stored(found.messages, found.serving), mark, answer)
+        content = found.content_hash.hex()
+        answer = _answer(found.messages, found.version, f"{found.version}-{content[:24]}")
+        return Served(at, agent, found.version, from_stored(found.messages, found.serving), content, answer)
 
 
 class _FewShot:
@@ -135,9 +148,9 @@ class _FewShot:
     def nearest(self, agent: AgentRef, retrieval: Retrieval, text: str) -> list[Demonstration]:
         if retrieval.dataset_id is None:
             raise Unavailable("The prompt that serves names no examples to pick demonstrations from.", "Roll it back, or move the label.")
-        dataset, self._asked = UUID(retrieval.dataset_id), time.monotonic()
+        dataset = UUID(retrieval.dataset_id)
         try:
-            encoder = self._client()
+            encoder = self.client()
             vector = encoder.encode([text])[0]
         except LearningError as error:  # whatever is wrong with the encoder, it is not the request
             raise Unavailable(error.cause, error.advice) from error
@@ -159,7 +172,9 @@ class _FewShot:
                     if not self._closing.is_set():
                         log.warning("the encoder cannot be kept ready: %s", error)
 
-    def _client(self) -> EncoderClient:
+    def client(self) -> EncoderClient:
+        """The encoder, kept ready from now on. Raises LearningError where it cannot be opened."""
+        self._asked = time.monotonic()
         with self._opening:
             if self._encoder is None:
                 self._encoder = open_encoder(self._settings)
@@ -190,6 +205,7 @@ def demonstrating(agent: AgentRef) -> Acting:
     return Acting(agent.organization_id, role="trainer")
 
 
-def _answer(messages: list[dict[str, Any]], version: int, mark: str) -> Answer:
+def _answer(messages: list[dict[str, Any]], version: int, mark: str, more: Mapping[str, Any] | None = None) -> Answer:
     etag = f'"{mark}"'
-    return Answer(etag, orjson.dumps({"messages": messages, "version": str(version), "experiment": None, "variant": None, "etag": etag}))
+    said = {"messages": messages, "version": str(version), "experiment": None, "variant": None, "etag": etag, **(more or {})}
+    return Answer(etag, orjson.dumps(said))

@@ -42,10 +42,11 @@ _USABLE = f"""coalesce(d.content ->> 'expected_output', '') <> '' AND {TEACHES.f
 """As hygiene lets examples be shown: what has no vector is never picked, neither while a prompt is scored nor while it serves."""
 _IN_LABELS = """(SELECT c.content ->> 'expected_output' = ANY(%(labels)s) FROM example_contents c
     WHERE c.organization_id = v.organization_id AND c.content_hash = v.content_hash)"""
-_STANDS = """(SELECT e.review_status = 'approved' AND e.is_active AND NOT EXISTS (SELECT FROM users u
-        WHERE u.organization_id = e.organization_id AND u.id = e.user_id AND u.expertise_withdrawn_at IS NOT NULL AND e.example_type = 'demonstration')
+_STANDS = """(SELECT e.review_status = 'approved' AND e.is_active AND (e.example_type <> 'demonstration' OR NOT EXISTS (SELECT FROM users u
+            WHERE u.organization_id = e.organization_id AND u.id = e.user_id AND u.expertise_withdrawn_at IS NOT NULL)
+        AND NOT EXISTS (SELECT FROM demonstrations d WHERE d.organization_id = e.organization_id AND d.id = e.source_id AND NOT d.is_active))
     FROM learning_examples e WHERE e.organization_id = v.organization_id AND e.id = v.example_id)"""
-"""Still approved, and not shown by somebody whose right to show was withdrawn since the version was made."""
+"""Still approved; of a demonstration: no newer one replaces it, and nobody withdrew its expert's right since the version was made."""
 _TEXTS = """SELECT found.example_id, c.content ->> 'input_text', c.content ->> 'expected_output', -(found.distance + 0), c.content #> '{input_context,actions}'
     FROM found
     JOIN example_contents c ON c.organization_id = %(organization)s AND c.content_hash = found.content_hash
