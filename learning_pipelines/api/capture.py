@@ -78,6 +78,12 @@ def refusal(kind: str, settled: Settled, identity: str) -> Problem | None:
         return Problem(422, "execution_id is not known yet: name the agent, or send the execution first.", field="execution_id")
     if settled.status == "other_agent":
         return Problem(422, "The execution belongs to another agent.", field="agent")
+    if settled.status == "replaces_unknown":
+        return Problem(422, "replaces is not a demonstration of this agent; a new version comes after the one it replaces.", field="replaces")
+    if settled.status == "replaced_already":
+        return Problem(409, "The demonstration was replaced by another one already: name the newest version.", field="replaces")
+    if settled.status == "expert_withdrawn":
+        return Problem(403, "The right of this expert to demonstrate was withdrawn; the operator gives it back (`experts restore`).", field="expert")
     field = KINDS[kind].id_key or "Idempotency-Key"
     return Problem(409, f"{identity!r} is stored already with other content; a change needs a new id.", field=field)
 

@@ -66,6 +66,7 @@ class Demonstrated:
     reasoning: str | None
     final_output: str
     created_at: dt.datetime
+    outcome: str = "success"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +132,16 @@ def imported_example(record: ExampleRecord) -> Example:
 
 
 def demonstrated_example(shown: Demonstrated) -> Example:
-    """The example an expert's demonstration makes: the task as input, the result as expected output, the steps as context."""
+    """The example an expert's demonstration makes: the task as input, the result as expected output, the steps as context.
+
+    A demonstration of how not to do it is a failure: its result is what was wrong, and nothing in it is an answer.
+    """
     context = {"input_state": shown.input_state, "actions": shown.actions, "reasoning": shown.reasoning}
     kept = {key: value for key, value in context.items() if value is not None}
-    content = Content(shown.task_description, expected_output=shown.final_output, input_context=kept, task_type=shown.task_type)
-    return _scrubbed("demonstration", content)
+    failed = shown.outcome == "failure"
+    original, expected = (shown.final_output, None) if failed else (None, shown.final_output)
+    content = Content(shown.task_description, original, expected, input_context=kept, task_type=shown.task_type)
+    return _scrubbed("failure" if failed else "demonstration", content)
 
 
 def _candidate(said: list[Opinion]) -> Candidate | None:

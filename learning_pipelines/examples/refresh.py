@@ -61,12 +61,13 @@ def _take_up(connection: Connection, agent: AgentRef, portion: int, done: Refres
         shown = [Demonstrated(**row) for row in storage.demonstrations(connection, agent, new.demonstrations)] if new.demonstrations else []
         rows = [_derived_row(agent, candidate) for candidate in candidates] + [_demonstrated_row(agent, one) for one in shown]
         stored = storage.store_derived(connection, agent, new.executions, rows)
+        replaced = storage.withdraw_replaced(connection, agent, new.demonstrations) if new.demonstrations else 0
         outbox.advance(connection, outbox.EXAMPLES_READER, agent, new.position)
     done.entries += new.entries
     done.executions += len(new.executions)
     done.created += stored.created
     done.supported += stored.supported
-    done.withdrawn += stored.withdrawn
+    done.withdrawn += stored.withdrawn + replaced
     for candidate in candidates:
         for entity, count in candidate.example.scrubbed_entities.items():
             done.scrubbed[entity] = done.scrubbed.get(entity, 0) + count
@@ -91,7 +92,7 @@ def _demonstrated_row(agent: AgentRef, shown: Demonstrated) -> tuple[Any, ...]:
     example = demonstrated_example(shown)
     return (
         demonstration_example_id(agent, shown.demonstration_id), example.example_type, "expert_review", shown.demonstration_id, shown.user_id,
-        _json(example.input_context), example.input_text, None, example.expected_output, example.task_type, [], example.content_hash,
+        _json(example.input_context), example.input_text, example.original_output, example.expected_output, example.task_type, [], example.content_hash,
         example.scrub_rules, _json(example.scrubbed_entities), shown.created_at, None, None, None,
     )  # fmt: skip
 

@@ -246,6 +246,12 @@ def _refusal(kind: str, entry: ingest.NotStored) -> Refusal:
         return Refusal("execution_id", f"{entry.detail!r} is not known yet; name the agent, or import the execution first")
     if entry.problem == "other_agent":
         return Refusal("agent", f"execution {entry.detail!r} belongs to another agent")
+    if entry.problem == "replaces_unknown":
+        return Refusal("replaces", f"{entry.detail!r} is not a demonstration of this agent; a new version comes after the one it replaces")
+    if entry.problem == "replaced_already":
+        return Refusal("replaces", f"{entry.detail!r} was replaced by another one already; name the newest version")
+    if entry.problem == "expert_withdrawn":
+        return Refusal("expert", f"the right of {entry.detail!r} to demonstrate was withdrawn; `learning-pipelines experts restore` gives it back")
     return _conflict(kind, entry.detail or "")
 
 

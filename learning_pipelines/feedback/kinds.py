@@ -10,12 +10,15 @@ import datetime as dt
 from typing import Annotated, Any, ClassVar, Literal
 
 import orjson
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from learning_pipelines.prompts import metric_options
 
 TEXT_LIMIT = 1_000_000
 DOCUMENT_LIMIT = 4_000_000
+MOST_ACTIONS = 1_000
+END = "<end>"
+"""As behavior/task.END: no action may be called so."""
 NESTED_TOO_DEEPLY = "is nested deeper than 250 levels"
 AGENT_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$"
 ORGANIZATION_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
@@ -57,6 +60,8 @@ Label = Annotated[str, Field(max_length=255)]
 Text = Annotated[str, Field(max_length=TEXT_LIMIT)]
 StructuredText = Annotated[Text, BeforeValidator(_structured_text)]
 GivenText = Annotated[Text, StringConstraints(pattern=r"\S")]
+
+
 def _whole(value: object) -> object:
     """Tables export whole numbers as 5.0 where a column has gaps."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
@@ -216,9 +221,23 @@ class ExampleRecord(Record):
         return self
 
 
+def _no_end(kind: str) -> str:
+    if kind == END:
+        raise ValueError(f"{END} is reserved for the end, which every demonstration has by itself; leave this action out, or call it something else")
+    return kind
+
+
+def _length_of_actions(value: object) -> object:
+    if isinstance(value, list) and not value:
+        raise ValueError("are none; a demonstration has at least one action")
+    if isinstance(value, list) and len(value) > MOST_ACTIONS:
+        raise ValueError(f"are {len(value):,}, and a demonstration has at most {MOST_ACTIONS:,}; split it into one demonstration per task")
+    return value
+
+
 class Action(BaseModel):
     model_config = ConfigDict(extra="allow")
-    type: Annotated[str, Field(min_length=1, max_length=255)]
+    type: Annotated[str, StringConstraints(strip_whitespace=True, max_length=255, pattern=r"\S"), AfterValidator(_no_end)]
     arguments: Any = None
     context: Any = None
 
@@ -229,12 +248,16 @@ class DemonstrationRecord(Record):
     demonstration_id: Id | None = None
     agent: AgentSlug
     task_description: GivenText
-    actions: Annotated[list[Action], Field(min_length=1, max_length=1000)]
+    actions: Annotated[list[Action], BeforeValidator(_length_of_actions)]
     final_output: StructuredText
     input_state: Anything | str | None = None
     reasoning: Text | None = None
     expert: Id | None = None
     task_type: Label | None = None
+    outcome: Literal["success", "failure"] | None = None
+    """failure: how not to do it. Without one it is a success."""
+    replaces: Id | None = None
+    """The id of the demonstration that this one is a new version of."""
     created_at: Moment | None = None
 
 

@@ -118,7 +118,10 @@ def _example_values(record: ExampleRecord) -> Row:
 
 
 def _demonstration_values(record: DemonstrationRecord) -> Row:
-    return (record.task_type, record.task_description, _json(record.input_state), _dumped(record.actions), record.reasoning, record.final_output)
+    return (
+        record.task_type, record.task_description, _json(record.input_state), _dumped(record.actions), record.reasoning, record.final_output,
+        record.outcome or "success", record.replaces,
+    )  # fmt: skip
 
 
 def _document_values(record: DocumentRecord) -> Row:

@@ -15,11 +15,10 @@ from typing import Any
 from uuid import UUID
 
 from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.examples import EXAMPLE_OF
 from learning_pipelines.storage.tenants import AgentRef
 
 _ROWS = 2_000
-EXAMPLE_OF = "'ex-' || left(encode(sha256(uuid_send({0}.agent_id) || convert_to('demonstration/' || {0}.id, 'UTF8')), 'hex'), 32)"
-"""The id of a demonstration's example, as examples/refresh.demonstration_example_id makes it."""
 _EXAMPLE = f"JOIN learning_examples e ON e.organization_id = d.organization_id AND e.id = {EXAMPLE_OF.format('d')}"
 _EXPERT = "LEFT JOIN users u ON u.organization_id = d.organization_id AND u.id = d.user_id"
 _COUNTS = "(d.is_active AND e.is_active AND e.review_status NOT IN ('rejected', 'needs_revision') AND u.expertise_withdrawn_at IS NULL)"

@@ -16,6 +16,8 @@ from learning_pipelines.storage.ingest_sql import join_pending as join_pending_s
 from learning_pipelines.storage.tenants import AgentRef
 from learning_pipelines.storage.trust_weights import lock_weights, update_confidence
 
+EXAMPLE_OF = "'ex-' || left(encode(sha256(uuid_send({0}.agent_id) || convert_to('demonstration/' || {0}.id, 'UTF8')), 'hex'), 32)"
+"""The id of a demonstration's example, as examples/refresh.demonstration_example_id makes it."""
 DERIVED_COLUMNS = (
     ("id", "text"), ("example_type", "text"), ("source_type", "text"), ("source_id", "text"), ("user_id", "uuid"), ("input_context", "jsonb"),
     ("input_text", "text"), ("original_output", "text"), ("expected_output", "text"), ("task_type", "text"), ("tags", "text[]"),
@@ -60,10 +62,21 @@ def demonstrations(connection: Connection, agent: AgentRef, ids: Sequence[str]) 
     """The demonstrations with these ids."""
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(
-            """SELECT id AS demonstration_id, user_id, task_type, task_description, input_state, actions, reasoning, final_output, created_at
+            """SELECT id AS demonstration_id, user_id, task_type, task_description, input_state, actions, reasoning, final_output, created_at, outcome
             FROM demonstrations WHERE organization_id = %s AND agent_id = %s AND id = ANY(%s) AND is_active""",
             [agent.organization_id, agent.agent_id, list(ids)],
         ).fetchall()
+
+
+def withdraw_replaced(connection: Connection, agent: AgentRef, ids: Sequence[str]) -> int:
+    """Withdraws the examples of the demonstrations that these replace, whatever their review: their expert shows it otherwise now. Returns how many."""
+    return connection.execute(
+        f"""UPDATE learning_examples e SET is_active = false, updated_at = now()
+        FROM demonstrations n JOIN demonstrations o ON o.organization_id = n.organization_id AND o.id = n.replaces AND NOT o.is_active
+        WHERE n.organization_id = %s AND n.agent_id = %s AND n.id = ANY(%s)
+            AND e.organization_id = o.organization_id AND e.id = {EXAMPLE_OF.format("o")} AND e.is_active""",
+        [agent.organization_id, agent.agent_id, list(ids)],
+    ).rowcount
 
 
 def store_derived(connection: Connection, agent: AgentRef, executions: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> Stored:

@@ -17,7 +17,7 @@ import orjson
 
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.ingest import Row, columns
-from learning_pipelines.storage.ingest_sql import COMMON, FURTHER, KINDS, join_pending
+from learning_pipelines.storage.ingest_sql import COMMON, FURTHER, KINDS, join_pending, lock_replaced
 from learning_pipelines.storage.sessions import Acting, act_as
 
 _ID, _HASH = 1, 2
@@ -38,7 +38,7 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What became of one row: stored, unchanged, conflict, unknown_execution or other_agent; `pending` where its execution is not known yet."""
+    """What became of one row: stored, unchanged, or a problem of ingest.NotStored; `pending` where its execution is not known yet."""
 
     status: str
     pending: bool = False
@@ -59,6 +59,9 @@ def store_group(connection: Connection, writes: Sequence[Write]) -> list[list[Se
             kind, who, actor = key
             act_as(connection, who)
             values = {"organization": who.organization_id, "actor": actor, "rows": _encoded(kind, writes, shared[key])}
+            if kind == "demonstrations":
+                replaced = [writes[number].rows[position][_REPLACES] for number, position in shared[key]]
+                connection.execute(_LOCK_REPLACED, {"organization": who.organization_id, "ids": [one for one in replaced if one is not None]}, prepare=True)
             cursors.append(connection.execute(_merge(kind), values, prepare=True))
             if kind == "executions":
                 ids = [writes[number].rows[position][_ID] for number, position in shared[key]]
@@ -81,6 +84,8 @@ def store_group(connection: Connection, writes: Sequence[Write]) -> list[list[Se
 
 
 _STORED, _PENDING = Settled("stored"), Settled("stored", pending=True)
+_LOCK_REPLACED = lock_replaced("%(ids)s::text[]")
+_REPLACES = columns("demonstrations").index("replaces")
 _JOIN_PENDING = join_pending("unnest(%(ids)s::text[]) AS w (id)")
 
 

@@ -21,7 +21,8 @@ _LINE, _ID, _HASH = 0, 1, 2
 
 @dataclass(frozen=True, slots=True)
 class NotStored:
-    """A staged line that became no new row: unchanged, or refused for `problem` (conflict, unknown_execution, other_agent)."""
+    """A staged line that became no new row: unchanged, or refused for `problem`: conflict, unknown_execution, other_agent,
+    replaces_unknown, replaced_already, expert_withdrawn."""
 
     line: int
     problem: str
@@ -53,6 +54,8 @@ def store_batch(
             cursor.execute("SET LOCAL synchronous_commit = off")
         _stage(cursor, kind, spec, rows)
         turn()
+        if spec.before is not None:
+            cursor.execute(spec.before, {"organization": organization_id})
         left = cursor.execute(spec.merge, {"organization": organization_id}).fetchall()
         if spec.after is not None:
             cursor.execute(spec.after, {"organization": organization_id})

@@ -24,19 +24,32 @@ COMMON = (
 
 @dataclass(frozen=True)
 class Kind:
-    """How one kind is stored: its staging columns after COMMON, its merge, and whether a changed record updates the stored one."""
+    """How one kind is stored: its staging columns after COMMON, its merge, and whether a changed record updates the stored one.
+
+    `before` and `after`: statements around the merge, in its transaction.
+    """
 
     columns: tuple[tuple[str, str], ...]
     merge: str
     updates: bool = False
     after: str | None = None
+    before: str | None = None
 
 
-def _users(role: str = "user") -> str:
-    return f"""
+def _users() -> str:
+    return """
     INSERT INTO users (organization_id, id, external_id, role)
-    SELECT DISTINCT %(organization)s::uuid, s.user_id, s.user_external, '{role}' FROM accepted s
+    SELECT DISTINCT %(organization)s::uuid, s.user_id, s.user_external, 'user' FROM accepted s
     WHERE s.user_id IS NOT NULL ORDER BY 2 ON CONFLICT DO NOTHING"""
+
+
+# Whoever demonstrates is an expert from then on, unless that right was withdrawn. Only who is new or a plain user is written, so that nobody waits
+# for the row of an expert.
+_EXPERTS = """
+    INSERT INTO users AS u (organization_id, id, external_id, role)
+    SELECT DISTINCT %(organization)s::uuid, s.user_id, s.user_external, 'expert' FROM accepted s
+    WHERE s.user_id IS NOT NULL AND NOT EXISTS (SELECT FROM users k WHERE k.organization_id = %(organization)s AND k.id = s.user_id AND k.role <> 'user')
+    ORDER BY 2 ON CONFLICT (organization_id, id) DO UPDATE SET role = 'expert' WHERE u.role = 'user' AND u.expertise_withdrawn_at IS NULL"""
 
 
 def _outbox(kind: str, execution: str = "NULL::text", execution_at: str = "NULL::timestamptz") -> str:
@@ -54,12 +67,12 @@ def _keys(kind: str, source: str) -> str:
     ON CONFLICT DO NOTHING RETURNING external_id"""
 
 
-def _append_only(kind: str, staged: str, insert: str, outbox: str, role: str = "user") -> str:
+def _append_only(kind: str, staged: str, insert: str, outbox: str) -> str:
     """A kind whose records never change: new ids are stored, known ones are left to the caller to judge."""
     return f"""
     WITH fresh AS ({_keys(kind, staged)}),
     accepted AS MATERIALIZED (SELECT s.* FROM {staged} s JOIN fresh f ON f.external_id = s.id),
-    met AS ({_users(role)}),
+    met AS ({_users()}),
     stored AS ({insert}),
     noted AS ({outbox}) {FURTHER}
     SELECT s.line, 'seen' AS problem, NULL::text AS detail FROM {staged} s
@@ -118,6 +131,7 @@ EXECUTIONS = _append_only(
     _outbox("executions", "s.id", "coalesce(s.created_at, now())"),
 )
 
+
 # Feedback that came before its execution joins it now and takes the execution's agent. Where the two transactions overlap, neither
 # sees the other: the reader of the outbox joins those (storage/outbox.py).
 # It counts from now on, and perhaps for another agent than it named: the outbox says so.
@@ -160,18 +174,59 @@ EXAMPLES = _append_only(
 
 DEMONSTRATION_COLUMNS = (
     ("task_type", "text"), ("task_description", "text"), ("input_state", "jsonb"), ("actions", "jsonb"), ("reasoning", "text"), ("final_output", "text"),
+    ("outcome", "text"), ("replaces", "text"),
 )  # fmt: skip
 _DEMONSTRATION_NAMES = ", ".join(name for name, _ in DEMONSTRATION_COLUMNS)
 
-DEMONSTRATIONS = _append_only(
-    "demonstrations",
-    "staged_demonstrations",
-    f"""
-    INSERT INTO demonstrations (organization_id, id, agent_id, user_id, {_DEMONSTRATION_NAMES}, context, created_at)
-    SELECT %(organization)s, id, agent_id, user_id, {_DEMONSTRATION_NAMES}, context, coalesce(created_at, now()) FROM accepted ORDER BY line""",
-    _outbox("demonstrations"),
-    role="expert",
-)
+
+def lock_replaced(wanted: str) -> str:
+    """Locks the demonstrations that are about to be replaced: the merge after it sees what whoever replaced them first has committed."""
+    return f"SELECT FROM demonstrations WHERE organization_id = %(organization)s AND id = ANY({wanted}) ORDER BY id FOR UPDATE"
+
+
+LOCK_REPLACED = lock_replaced("ARRAY(SELECT replaces FROM staged_demonstrations WHERE replaces IS NOT NULL)")
+# A new version names the one it replaces, which must be the newest of its chain: stored, or earlier in this batch. Of two that replace the same one
+# the first does.
+DEMONSTRATIONS = f"""
+WITH looked_up AS MATERIALIZED (
+    SELECT s.line, s.id, s.replaces, s.user_external, o.id IS NOT NULL AS is_stored, o.version,
+        coalesce(o.agent_id, e.agent_id) = s.agent_id AS same_agent, o.is_active OR o.id IS NULL AND e.line < s.line AS replaceable,
+        EXISTS (SELECT FROM ingest_keys k WHERE k.organization_id = %(organization)s AND k.kind = 'demonstrations' AND k.external_id = s.id) AS known,
+        EXISTS (SELECT FROM users u WHERE u.organization_id = %(organization)s AND u.id = s.user_id AND u.expertise_withdrawn_at IS NOT NULL) AS withdrawn
+    FROM staged_demonstrations s
+    LEFT JOIN LATERAL (SELECT * FROM demonstrations d WHERE d.organization_id = %(organization)s AND d.id = s.replaces LIMIT 1) o ON true
+    LEFT JOIN staged_demonstrations e ON e.id = s.replaces
+),
+targets AS MATERIALIZED (
+    SELECT l.*, same_agent AND replaceable AND NOT withdrawn
+        AND row_number() OVER (PARTITION BY replaces, same_agent AND replaceable AND NOT withdrawn AND NOT known ORDER BY line) = 1 AS replacing
+    FROM looked_up l
+),
+chained AS MATERIALIZED (
+    WITH RECURSIVE chain AS (
+        SELECT line, id, coalesce(version, 0) + 1 AS version FROM targets WHERE replaces IS NULL AND NOT withdrawn OR replacing AND is_stored
+        UNION ALL
+        SELECT t.line, t.id, c.version + 1 FROM chain c JOIN targets t ON t.replaces = c.id AND t.replacing AND NOT t.is_stored
+    ) SELECT line, version FROM chain
+),
+acceptable AS (SELECT s.* FROM staged_demonstrations s JOIN chained USING (line)),
+fresh AS ({_keys("demonstrations", "acceptable")}),
+accepted AS MATERIALIZED (SELECT s.*, c.version FROM staged_demonstrations s JOIN fresh f ON f.external_id = s.id JOIN chained c ON c.line = s.line),
+met AS ({_EXPERTS}),
+replaced AS (
+    UPDATE demonstrations o SET is_active = false FROM accepted s WHERE o.organization_id = %(organization)s AND o.id = s.replaces AND o.is_active
+),
+stored AS (
+    INSERT INTO demonstrations (organization_id, id, agent_id, user_id, {_DEMONSTRATION_NAMES}, version, is_active, context, created_at)
+    SELECT %(organization)s, s.id, s.agent_id, s.user_id, {", ".join(f"s.{name}" for name, _ in DEMONSTRATION_COLUMNS)}, s.version, n.id IS NULL, s.context,
+        coalesce(s.created_at, now())
+    FROM accepted s LEFT JOIN accepted n ON n.replaces = s.id ORDER BY s.line
+),
+noted AS ({_outbox("demonstrations")}) {FURTHER}
+SELECT t.line, CASE WHEN t.known OR c.line IS NOT NULL THEN 'seen' WHEN t.withdrawn THEN 'expert_withdrawn'
+        WHEN t.same_agent AND (t.is_stored OR t.replaceable AND NOT t.replacing) THEN 'replaced_already' ELSE 'replaces_unknown' END AS problem,
+    CASE WHEN t.withdrawn THEN t.user_external ELSE t.replaces END AS detail
+FROM targets t LEFT JOIN chained c USING (line) WHERE NOT EXISTS (SELECT FROM fresh f WHERE f.external_id = t.id)"""
 
 RETRIEVAL_COLUMNS = (("query", "text"), ("retrieved", "text[]"), ("relevant", "text[]"), ("rating", "smallint"), ("helped", "boolean"))
 _RETRIEVAL_NAMES = ", ".join(name for name, _ in RETRIEVAL_COLUMNS)
@@ -261,7 +316,7 @@ KINDS: dict[str, Kind] = {
     "executions": Kind(EXECUTION_COLUMNS, EXECUTIONS, after=JOIN_PENDING),
     "feedback": Kind(FEEDBACK_COLUMNS, FEEDBACK),
     "examples": Kind(EXAMPLE_COLUMNS, EXAMPLES),
-    "demonstrations": Kind(DEMONSTRATION_COLUMNS, DEMONSTRATIONS),
+    "demonstrations": Kind(DEMONSTRATION_COLUMNS, DEMONSTRATIONS, before=LOCK_REPLACED),
     "documents": Kind(DOCUMENT_COLUMNS, DOCUMENTS, updates=True),
     "retrieval_feedback": Kind(RETRIEVAL_COLUMNS, RETRIEVAL_FEEDBACK),
 }
