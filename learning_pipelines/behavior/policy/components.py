@@ -58,10 +58,13 @@ def history(material: Material) -> Chosen[Transitions]:
 def nearest(material: Material) -> tuple[Chosen[Neighbours], Doubles]:
     """Also the similarity of each judging step to the nearest that it may find. The index is made once: it only hides what a fold must not see."""
     steps = neighbours.indexed(material.vocabulary, material.batch, material.labels, material.owner)
+    fold_of = dict(zip(material.owner.tolist(), material.fold.tolist(), strict=True))
+    fold = np.array([fold_of[owner] for owner in steps.owner.tolist()], dtype=np.int64)  # steps stand in an order of their own
+    visible = {number: fold != number for number in set(material.judging_fold.tolist())}
     found: list[list[Near]] = []
     for weights in neighbours.GRID:
         index = Neighbours(material.vocabulary, steps, weights)
-        found.append(index.nearest(material.judging, [material.fold != number for number in material.judging_fold.tolist()]))
+        found.append(index.nearest(material.judging, [visible[number] for number in material.judging_fold.tolist()]))
     said = [_shares(Neighbours(material.vocabulary, steps, weights), near) for weights, near in zip(neighbours.GRID, found, strict=True)]
     opinion, place = _best(material, np.concatenate(said, axis=1))
     weights = neighbours.GRID[place]

@@ -4,13 +4,13 @@ Belongs here: the index of demonstrated steps, similarity, the vote. Not here: w
 
 Similarity of two situations: how alike their tasks are and their last steps (cosines), and how many of the last types agree, weighted. Vectors are
 reduced to REDUCED numbers by the main directions of the demonstrations' own texts (an uncentred principal component analysis), and kept once per
-text, so that 100,000 demonstrated steps are compared within 20 ms on one core (`make benchmark-behavior`). k-nearest-neighbour vote with weights
-that fall with distance: Dudani (1976).
+text. Only steps after the same last type are compared, where there are enough of them: they lie side by side. So 100,000 demonstrated steps take less
+than 20 ms of a core (`make benchmark-behavior`). k-nearest-neighbour vote with weights that fall with distance: Dudani (1976).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,8 @@ NEAREST = 32
 PRIOR = 0.3
 """Votes of a step exactly as near as the nearest that the overall shares of types count for."""
 Halves = npt.NDArray[np.float16]
+Bools = npt.NDArray[np.bool_]
+_ALL = slice(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ GRID = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Every demonstrated step. `projection` (d, r); `tasks`, `lasts`: reduced vectors, one per text (half precision: what is stored is what is used);
+    """Every demonstrated step, ordered by the last type. `projection` (d, r); `tasks`, `lasts`: reduced vectors, one per text (half precision: what is stored is what is used);
     `task`, `last`: of which text each step is; `recent` (n, ORDER) last types; `labels` what followed; `owner`: the place of its demonstration."""
 
     projection: Floats
@@ -75,6 +77,9 @@ class Neighbours:
         self._tasks, self._lasts = steps.tasks.astype(np.float32), steps.lasts.astype(np.float32)
         counts = np.bincount(steps.labels, minlength=len(vocabulary.types)).astype(np.float64)
         self._shares = counts / counts.sum()
+        kinds, begins = np.unique(steps.recent[:, 0], return_index=True)
+        ends = [*begins[1:].tolist(), len(steps.labels)]
+        self._after = {kind: slice(begin, end) for kind, begin, end in zip(kinds.tolist(), begins.tolist(), ends, strict=True)}
 
     def of(self, batch: Batch) -> Doubles:
         """(n, types)."""
@@ -85,26 +90,35 @@ class Neighbours:
         votes = np.bincount(self.steps.labels[near.places], near.votes, minlength=len(self.vocabulary.types))
         return np.asarray((votes + PRIOR * self._shares) / (votes.sum() + PRIOR))
 
-    def nearest(self, batch: Batch, allowed: Sequence[npt.NDArray[np.bool_]] | None = None) -> list[Near]:
+    def nearest(self, batch: Batch, allowed: Sequence[Bools] | None = None) -> list[Near]:
         """Of each situation. `allowed`: per situation, which steps may be found (what is judged out of fold finds none of its own fold)."""
         task, last = batch.task @ self.steps.projection, batch.last @ self.steps.projection
         recent = self.vocabulary.recent(batch.rows).astype(np.int16)
         return [self._near(task[place], last[place], recent[place], None if allowed is None else allowed[place]) for place in range(len(batch))]
 
-    def _near(self, task: Floats, last: Floats, recent: npt.NDArray[np.int16], allowed: npt.NDArray[np.bool_] | None) -> Near:
+    def _near(self, task: Floats, last: Floats, recent: npt.NDArray[np.int16], allowed: Bools | None) -> Near:
+        part = self._after.get(int(recent[0]), _ALL)
+        if part is not _ALL and np.count_nonzero(_within(part, allowed)) < NEAREST:
+            part = _ALL
         weights, steps = self.weights, self.steps
-        similarity = (weights.task * (self._tasks @ task))[steps.task]
-        similarity += (weights.last * (self._lasts @ last))[steps.last]
-        similarity += np.float32(weights.history / ORDER) * agreement(steps.recent, recent)
+        of_last = steps.last[part]  # texts stand in the order of the steps: those of a part lie side by side
+        begin, end = int(of_last.min()), int(of_last.max()) + 1
+        similarity = (weights.task * (self._tasks @ task))[steps.task[part]]
+        similarity += (weights.last * (self._lasts[begin:end] @ last))[of_last - begin]
+        similarity += np.float32(weights.history / ORDER) * agreement(steps.recent[part], recent)
         if allowed is not None:
-            similarity[~allowed] = -np.inf
+            similarity[~allowed[part]] = -np.inf
         places = np.arange(len(similarity))
         if len(places) > NEAREST:
             places = np.argpartition(-similarity, NEAREST)[:NEAREST]
         places = places[np.lexsort((places, -similarity[places]))]
         found = similarity[places].astype(np.float64)
-        places, found = places[np.isfinite(found)], found[np.isfinite(found)]
+        places, found = places[np.isfinite(found)] + (part.start or 0), found[np.isfinite(found)]
         return Near(places, found, np.exp((found - found[:1]) / weights.width))
+
+
+def _within(part: slice, allowed: Bools | None) -> Bools:
+    return np.ones(part.stop - part.start, dtype=np.bool_) if allowed is None else allowed[part]
 
 
 def agreement(known: npt.NDArray[np.int16], asked: npt.NDArray[np.int16]) -> Floats:
@@ -119,12 +133,15 @@ def agreement(known: npt.NDArray[np.int16], asked: npt.NDArray[np.int16]) -> Flo
 
 def indexed(vocabulary: Vocabulary, batch: Batch, labels: Numbers, owner: Numbers) -> Steps:
     """The index of demonstrated steps; the same steps give the same index."""
+    recent = vocabulary.recent(batch.rows).astype(np.int16)
+    order = np.argsort(recent[:, 0], kind="stable")
+    batch, labels, owner, recent = batch.take(order), labels[order], owner[order], recent[order]
     tasks, task = _once([row.task_text for row in batch.rows], batch.task)
-    lasts, last = _once([row.last_text for row in batch.rows], batch.last)
+    lasts, last = _once([(kind, row.last_text) for kind, row in zip(recent[:, 0].tolist(), batch.rows, strict=True)], batch.last)
     projection = main_directions(np.concatenate([tasks, lasts]))
     return Steps(
         projection, (tasks @ projection).astype(np.float16), (lasts @ projection).astype(np.float16), task, last,
-        vocabulary.recent(batch.rows).astype(np.int16), labels.astype(np.int16), owner.astype(np.int32),
+        recent, labels.astype(np.int16), owner.astype(np.int32),
     )  # fmt: skip
 
 
@@ -139,9 +156,9 @@ def main_directions(vectors: Floats) -> Floats:
     return np.asarray(directions * signs, dtype=np.float32)
 
 
-def _once(texts: Sequence[str], vectors: Floats) -> tuple[Floats, npt.NDArray[np.int32]]:
+def _once(texts: Sequence[Hashable], vectors: Floats) -> tuple[Floats, npt.NDArray[np.int32]]:
     """Vectors of the different texts, and of which each row is."""
-    place: dict[str, int] = {}
+    place: dict[Hashable, int] = {}
     numbers = np.array([place.setdefault(text, len(place)) for text in texts], dtype=np.int32)
     first = np.full(len(place), -1, dtype=np.int64)
     first[numbers[::-1]] = np.arange(len(texts))[::-1]
