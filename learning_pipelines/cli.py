@@ -12,6 +12,7 @@ import click
 from learning_pipelines import __version__
 from learning_pipelines.cli_datasets import datasets_command, export_command
 from learning_pipelines.cli_evaluate import evaluate
+from learning_pipelines.cli_experts import experts
 from learning_pipelines.cli_keys import keys
 from learning_pipelines.cli_output import Output, organization_option, say, verb
 from learning_pipelines.cli_prompts import COMMANDS as PROMPT_COMMANDS
@@ -181,6 +182,7 @@ def report_command(week: str | None, organization: str | None, output: Output) -
 
 
 main.add_command(keys)
+main.add_command(experts)
 main.add_command(datasets_command)
 main.add_command(export_command)
 main.add_command(evaluate)
