@@ -20,7 +20,7 @@ VALUES: dict[str, Any] = {
     "alpha": 0.5, "verdict": "better", "proposals.kind": "prompt", "prompt_evaluations.split": "test",
     "judge_verdicts.approved": True, "execution_scores.score": 0.5,
     "index_labels.label": "serving", "operation": "merge", "behavior_labels.label": "serving", "behavior_labels.kind": "policy",
-    "behavior_versions.kind": "policy",
+    "behavior_versions.kind": "policy", "behavior_patterns.kind": "pattern",
     "chunk_relevance.alpha": 1, "chunk_relevance.beta": 1,
 }  # fmt: skip
 OF_TYPE: dict[str, Any] = {

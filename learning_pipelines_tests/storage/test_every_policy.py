@@ -58,6 +58,7 @@ RULES: dict[str, tuple[str, str]] = {
     "examination_curves": ("trainer", "none"),
     "document_chunkings": ("member", "none"),
     "demonstration_splits": ("trainer", "none"), "behavior_versions": ("member", "none"), "behavior_labels": ("member", "admin"),
+    "behavior_patterns": ("trainer", "none"),
 }  # fmt: skip
 READ_BY_APPLICATIONS = ("outbox", "outbox_positions")
 """Beside the rule: ids and times of what changed, for exact statistics."""

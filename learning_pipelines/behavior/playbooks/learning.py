@@ -147,11 +147,14 @@ def _fallback(after: dict[str, list[Decision]], types: Sequence[str]) -> str:
 def _contested(after: dict[str, list[Decision]]) -> dict[str, Contested]:
     """Situations (the same task, or one of its cluster, and the same types before) in which two experts did different things, by the step before."""
     found: dict[str, Contested] = {}
+    members: dict[str, set[str]] = defaultdict(set)
+    for row in after[START]:
+        members[row.group].add(row.id)
     for kind, rows in after.items():
         done: dict[tuple[str, tuple[str, ...]], dict[str, set[UUID]]] = defaultdict(lambda: defaultdict(set))
         for row in rows:
             if row.expert is not None and len(row.state.history) <= MOST_COMPARED:
-                task = row.group if row.group != row.id else row.state.task.casefold()
+                task = row.group if len(members[row.group]) > 1 else row.state.task.casefold()
                 done[task, tuple(action.type for action in row.state.history)][row.after].add(row.expert)
         apart = [ways for ways in done.values() if len(ways) > 1 and len(set().union(*ways.values())) > 1]
         if apart:
