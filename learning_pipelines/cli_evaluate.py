@@ -1,6 +1,6 @@
 """`learning-pipelines evaluate …`: scoring what serves, or anything that could, on examples of one's own.
 
-Belongs here: the verbs. Not here: scoring (prompts/), what every verb shares (cli_output.py).
+Belongs here: the verbs of prompts and retrieval. Not here: behavior (cli_evaluate_behavior.py), scoring (prompts/), what every verb shares (cli_output.py).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 import click
 from tqdm import tqdm
 
+from learning_pipelines.cli_evaluate_behavior import evaluate_behavior
 from learning_pipelines.cli_output import Output, organization_option, say, verb
 from learning_pipelines.errors import BadInput
 from learning_pipelines.settings import load_settings
@@ -18,7 +19,10 @@ from learning_pipelines.settings import load_settings
 
 @click.group()
 def evaluate() -> None:
-    """Score what serves (or another version) on examples or judged queries in files. Nothing of them is stored but the model's answers."""
+    """Score what serves (or another version) on examples, judged queries or demonstrations in files. Nothing of them is stored but the model's answers."""
+
+
+evaluate.add_command(evaluate_behavior)
 
 
 @evaluate.command("prompt")

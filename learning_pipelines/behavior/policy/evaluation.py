@@ -14,15 +14,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from learning_pipelines.behavior.policy.baselines import Baseline, both
 from learning_pipelines.behavior.policy.calibration import calibration_error
 from learning_pipelines.behavior.policy.mixture import log_loss
 from learning_pipelines.behavior.policy.policy import Policy
-from learning_pipelines.behavior.policy.situations import Doubles, Numbers, encoded, situations
+from learning_pipelines.behavior.policy.situations import Doubles, Numbers, Situation, encoded, situations
+from learning_pipelines.behavior.policy.vocabulary import Vocabulary
 from learning_pipelines.behavior.task import Shown
 from learning_pipelines.errors import LearningError
 
 Interval = tuple[float, float]
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,29 +70,58 @@ class Evaluation:
 
 
 def evaluate(policy: Policy, shown: Sequence[Shown]) -> Evaluation:
-    """Scores a policy and its own baselines on the demonstrations that succeeded. Raises LearningError where there are none."""
-    shown = [one for one in shown if one.outcome == "success"]
-    if not shown:
-        raise LearningError("There is no demonstration that succeeded to score a policy on.", "Add some, or score on another file.")
-    steps = [(row, kind, place) for place, one in enumerate(shown) for row, kind in situations(one)]
-    batch = encoded([row for row, _, _ in steps], policy.encoder)
-    labels = policy.learnt.vocabulary.numbers([kind for _, kind, _ in steps])
-    owner = np.array([place for _, _, place in steps], dtype=np.int64)
-    predicted = policy.predict(batch)
-    own = scored(predicted.probabilities, labels, owner, shown)
-    others = {name: scored(one.of(batch.rows), labels, owner, shown) for name, one in policy.baselines.items()}
-    right = predicted.probabilities.argmax(axis=1) == labels
-    spoken = np.array([not why for why in predicted.why])
-    return Evaluation(
-        len(labels), len(shown), own, others,
-        {name: _difference(right, one.of(batch.rows).argmax(axis=1) == labels, owner) for name, one in policy.baselines.items()},
-        calibration_error(predicted.probabilities.max(axis=1), right), float(spoken.mean()), float(right[spoken].mean()) if spoken.any() else None,
-        int(np.sum(labels < 0)),
-    )  # fmt: skip
+    """Scores a policy and its own baselines on the demonstrations that succeeded. Raises LearningError where there are none, and what the encoder raises."""
+    steps = _Steps.of(shown, policy.learnt.vocabulary)
+    predicted = policy.predict(encoded(steps.rows, policy.encoder))
+    return steps.evaluation(predicted.probabilities, policy.baselines, np.array([not why for why in predicted.why]))
+
+
+def evaluate_transition(train: Sequence[Shown], shown: Sequence[Shown]) -> Evaluation:
+    """Scores first-order transitions, counted in demonstrations of `train`: what there is before anything learnt serves. Raises LearningError where one of
+    the two has no demonstration that succeeded."""
+    counted = [pair for one in train if one.outcome == "success" for pair in situations(one)]
+    if not counted:
+        raise LearningError(
+            "There is nothing to score: no learnt policy serves, and the agent has no demonstrations to count transitions in.",
+            "Import demonstrations and run the job behavior_learning; name a learnt policy with --policy.",
+        )
+    vocabulary = Vocabulary.of(counted)
+    baselines = both(vocabulary, [row for row, _ in counted], vocabulary.numbers([kind for _, kind in counted]))
+    steps = _Steps.of(shown, vocabulary)
+    return steps.evaluation(baselines["transition"].of(steps.rows), baselines, np.ones(len(steps.rows), dtype=np.bool_))
+
+
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """`owner`: the place in `shown` of each step's demonstration."""
+
+    shown: Sequence[Shown]
+    rows: Sequence[Situation]
+    labels: Numbers
+    owner: Numbers
+
+    @classmethod
+    def of(cls, shown: Sequence[Shown], vocabulary: Vocabulary) -> _Steps:
+        shown = [one for one in shown if one.outcome == "success"]
+        if not shown:
+            raise LearningError("There is no demonstration that succeeded to score a policy on.", "Add some, or score on another file.")
+        steps = [(row, kind, place) for place, one in enumerate(shown) for row, kind in situations(one)]
+        owner = np.array([place for _, _, place in steps], dtype=np.int64)
+        return cls(shown, [row for row, _, _ in steps], vocabulary.numbers([kind for _, kind, _ in steps]), owner)
+
+    def evaluation(self, probabilities: Doubles, baselines: Mapping[str, Baseline], spoken: Bools) -> Evaluation:
+        others = {name: one.of(self.rows) for name, one in baselines.items()}
+        right = probabilities.argmax(axis=1) == self.labels
+        return Evaluation(
+            len(self.labels), len(self.shown), scored(probabilities, self.labels, self.owner, self.shown),
+            {name: scored(one, self.labels, self.owner, self.shown) for name, one in others.items()},
+            {name: _difference(right, one.argmax(axis=1) == self.labels, self.owner) for name, one in others.items()},
+            calibration_error(probabilities.max(axis=1), right), float(spoken.mean()), float(right[spoken].mean()) if spoken.any() else None,
+            int(np.sum(self.labels < 0)),
+        )  # fmt: skip
 
 
 def scored(probabilities: Doubles, labels: Numbers, owner: Numbers, shown: Sequence[Shown]) -> Scores:
-    """`owner`: the place in `shown` of each step's demonstration."""
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :3]
     right = order[:, 0] == labels
     interval = clustered(right.astype(np.float64), owner, (0.0, 1.0))
@@ -111,6 +144,6 @@ def clustered(values: Doubles, owner: Numbers, bounds: Interval) -> Interval:
     return max(bounds[0], mean - reach), min(bounds[1], mean + reach)
 
 
-def _difference(right: Any, baseline: Any, owner: Numbers) -> tuple[float, Interval]:
+def _difference(right: Bools, baseline: Bools, owner: Numbers) -> tuple[float, Interval]:
     values = right.astype(np.float64) - baseline.astype(np.float64)
     return float(values.mean()), clustered(values, owner, (-1.0, 1.0))

@@ -47,8 +47,9 @@ GRID = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Every demonstrated step, ordered by the last type. `projection` (d, r); `tasks`, `lasts`: reduced vectors, one per text (half precision: what is stored is what is used);
-    `task`, `last`: of which text each step is; `recent` (n, ORDER) last types; `labels` what followed; `owner`: the place of its demonstration."""
+    """Every demonstrated step, ordered by the last type. `projection` (d, r); `tasks`, `lasts`: reduced vectors, one per text, in half precision (what
+    is stored is what is used); `task`, `last`: of which text each step is; `recent` (n, ORDER): last types; `labels`: what followed; `owner`: the
+    place of its demonstration."""
 
     projection: Floats
     tasks: Halves
