@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import Any, Literal
 
-from learning_pipelines.storage.behavior_demonstrations import EXAMPLE_OF
 from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.examples import EXAMPLE_OF
 from learning_pipelines.storage.tenants import AgentRef
 
 Kind = Literal["pattern", "transition", "anti"]
