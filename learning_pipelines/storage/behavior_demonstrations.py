@@ -117,3 +117,15 @@ def store_decisions(connection: Connection, agent: AgentRef, rows: Sequence[tupl
             WHERE excluded.split IS NULL OR s.split = excluded.split""",
         [agent.organization_id, agent.agent_id, *columns],
     )
+
+
+def not_counting(connection: Connection, agent: AgentRef) -> dict[str, int]:
+    """How many demonstrations of the agent do not count now, by the first reason that applies: replaced, expert_withdrawn, turned_down (in review,
+    or their example was withdrawn), waiting (their example was not made yet). Reasons that keep none are left out."""
+    rows = connection.execute(
+        f"""SELECT CASE WHEN NOT d.is_active THEN 'replaced' WHEN u.expertise_withdrawn_at IS NOT NULL THEN 'expert_withdrawn'
+            WHEN e.id IS NULL THEN 'waiting' ELSE 'turned_down' END AS reason, count(*)
+        FROM demonstrations d LEFT {_EXAMPLE} {_EXPERT} WHERE {_MINE} AND {_COUNTS} IS NOT TRUE GROUP BY 1 ORDER BY 1""",
+        {"organization": agent.organization_id, "agent": agent.agent_id},
+    ).fetchall()
+    return {str(reason): int(count) for reason, count in rows}

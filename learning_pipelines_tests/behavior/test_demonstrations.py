@@ -5,12 +5,16 @@ Belongs here: from stored rows to values. Not here: capture (feedback/), splits 
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from learning_pipelines.behavior.demonstrations import load as loaded
 from learning_pipelines.behavior.task import Action, Shown
 from learning_pipelines.examples.refresh import refresh_examples
-from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.behavior_demonstrations import not_counting
+from learning_pipelines.storage.database import Connection, Database
+from learning_pipelines.storage.sessions import Acting, act_as, open_connection
 from learning_pipelines_tests.behavior.shown import demonstration, shown_by
 from learning_pipelines_tests.conftest import Load
 from learning_pipelines_tests.feedback.rows import AGENT, agent_ref
@@ -90,3 +94,26 @@ def test_a_sequence_stored_before_its_types_were_checked_is_left_out(load: Load,
         "UPDATE learning_examples SET input_context = jsonb_set(input_context, '{actions,0,type}', to_jsonb(%s::text)) WHERE source_id = 'd1'", [kind]
     )
     assert names(pipeline) == ["d2"]
+
+
+def test_who_does_not_count_is_counted_by_reason(load: Load, pipeline: Connection) -> None:
+    shown_by(
+        load, pipeline, [demonstration("d1"), demonstration("d2", expert="eve"), demonstration("d3"), demonstration("d4", replaces="d3"), demonstration("d5")]
+    )
+    pipeline.execute("UPDATE users SET expertise_withdrawn_at = now() WHERE external_id = 'eve'")
+    pipeline.execute("UPDATE learning_examples SET review_status = 'rejected' WHERE source_id = 'd5'")
+    load("demonstrations", [demonstration("d6")])
+    assert names(pipeline) == ["d1", "d4"]
+    assert not_counting(pipeline, agent_ref(pipeline)) == {"expert_withdrawn": 1, "replaced": 1, "turned_down": 1, "waiting": 1}
+
+
+def test_the_service_reads_demonstrations_of_its_organization_alone_and_only_as_a_trainer(load: Load, pipeline: Connection, database: Database) -> None:
+    for organization in ("ours", "theirs"):
+        shown_by(load, pipeline, [demonstration("d1", task=f"What {organization} do")], organization)
+    agents = {organization: agent_ref(pipeline, organization=organization) for organization in ("ours", "theirs")}
+    ours = agents["ours"].organization_id
+    with contextlib.closing(open_connection(database)) as connection:
+        for role, agent, seen in (("trainer", "ours", ["What ours do"]), ("trainer", "theirs", []), ("user", "ours", [])):
+            with connection.transaction():
+                act_as(connection, Acting(ours, role=role))
+                assert [one.task for one in loaded(connection, agents[agent])] == seen
