@@ -14,11 +14,12 @@ from typing import Any
 from uuid import UUID
 
 from learning_pipelines.acceptance.reviewing import Reason, Refused, Reviewer
+from learning_pipelines.behavior.policy import files
 from learning_pipelines.errors import LearningError
 from learning_pipelines.retrieval.artifacts import fetch
 from learning_pipelines.retrieval.index import Artifact
 from learning_pipelines.settings import Settings
-from learning_pipelines.storage import audit, behavior_versions
+from learning_pipelines.storage import audit, behavior_demonstrations, behavior_versions
 from learning_pipelines.storage.behavior_versions import BehaviorVersion, Kind
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.prompts import lock_agent
@@ -113,17 +114,34 @@ def take_back(
 
 
 def require_servable(connection: Connection, agent: AgentRef, kind: Kind, topic: str, number: int, settings: Settings) -> BehaviorVersion:
-    """The version, if it can serve: it is there, of this topic, and its artifact is as it was stored. Raises Refused with the cause; what serves stays."""
+    """The version, if it can serve: it is there, of this topic, its artifact is as it was stored, and a policy can be read and holds no demonstration of
+    an expert whose right was withdrawn. Raises Refused with the cause; what serves stays."""
     found = behavior_versions.version(connection, agent, kind, number)
     if found is None or found.topic != topic:
         raise Refused(Reason.STATE, f"There is no version {number} of {agent.agent}'s {_called(kind, topic)}.", f"{_again(agent, kind)} to learn another one.")
     if found.artifact_path is None or found.artifact_sha256 is None:
         return found
     try:
-        fetch(settings, Artifact(found.artifact_path, found.artifact_sha256))
+        folder = fetch(settings, Artifact(found.artifact_path, found.artifact_sha256))
+        taken_from = files.load(folder).demonstrations if kind == "policy" else ()
     except LearningError as error:
         raise Refused(Reason.STATE, f"Version {number} cannot be served: {error.cause}", error.advice) from error
+    if count := len(behavior_demonstrations.withdrawn(connection, agent).intersection(taken_from)):
+        cause = f"Version {number} was learnt from {count} demonstrations of experts whose right was withdrawn."
+        raise Refused(Reason.STATE, cause, f"{_again(agent, kind)}: it learns without them.")
     return found
+
+
+def retire(connection: Connection, agent: AgentRef, kind: Kind, topic: str, why: str) -> int:
+    """Takes what serves out of service, for good: nothing learnt serves then, and no rollback brings it back. Returns the version that served. In one
+    transaction, with its audit row."""
+    with connection.transaction():
+        lock_agent(connection, agent)
+        before = behavior_versions.label_target(connection, agent, kind, "serving", topic) or NOTHING
+        for label in ("serving", "previous"):
+            behavior_versions.point(connection, agent, kind, label, NOTHING, None, topic)
+        _moved(connection, agent, Reviewer("pipeline"), kind, topic, before, NOTHING, why)
+    return before
 
 
 def rollback_of(agent: str, subject: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from learning_pipelines import __version__
 from learning_pipelines.api import (
+    behavior,
     documentation,
     executions,
     feedback,
@@ -39,7 +40,7 @@ from learning_pipelines.api.service import Service
 from learning_pipelines.settings import Settings, load_settings
 from learning_pipelines.storage.database import Database
 
-ROUTERS = (feedback, executions, knowledge, prompts, proposals, review, runs, search, sessions, summaries)
+ROUTERS = (behavior, feedback, executions, knowledge, prompts, proposals, review, runs, search, sessions, summaries)
 
 
 def create_app(settings: Settings | None = None, database_of: Callable[[], Database] | None = None) -> FastAPI:

@@ -29,6 +29,7 @@ from learning_pipelines.api.served import ServedPrompts
 from learning_pipelines.api.tokens import Tokens
 from learning_pipelines.api.warm import Warm
 from learning_pipelines.api.writer import Writer
+from learning_pipelines.behavior.loaded import Policies
 from learning_pipelines.errors import LearningError
 from learning_pipelines.retrieval.loaded import Loaded
 from learning_pipelines.settings import Settings
@@ -55,7 +56,8 @@ class Service:
         self.metrics = Metrics()
         self.served = ServedPrompts(self.sessions, settings)
         self.loaded = Loaded(settings)
-        self._warm = Warm(self.loaded)
+        self.policies = Policies(settings)
+        self._warm = Warm(self.loaded, self.policies)
         self.dagster = Dagster(settings)
         self._agents: dict[UUID, dict[str, UUID]] = {}
         self._agents_lock = threading.Lock()
@@ -77,6 +79,7 @@ class Service:
         self.served.close()
         self._warm.stop()
         self.loaded.close()
+        self.policies.close()
         self.dagster.close()
 
     @contextmanager

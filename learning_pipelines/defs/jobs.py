@@ -9,6 +9,7 @@ writes no row and no metric of its own.
 import dagster as dg
 
 from learning_pipelines.defs import reports
+from learning_pipelines.defs.behavior import behavior_policy
 from learning_pipelines.defs.common import REASON_TAG, STATUS_TAG, agent_behind, bring_up_to_date
 from learning_pipelines.defs.curation import duplicate_clusters
 from learning_pipelines.defs.datasets import dataset_exports, preference_pairs
@@ -43,6 +44,11 @@ rag_training = dg.define_asset_job(
     "rag_training",
     [reranker, retrained_embeddings, retrieval_evaluation, query_expansions, chunk_edits],
     description="Learns one agent's retrieval from feedback, puts the winner on validation to the gate and proposes it if it is better and harms nothing.",
+)
+behavior_learning = dg.define_asset_job(
+    "behavior_learning",
+    [behavior_policy],
+    description="Learns one agent's behaviour from its experts' demonstrations and corrections, and proposes what tested better than what serves.",
 )
 judge_sample = dg.define_asset_job(
     "judge_sample", [judge_verdicts, execution_scores], description="Scores a sample of live executions by the judging model, for agents that ask for it."

@@ -24,12 +24,12 @@ def left_out(context: dg.AssetExecutionContext, part: str, reason: str) -> None:
 
 
 def worked(context: dg.AssetExecutionContext, part: str, reason: str | None = None) -> None:
-    """This part did its work; `reason`: why it proposes nothing, if so."""
+    """This part did its work; `reason`: what else is to be said, such as why it proposes nothing."""
     tags = _tags(context)
     new = {WORKED_TAG: "true", STATUS_TAG: "success"}
     if reason is not None:
         new[REASON_TAG] = _with(tags.get(REASON_TAG), f"{part}: {reason}")
-        context.log.info(f"No proposal of {part}: {reason}")
+        context.log.info(f"{part}: {reason}")
     context.instance.add_run_tags(context.run.run_id, new)
 
 

@@ -1,4 +1,4 @@
-"""The five schedules that used to be background jobs, and the one of the judging model.
+"""The five schedules that used to be background jobs, and those of behaviour and of the judging model.
 
 Belongs here: cron, timezone and partitions of scheduled runs. Not here: what the jobs do.
 """
@@ -45,6 +45,11 @@ def prompt_optimization_weekly(context: dg.ScheduleEvaluationContext, store: dg.
 
 @dg.schedule(name="rag_training_daily", job=jobs.rag_training, cron_schedule="0 3 * * *", **_ON)
 def rag_training_daily(context: dg.ScheduleEvaluationContext, store: dg.ResourceParam[Store]):
+    return _per_learning_agent(context, store)
+
+
+@dg.schedule(name="behavior_learning_weekly", job=jobs.behavior_learning, cron_schedule="0 4 * * 1", **_ON)
+def behavior_learning_weekly(context: dg.ScheduleEvaluationContext, store: dg.ResourceParam[Store]):
     return _per_learning_agent(context, store)
 
 

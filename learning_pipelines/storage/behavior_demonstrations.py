@@ -64,6 +64,15 @@ def that_count(connection: Connection, agent: AgentRef) -> Iterator[StoredDemons
             yield StoredDemonstration(*row)
 
 
+def withdrawn(connection: Connection, agent: AgentRef) -> set[str]:
+    """Ids of the agent's demonstrations by experts whose right was withdrawn: nothing that was learnt from them may serve any longer."""
+    rows = connection.execute(
+        f"SELECT d.id FROM demonstrations d {_EXPERT} WHERE {_MINE} AND u.expertise_withdrawn_at IS NOT NULL",
+        {"organization": agent.organization_id, "agent": agent.agent_id},
+    ).fetchall()
+    return {str(identity) for (identity,) in rows}
+
+
 @dataclass(frozen=True, slots=True)
 class Placed:
     """A demonstration among those that splits are decided over. `new`: nothing was decided about it; `left_out`: it was, and it has no split for good."""

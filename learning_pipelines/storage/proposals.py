@@ -143,6 +143,12 @@ def set_learning(connection: Connection, organization_id: UUID, agent_id: UUID |
     return sorted(str(slug) for (slug,) in rows)
 
 
+def may_learn(connection: Connection, agent: AgentRef) -> bool:
+    """Whether learning is enabled for the agent."""
+    row = connection.execute("SELECT learning_enabled FROM agents WHERE organization_id = %s AND id = %s", [agent.organization_id, agent.agent_id]).fetchone()
+    return row is not None and bool(row[0])
+
+
 def disabled_agents(connection: Connection) -> frozenset[str]:
     """Partition keys of the agents that may not learn, of all organizations."""
     rows = connection.execute(

@@ -118,6 +118,16 @@ def failed(connection: Connection, agent: AgentRef, run_id: UUID, error: str) ->
     )
 
 
+def cancel_others(connection: Connection, agent: AgentRef, training_type: TrainingType, part: str, run_id: UUID) -> int:
+    """Ends the agent's other runs of this part (`config["part"]`) that are running or failed, for good: what they learnt from has changed. Returns how
+    many. Call it with the agent's training locked."""
+    return connection.execute(
+        """UPDATE training_runs SET status = 'cancelled', completed_at = now() WHERE organization_id = %s AND agent_id = %s AND training_type = %s
+        AND config ->> 'part' = %s AND status IN ('running', 'failed') AND id <> %s""",
+        [agent.organization_id, agent.agent_id, training_type, part, run_id],
+    ).rowcount
+
+
 def of_dagster_run(connection: Connection, agent: AgentRef, dagster_run_id: str) -> tuple[TrainingRun, dict[str, Any]] | None:
     """The training run that a Dagster run began or took up, with what it used up so far, and its configuration."""
     row = connection.execute(

@@ -15,7 +15,7 @@ import pytest
 
 from learning_pipelines.acceptance import approval
 from learning_pipelines.acceptance.approval import Refused, Reviewed, Reviewer
-from learning_pipelines.acceptance.behavior_change import propose
+from learning_pipelines.acceptance.behavior_change import propose, retire
 from learning_pipelines.retrieval.artifacts import put_folder
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import behavior_versions, index_retention, proposals
@@ -137,18 +137,34 @@ def test_a_version_whose_artifact_is_gone_or_damaged_neither_serves_nor_comes_ba
     (made / "policy.json").write_text("{}")
     artifact = put_folder(settings, desk, made)
     stored = settings.home / "artifacts" / artifact.path / "policy.json"
-    approve(proposed(artifact=artifact)[1])
-    approve(proposed()[1])
-    _, late = proposed(artifact=artifact)
+    approve(proposed("fine_tune", artifact=artifact)[1])
+    approve(proposed("fine_tune")[1])
+    _, late = proposed("fine_tune", artifact=artifact)
     stored.write_text("[]")
     for said in ("is not what was stored", "is gone from the store"):
         shutil.rmtree(settings.home / "cache", ignore_errors=True)
         with pytest.raises(Refused, match=f"Version 3 cannot be served: .*{said}"):
             approve(late)
         with pytest.raises(Refused, match=f"Version 1 cannot be served: .*{said}"):
-            rollback("policy")
-        assert labels(pipeline, desk) == (2, 3, 1)
+            rollback("fine_tune")
+        assert labels(pipeline, desk, "fine_tune") == (2, 3, 1)
         shutil.rmtree(stored.parent, ignore_errors=True)
+
+
+def test_a_policy_that_cannot_be_read_does_not_serve(desk: AgentRef, settings: Settings, proposed: Any, approve: Any, tmp_path: Path) -> None:
+    (tmp_path / "policy").mkdir()
+    (tmp_path / "policy" / "policy.json").write_text("{}")
+    with pytest.raises(Refused, match=r"Version 1 cannot be served: The policy's file .* is gone"):
+        approve(proposed(artifact=put_folder(settings, desk, tmp_path / "policy"))[1])
+
+
+def test_what_is_retired_is_not_brought_back(pipeline: Connection, desk: AgentRef, proposed: Any, approve: Any, rollback: Any) -> None:
+    approve(proposed()[1])
+    approve(proposed()[1])
+    assert retire(pipeline, desk, "policy", "", "retired") == 2
+    assert labels(pipeline, desk) == (0, 2, 0) and rollback("policy").changed is False
+    assert audited(pipeline)[-1] == ("pipeline", "retired", "desk/policy/serving")
+    assert approve(proposed()[1]).before == 0
 
 
 def test_artifacts_of_behavior_are_named_so_that_no_clean_up_takes_them(

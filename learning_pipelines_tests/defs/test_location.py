@@ -50,6 +50,7 @@ def test_every_asset_is_where_it_belongs(nodes: dict[str, dg.AssetSpec]) -> None
         "preference_pairs": "examples",
         "dataset_exports": "examples",
         "demonstrations": "behavior",
+        "behavior_policy": "behavior",
         "documents": "retrieval",
         "knowledge_chunks": "retrieval",
         "chunk_embeddings": "retrieval",
@@ -105,6 +106,7 @@ def test_lineage_leads_from_what_people_write_to_the_report(nodes: dict) -> None
         "retrieval_evaluation": {"retrained_embeddings"},
         "query_expansions": {"retrieval_evaluation"},
         "chunk_edits": {"query_expansions"},
+        "behavior_policy": {"demonstrations", "learning_examples"},
         "learning_report": {"feedback_metrics", "learning_examples", "training_datasets"},
     }
 
@@ -135,6 +137,7 @@ def test_metrics_are_cut_by_day_work_by_agent_and_reports_by_week(nodes: dict) -
         "retrieval_evaluation": dg.DynamicPartitionsDefinition,
         "query_expansions": dg.DynamicPartitionsDefinition,
         "chunk_edits": dg.DynamicPartitionsDefinition,
+        "behavior_policy": dg.DynamicPartitionsDefinition,
         "learning_report": dg.WeeklyPartitionsDefinition,
     }
 
@@ -183,6 +186,7 @@ def test_checks_are_statements_about_their_assets(location: dg.Definitions) -> N
         "retrieval_evaluation: beats_serving_index",
         "query_expansions: refinement_beats_serving_index",
         "chunk_edits: refinement_beats_serving_index",
+        "behavior_policy: policy_beats_frequency_baseline",
         "learning_report: latest_closed_week_exists",
         "learning_report: adds_up",
     }
@@ -191,17 +195,17 @@ def test_checks_are_statements_about_their_assets(location: dg.Definitions) -> N
 def test_every_former_background_job_is_there(repository: dg.RepositoryDefinition) -> None:
     assert {name for name in repository.job_names if not name.startswith("__")} == {
         "prompt_optimization", "rag_training", "ab_test_analysis", "cleanup", "learning_report", "examples_refresh", "dataset_refresh", "index_refresh",
-        "weights_refresh", "metrics_refresh", "judge_sample", "pairs_refresh",
+        "weights_refresh", "metrics_refresh", "judge_sample", "pairs_refresh", "behavior_learning",
     }  # fmt: skip
 
 
 def test_jobs_wait_in_the_pools_that_were_their_queues(repository: dg.RepositoryDefinition) -> None:
     pools = {}
-    for name in ("prompt_optimization", "rag_training", "ab_test_analysis", "cleanup", "learning_report"):
+    for name in ("prompt_optimization", "rag_training", "ab_test_analysis", "cleanup", "learning_report", "behavior_learning"):
         (pools[name],) = set().union(*(node.definition.pools for node in repository.get_job(name).nodes))
     assert pools == {
         "prompt_optimization": "llm", "rag_training": "training", "ab_test_analysis": "postgres_write", "cleanup": "postgres_write",
-        "learning_report": "postgres_write",
+        "learning_report": "postgres_write", "behavior_learning": "training",
     }  # fmt: skip
     # Encoding takes long where writing does not: feedback does not wait behind it.
     assert {node.name: node.definition.pools for node in repository.get_job("index_refresh").nodes} == {
@@ -215,6 +219,7 @@ def test_schedules_run_their_jobs_at_the_agreed_times(repository: dg.RepositoryD
         "prompt_optimization_weekly": ("prompt_optimization", "0 2 * * 1", zone),
         "judge_sample_hourly": ("judge_sample", "30 * * * *", zone),
         "rag_training_daily": ("rag_training", "0 3 * * *", zone),
+        "behavior_learning_weekly": ("behavior_learning", "0 4 * * 1", zone),
         "ab_test_analysis_hourly": ("ab_test_analysis", "0 * * * *", zone),
         "cleanup_weekly": ("cleanup", "0 1 * * 0", zone),
         "learning_report_weekly": ("learning_report", "0 9 * * 1", zone),

@@ -43,7 +43,7 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
         yield one
 
 
-PER_AGENT = [schedules.prompt_optimization_weekly, schedules.rag_training_daily]
+PER_AGENT = [schedules.prompt_optimization_weekly, schedules.rag_training_daily, schedules.behavior_learning_weekly]
 
 
 def requests_of(schedule: dg.ScheduleDefinition, instance: dg.DagsterInstance, store: Store) -> Any:

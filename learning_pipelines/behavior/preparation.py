@@ -1,0 +1,127 @@
+"""Whether an agent's policy can learn now, and from what: or the reason why not.
+
+Belongs here: thresholds, the fingerprint of a run. Not here: learning (policy/), its test and proposal (policy_gate.py), SQL.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from learning_pipelines.acceptance.gate import Rules
+from learning_pipelines.acceptance.meeting import next_plan
+from learning_pipelines.behavior.demonstrations import teachers
+from learning_pipelines.behavior.task import Shown
+from learning_pipelines.settings import Settings
+from learning_pipelines.storage import behavior_versions, proposals, training_runs
+from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.tenants import AgentRef
+
+TRAINING: Final = "behavior_learning"
+PART: Final = "behavior_policy"
+KIND: Final = "policy"
+NOTHING = 0
+SPLITS = ("train", "validation", "test")
+RULES = "1"
+"""Part of the fingerprint: bumped when learning or testing changes, so that repeating a run can find something else."""
+DISABLED = "learning is disabled for this agent; `learning-pipelines enable` turns it on again"
+
+
+@dataclass(frozen=True, slots=True)
+class NotNow:
+    """Nothing is spent: why, in words for the person who asked."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What one run begins with. `shown`: demonstrations by split; `incumbent`: number of the policy that serves, 0 if none does."""
+
+    shown: Mapping[str, Sequence[Shown]]
+    incumbent: int
+    encoder: str
+    fingerprint: str
+
+    @property
+    def seed(self) -> int:
+        return int(self.fingerprint[:8], 16)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {split: len(self.shown[split]) for split in SPLITS}
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What the training run keeps of it."""
+        return {
+            "part": PART, "fingerprint": self.fingerprint, "seed": self.seed, "encoder": self.encoder, "incumbent": self.incumbent,
+            "demonstrations": self.counts,
+        }  # fmt: skip
+
+
+def prepare(connection: Connection, agent: AgentRef, settings: Settings, encoder_name: Callable[[], str]) -> Prepared | NotNow:
+    """The run that would be made now; examples and splits are up to date. A run that ended early is gone on with whatever the thresholds say.
+    `encoder_name` is called only where there are demonstrations."""
+    if not proposals.may_learn(connection, agent):
+        return NotNow(DISABLED)
+    shown = teachers(connection, agent)
+    if not shown:
+        return NotNow("there are no demonstrations to learn from: import them (kind demonstrations)")
+    encoder = encoder_name()
+    incumbent = behavior_versions.label_target(connection, agent, KIND, "serving") or NOTHING
+    fingerprint = fingerprint_of(shown, [RULES, encoder, incumbent])
+    prepared = Prepared({split: [one for one in shown if one.split == split] for split in SPLITS}, incumbent, encoder, fingerprint)
+    if (before := training_runs.completed_with(connection, agent, TRAINING, fingerprint)) is not None:
+        return NotNow(f"nothing changed since training run {before}: the same demonstrations, encoder and policy; its verdict stands")
+    if training_runs.unfinished_with(connection, agent, TRAINING, fingerprint):
+        return prepared  # its test may be reserved, and counts for the next one only
+    if missing := _untestable(connection, agent, prepared, settings):
+        return NotNow(missing)
+    return prepared
+
+
+def fingerprint_of(shown: Sequence[Shown], more: Sequence[Any]) -> str:
+    """Equal: the same demonstrations with the same sides, so the same learning."""
+    made = hashlib.sha256(orjson.dumps([PART, *more]))
+    for one in sorted(shown, key=lambda each: each.id):
+        actions = [[action.type, action.arguments, action.context] for action in one.actions]
+        made.update(orjson.dumps([one.id, one.split, one.cluster, one.task, one.task_type, one.given, actions], option=orjson.OPT_SORT_KEYS))
+    return made.hexdigest()
+
+
+def _untestable(connection: Connection, agent: AgentRef, prepared: Prepared, settings: Settings) -> str | None:
+    """Why nothing could be learnt, or seen by the gate; None if it could."""
+    counts = prepared.counts
+    planned = next_plan(connection, agent, KIND, [one.id for one in prepared.shown["test"]], Rules.of(settings))
+    if not planned.enough:
+        which = f" (test {planned.k} on these)" if planned.k > 1 else ""
+        return (
+            f"too few demonstrations: {counts['test']} of {sum(counts.values())} are for the test, {planned.needed} are needed to see a gain of "
+            f"{planned.effect:g} with 80 % power{which}: about {planned.missing_examples} more demonstrations bring them"
+        )
+    if not counts["train"]:
+        return "no demonstration is in the split train: more of other tasks are needed"
+    return None
+
+
+def argument_names(shown: Sequence[Shown], share: float = 0.5, fewest: int = 2) -> dict[str, dict[str, float]]:
+    """Type of action → names of arguments that at least this share of its demonstrated steps had, in this many demonstrations or more, with their
+    share. Names, no values: what people wrote stays in their demonstrations."""
+    steps, named, owners = Counter[str](), Counter[tuple[str, str]](), dict[tuple[str, str], set[str]]()
+    for one in shown:
+        for action in one.actions:
+            steps[action.type] += 1
+            for name in action.arguments if isinstance(action.arguments, dict) else ():
+                named[action.type, name] += 1
+                owners.setdefault((action.type, name), set()).add(one.id)
+    found: dict[str, dict[str, float]] = {}
+    for (kind, name), count in sorted(named.items(), key=lambda item: (-item[1], item[0])):
+        if count >= share * steps[kind] and len(owners[kind, name]) >= fewest and len(name) <= 255:
+            found.setdefault(kind, {})[name] = round(count / steps[kind], 3)
+    return found
