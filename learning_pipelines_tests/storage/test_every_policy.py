@@ -57,6 +57,7 @@ RULES: dict[str, tuple[str, str]] = {
     "retrieval_answers": ("trainer", "none"), "retrieval_feedback_state": ("none", "none"), "chunk_relevance": ("trainer", "none"),
     "examination_curves": ("trainer", "none"),
     "document_chunkings": ("member", "none"),
+    "correction_clusters": ("expert|trainer", "none"), "correction_findings": ("expert|trainer", "none"),
     "demonstration_splits": ("trainer", "none"), "behavior_versions": ("member", "none"), "behavior_labels": ("member", "admin"),
     "behavior_patterns": ("trainer", "none"),
 }  # fmt: skip

@@ -119,6 +119,13 @@ def differences(one: Facts, two: Facts) -> dict[Family, Difference]:
     return {family: difference for family, difference in found.items() if difference.gone or difference.new}
 
 
+def anchors(one: Facts, two: Facts) -> frozenset[str]:
+    """What `two` states and `one` does not, each in one spelling: corrections that bring in other facts are other corrections."""
+    found = [f"number:{fact.dimension}:{min(fact.readings):g}" for fact in two.numbers if not any(_same_number(other, fact) for other in one.numbers)]
+    found += [f"date:{fact.year}-{fact.month}-{fact.day}" for fact in two.dates if not any(_same_date(other, fact) for other in one.dates)]
+    return frozenset([*found, *(f"entity:{_key(name)}" for name in _names(two.entities, one))])
+
+
 def _names(entities: Iterable[Entity], other: Facts) -> Iterator[str]:
     """Names whose words the other text does not have in any spelling: another capital or place in the sentence changes nothing."""
     held = other.words | {entity.key for entity in other.entities}
