@@ -94,6 +94,10 @@ def _lines(result: dict[str, Any]) -> list[str]:
         f"Calibration error {result['calibration_error']:.3f}; it answers {result['coverage']:.0%} of the steps"
         + ("." if result["covered_top1"] is None else f", of those {result['covered_top1']:.3f} right."),
     ]
+    if arguments := result["arguments"]:
+        lines.append(
+            f"Arguments, given the type: {arguments['keys']:.0%} of the values right, all of them in {arguments['exact']:.0%} of {arguments['n']} actions."
+        )
     if result["unknown_types"]:
         lines.append(f"{result['unknown_types']} steps are of types that no demonstration it learnt from holds.")
     return lines

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from learning_pipelines.behavior.policy.arguments import ArgumentScores, score
 from learning_pipelines.behavior.policy.baselines import Baseline, both
 from learning_pipelines.behavior.policy.calibration import calibration_error
 from learning_pipelines.behavior.policy.mixture import log_loss
@@ -43,7 +44,8 @@ class Scores:
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """`n` steps of `demonstrations`, ends included. `differences`: top-1 above each baseline with its 95 % interval. `coverage`: share of steps
-    that are not abstained from; `covered_top1`: top-1 on those. `unknown`: steps whose type the policy does not know."""
+    that are not abstained from; `covered_top1`: top-1 on those. `unknown`: steps whose type the policy does not know. `arguments`: scored apart,
+    given the right type; None where there are none."""
 
     n: int
     demonstrations: int
@@ -54,6 +56,7 @@ class Evaluation:
     coverage: float
     covered_top1: float | None
     unknown: int
+    arguments: ArgumentScores | None
 
     @property
     def scores(self) -> Mapping[str, float]:
@@ -66,6 +69,7 @@ class Evaluation:
             "baseline_intervals": {name: list(one.interval) for name, one in self.baselines.items()},
             "differences": {name: {"difference": value, "interval": list(interval)} for name, (value, interval) in self.differences.items()},
             "calibration_error": self.calibration_error, "coverage": self.coverage, "covered_top1": self.covered_top1, "unknown_types": self.unknown,
+            "arguments": self.arguments.as_json() if self.arguments else None,
         }  # fmt: skip
 
 
@@ -73,7 +77,9 @@ def evaluate(policy: Policy, shown: Sequence[Shown]) -> Evaluation:
     """Scores a policy and its own baselines on the demonstrations that succeeded. Raises LearningError where there are none, and what the encoder raises."""
     steps = _Steps.of(shown, policy.learnt.vocabulary)
     predicted = policy.predict(encoded(steps.rows, policy.encoder))
-    return steps.evaluation(predicted.probabilities, policy.baselines, np.array([not why for why in predicted.why]))
+    return steps.evaluation(
+        predicted.probabilities, policy.baselines, np.array([not why for why in predicted.why]), score(policy.learnt.arguments, steps.shown)
+    )
 
 
 def evaluate_transition(train: Sequence[Shown], shown: Sequence[Shown]) -> Evaluation:
@@ -88,7 +94,7 @@ def evaluate_transition(train: Sequence[Shown], shown: Sequence[Shown]) -> Evalu
     vocabulary = Vocabulary.of(counted)
     baselines = both(vocabulary, [row for row, _ in counted], vocabulary.numbers([kind for _, kind in counted]))
     steps = _Steps.of(shown, vocabulary)
-    return steps.evaluation(baselines["transition"].of(steps.rows), baselines, np.ones(len(steps.rows), dtype=np.bool_))
+    return steps.evaluation(baselines["transition"].of(steps.rows), baselines, np.ones(len(steps.rows), dtype=np.bool_), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +115,7 @@ class _Steps:
         owner = np.array([place for _, _, place in steps], dtype=np.int64)
         return cls(shown, [row for row, _, _ in steps], vocabulary.numbers([kind for _, kind, _ in steps]), owner)
 
-    def evaluation(self, probabilities: Doubles, baselines: Mapping[str, Baseline], spoken: Bools) -> Evaluation:
+    def evaluation(self, probabilities: Doubles, baselines: Mapping[str, Baseline], spoken: Bools, arguments: ArgumentScores | None) -> Evaluation:
         others = {name: one.of(self.rows) for name, one in baselines.items()}
         right = probabilities.argmax(axis=1) == self.labels
         return Evaluation(
@@ -117,7 +123,7 @@ class _Steps:
             {name: scored(one, self.labels, self.owner, self.shown) for name, one in others.items()},
             {name: _difference(right, one.argmax(axis=1) == self.labels, self.owner) for name, one in others.items()},
             calibration_error(probabilities.max(axis=1), right), float(spoken.mean()), float(right[spoken].mean()) if spoken.any() else None,
-            int(np.sum(self.labels < 0)),
+            int(np.sum(self.labels < 0)), arguments,
         )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 Belongs here: both ways, the format's version, refusing what is damaged. Not here: what the parts mean, the artifact store (retrieval/artifacts.py).
 
-No text of a demonstration is kept: vectors, types, counts and ids.
+No text of a single demonstration is kept: vectors, types, counts, ids, and values of arguments that several of them hold.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from learning_pipelines.behavior.policy.arguments import Arguments
 from learning_pipelines.behavior.policy.baselines import Baseline
 from learning_pipelines.behavior.policy.calibration import Calibration
 from learning_pipelines.behavior.policy.classifier import Classifier
@@ -42,7 +43,7 @@ def save(learnt: Learnt, folder: Path) -> None:
     facts = {
         "format": FORMAT, "types": learnt.vocabulary.types, "task_types": learnt.vocabulary.task_types, "encoder": learnt.encoder,
         "dimensions": learnt.dimensions, "concentration": learnt.transitions.concentration, "weights": asdict(learnt.neighbours.weights),
-        "mixture": learnt.mixture.as_json(), "calibration": asdict(learnt.calibration),
+        "arguments": learnt.arguments.as_json(), "mixture": learnt.mixture.as_json(), "calibration": asdict(learnt.calibration),
         "familiar": learnt.familiar if math.isfinite(learnt.familiar) else None, "demonstrations": learnt.demonstrations, "metrics": learnt.metrics,
     }  # fmt: skip
     (folder / _FACTS).write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
@@ -76,6 +77,7 @@ def _learnt(facts: Mapping[str, Any], tensors: Tensors) -> Learnt:
         Transitions(vocabulary, _counts(tensors), float(facts["concentration"])),
         Neighbours(vocabulary, steps, Weights(**facts["weights"])),
         Classifier(vocabulary, tensors["classifier"]),
+        Arguments.from_json(facts["arguments"]),
         Mixture(**facts["mixture"]),
         Calibration(**facts["calibration"]),
         -math.inf if facts["familiar"] is None else float(facts["familiar"]),

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from learning_pipelines.behavior.policy import calibration, components, mixture
+from learning_pipelines.behavior.policy import arguments, calibration, components, mixture
 from learning_pipelines.behavior.policy.calibration import Calibration, calibration_error
-from learning_pipelines.behavior.policy.material import Material
+from learning_pipelines.behavior.policy.material import Material, within
 from learning_pipelines.behavior.policy.mixture import Mixture
 from learning_pipelines.behavior.policy.policy import Learnt, Policy
 from learning_pipelines.behavior.policy.situations import Doubles, Numbers
@@ -23,6 +23,8 @@ from learning_pipelines.errors import LearningError
 
 UNLIKE = 0.01
 """Share of demonstrated steps, judged out of fold, that would count as unlike all others."""
+ARGUED = 10_000
+"""Steps that arguments are learnt from; of more a draw of demonstrations."""
 Progress = Callable[[float, str], None]
 """Called with the share done 0 … 1 and one line without user text."""
 
@@ -62,8 +64,9 @@ def fit(train: Sequence[Shown], validation: Sequence[Shown], encoder: Encoder, s
     progress(1.0, f"policy: {chosen.name} predicts best")
     familiar = float(np.quantile(similarity, UNLIKE)) if len(similarity) else -np.inf
     learnt = Learnt(
-        material.vocabulary, baseline.component, history.component, nearest.component, classified.component, chosen, calibrated, familiar,
-        material.ids, encoder.name, encoder.dimensions, metrics,
+        material.vocabulary, baseline.component, history.component, nearest.component, classified.component,
+        arguments.learn(within(teaching, ARGUED, np.random.default_rng(seed))), chosen, calibrated, familiar, material.ids, encoder.name,
+        encoder.dimensions, metrics,
     )  # fmt: skip
     return Policy(learnt, encoder)
 

@@ -46,13 +46,13 @@ class Material:
         """Encodes every different text once. Raises what the encoder raises."""
         rng = np.random.default_rng(seed)
         own = [(row, kind, place) for place, one in enumerate(train) for row, kind in situations(one)]
-        held = [pair for one in _within(validation, JUDGED, rng) for pair in situations(one)]
+        held = [pair for one in within(validation, JUDGED, rng) for pair in situations(one)]
         vocabulary = Vocabulary.of((row, kind) for row, kind, _ in own)
         whole = encoded([*(row for row, _, _ in own), *(row for row, _ in held)], encoder)
         batch, labels = whole.take(np.arange(len(own))), vocabulary.numbers([kind for _, kind, _ in own])
         owner, fold_of = np.array([place for _, _, place in own], dtype=np.int64), folds(train, seed)
         several = len(set(fold_of.tolist())) > 1
-        drawn = {one.id for one in _within(train, JUDGED, rng)} if several else set()
+        drawn = {one.id for one in within(train, JUDGED, rng)} if several else set()
         chosen = np.array([place for place, number in enumerate(owner.tolist()) if train[number].id in drawn], dtype=np.int64)
         judging = whole.take(np.concatenate([chosen, np.arange(len(own), len(whole))]))
         return cls(
@@ -87,7 +87,7 @@ def folds(shown: Sequence[Shown], seed: int) -> Numbers:
     return made
 
 
-def _within(shown: Sequence[Shown], steps: int, rng: np.random.Generator) -> list[Shown]:
+def within(shown: Sequence[Shown], steps: int, rng: np.random.Generator) -> list[Shown]:
     """All of them, or a draw of about so many steps."""
     if sum(len(one.actions) + 1 for one in shown) <= steps:
         return list(shown)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from learning_pipelines.behavior.policy.arguments import Arguments
 from learning_pipelines.behavior.policy.baselines import Baseline
 from learning_pipelines.behavior.policy.calibration import Calibration
 from learning_pipelines.behavior.policy.classifier import Classifier
@@ -29,12 +30,14 @@ EVIDENCE = 3
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """`probability`: calibrated. `demonstrations`: ids of the nearest that did this, nearest first. `shown`: how many of the nearest steps did it."""
+    """`probability`: calibrated. `demonstrations`: ids of the nearest that did this, nearest first. `shown`: how many of the nearest steps did it.
+    `arguments`: values copied from where experts took theirs; names without a source are left out."""
 
     type: str
     probability: float
     demonstrations: tuple[str, ...]
     shown: int
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Learnt:
     transitions: Transitions
     neighbours: Neighbours
     classifier: Classifier
+    arguments: Arguments
     mixture: Mixture
     calibration: Calibration
     familiar: float
@@ -105,7 +109,7 @@ class Policy:
         predicted = self.predict(encoded([situation(state)], self.encoder))
         probabilities, near = predicted.probabilities[0], predicted.near[0]
         order = np.argsort(-probabilities, kind="stable")[: max(1, k)].tolist()
-        ranked = tuple(self._suggestion(kind, float(probabilities[kind]), near) for kind in order)
+        ranked = tuple(self._suggestion(state, kind, float(probabilities[kind]), near) for kind in order)
         return Suggestions(ranked, ranked[0].probability, bool(predicted.why[0]), predicted.why[0], len(near.places))
 
     def predict(self, batch: Batch) -> Predicted:
@@ -149,8 +153,9 @@ class Policy:
             return f"a suggestion of confidence {confidence:.2f} would be wrong more often than right"
         return ""
 
-    def _suggestion(self, kind: int, probability: float, near: Near) -> Suggestion:
+    def _suggestion(self, state: State, kind: int, probability: float, near: Near) -> Suggestion:
         steps = self.learnt.neighbours.steps
         agreeing = near.places[steps.labels[near.places] == kind]
         owners = list(dict.fromkeys(steps.owner[agreeing].tolist()))[:EVIDENCE]
-        return Suggestion(self.types[kind], probability, tuple(self.learnt.demonstrations[owner] for owner in owners), len(agreeing))
+        names = tuple(self.learnt.demonstrations[owner] for owner in owners)
+        return Suggestion(self.types[kind], probability, names, len(agreeing), self.learnt.arguments.proposed(state, self.types[kind]))
