@@ -212,4 +212,4 @@ def observations(seen: list[overview.Written]) -> list[dg.AssetObservation]:
 
 def _seen(table: overview.Written) -> dict[str, object]:
     last = {} if table.last is None else {"last_row": dg.MetadataValue.timestamp(table.last)}
-    return {"dagster/row_count": table.rows, **last}
+    return {"dagster/row_count": table.rows, **last, **table.counts}

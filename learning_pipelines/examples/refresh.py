@@ -61,13 +61,13 @@ def _take_up(connection: Connection, agent: AgentRef, portion: int, done: Refres
         shown = [Demonstrated(**row) for row in storage.demonstrations(connection, agent, new.demonstrations)] if new.demonstrations else []
         rows = [_derived_row(agent, candidate) for candidate in candidates] + [_demonstrated_row(agent, one) for one in shown]
         stored = storage.store_derived(connection, agent, new.executions, rows)
-        replaced = storage.withdraw_replaced(connection, agent, new.demonstrations) if new.demonstrations else 0
+        outdated = storage.withdraw_demonstrated(connection, agent, new.demonstrations) if new.demonstrations else 0
         outbox.advance(connection, outbox.EXAMPLES_READER, agent, new.position)
     done.entries += new.entries
     done.executions += len(new.executions)
     done.created += stored.created
     done.supported += stored.supported
-    done.withdrawn += stored.withdrawn + replaced
+    done.withdrawn += stored.withdrawn + outdated
     for candidate in candidates:
         for entity, count in candidate.example.scrubbed_entities.items():
             done.scrubbed[entity] = done.scrubbed.get(entity, 0) + count

@@ -68,14 +68,20 @@ def demonstrations(connection: Connection, agent: AgentRef, ids: Sequence[str]) 
         ).fetchall()
 
 
-def withdraw_replaced(connection: Connection, agent: AgentRef, ids: Sequence[str]) -> int:
-    """Withdraws the examples of the demonstrations that these replace, whatever their review: their expert shows it otherwise now. Returns how many."""
+def withdraw_demonstrated(connection: Connection, agent: AgentRef, ids: Sequence[str]) -> int:
+    """Withdraws the examples of the demonstrations that these replace, and those of these whose expert has lost the right to demonstrate, whatever
+    their review. Returns how many."""
     return connection.execute(
-        f"""UPDATE learning_examples e SET is_active = false, updated_at = now()
-        FROM demonstrations n JOIN demonstrations o ON o.organization_id = n.organization_id AND o.id = n.replaces AND NOT o.is_active
-        WHERE n.organization_id = %s AND n.agent_id = %s AND n.id = ANY(%s)
-            AND e.organization_id = o.organization_id AND e.id = {EXAMPLE_OF.format("o")} AND e.is_active""",
-        [agent.organization_id, agent.agent_id, list(ids)],
+        f"""WITH these AS (
+            SELECT * FROM demonstrations n WHERE n.organization_id = %(organization)s AND n.agent_id = %(agent)s AND n.id = ANY(%(ids)s)
+        )
+        UPDATE learning_examples e SET is_active = false, updated_at = now()
+        WHERE e.organization_id = %(organization)s AND e.is_active AND e.id IN (
+            SELECT {EXAMPLE_OF.format("o")} FROM these n
+            JOIN demonstrations o ON o.organization_id = n.organization_id AND o.id = n.replaces AND NOT o.is_active
+            UNION ALL SELECT {EXAMPLE_OF.format("n")} FROM these n
+            JOIN users u ON u.organization_id = n.organization_id AND u.id = n.user_id AND u.expertise_withdrawn_at IS NOT NULL)""",
+        {"organization": agent.organization_id, "agent": agent.agent_id, "ids": list(ids)},
     ).rowcount
 
 

@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 
 from learning_pipelines.storage import audit
 from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.examples import EXAMPLE_OF
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,9 @@ def set_right(connection: Connection, organization_id: UUID, user: str, actor: s
     """Withdraws a person's right to demonstrate, or gives it back, with an entry of the audit log where that changes anything; None if nobody
     is called so. One transaction.
 
-    Without the right an expert is a plain user, and with it one again if they demonstrated; other roles stay, for they are given elsewhere.
+    Without the right an expert is a plain user, and with it one again if they demonstrated; other roles stay, for they are given elsewhere. The
+    examples of their demonstrations leave with the right, whatever their review, and come back with it: the next datasets are without them, and
+    nothing made of these shows them.
     """
     with connection.transaction():
         row = connection.execute(
@@ -61,6 +64,12 @@ def set_right(connection: Connection, organization_id: UUID, user: str, actor: s
                     WHEN role = 'expert' AND %(withdrawn)s THEN 'user' WHEN role = 'user' AND NOT %(withdrawn)s AND %(showed)s THEN 'expert' ELSE role END
                 WHERE organization_id = %(organization)s AND id = %(person)s""",
                 {"withdrawn": withdrawn, "showed": counted[0] > 0, "organization": organization_id, "person": person},
+            )
+            connection.execute(
+                f"""UPDATE learning_examples e SET is_active = %(active)s, updated_at = now() FROM demonstrations d
+                WHERE d.organization_id = %(organization)s AND d.user_id = %(person)s AND d.is_active
+                    AND e.organization_id = d.organization_id AND e.id = {EXAMPLE_OF.format("d")} AND e.is_active <> %(active)s""",
+                {"active": not withdrawn, "organization": organization_id, "person": person},
             )
             action = "withdrawn" if withdrawn else "restored"
             audit.record(connection, organization_id, actor=actor, action=action, kind="expert", subject=str(person), fields=["expertise_withdrawn_at", "role"])

@@ -6,7 +6,7 @@ Belongs here: SQL that only counts. Not here: judging the installation (installa
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from psycopg import sql
 
@@ -17,11 +17,12 @@ _WRITTEN = ("agent_executions", "agent_feedback", "expert_annotations", "demonst
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """An external asset's table: stored rows, and when the newest one arrived."""
+    """An external asset's table: stored rows, when the newest one arrived, and what else there is to count."""
 
     name: str
     rows: int
     last: dt.datetime | None
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 def table_counts(connection: Connection, organization: str | None = None) -> dict[str, int]:
@@ -47,8 +48,18 @@ def written(connection: Connection) -> list[Written]:
             sql.SQL("SELECT count(*), max({}) FROM {}").format(sql.Identifier(column.get(name, "received_at")), sql.Identifier(name))
         ).fetchone()
         assert row is not None
-        found.append(Written(name, int(row[0]), row[1]))
+        found.append(Written(name, int(row[0]), row[1], _demonstrated(connection) if name == "demonstrations" else {}))
     return found
+
+
+def _demonstrated(connection: Connection) -> dict[str, int]:
+    """Active demonstrations by outcome, those that newer ones replaced, and who showed them all."""
+    row = connection.execute(
+        """SELECT count(*) FILTER (WHERE is_active AND outcome = 'success'), count(*) FILTER (WHERE is_active AND outcome = 'failure'),
+            count(*) FILTER (WHERE NOT is_active), count(DISTINCT (organization_id, user_id)) FILTER (WHERE user_id IS NOT NULL) FROM demonstrations"""
+    ).fetchone()
+    assert row is not None
+    return dict(zip(("successes", "failures", "replaced", "experts"), map(int, row), strict=True))
 
 
 def newest_entry(connection: Connection) -> str | None:
