@@ -14,16 +14,18 @@ from learning_pipelines.acceptance import meeting
 from learning_pipelines.acceptance.gate import Verdict
 from learning_pipelines.behavior import policy_gate, preparation
 from learning_pipelines.behavior.demonstration_splits import refresh_splits
+from learning_pipelines.behavior.demonstrations import load
 from learning_pipelines.behavior.loaded import Policies
 from learning_pipelines.behavior.policy.fitting import fit
 from learning_pipelines.behavior.preparation import PART, TRAINING, NotNow, Prepared
-from learning_pipelines.defs.behavior_metadata import learnt_metadata, proposal_metadata, tested_metadata
+from learning_pipelines.defs.behavior_metadata import learnt_metadata, proposal_metadata, shown_metadata, tested_metadata
 from learning_pipelines.defs.chain import failing
 from learning_pipelines.defs.common import OWNERS, agent_behind, bring_up_to_date, check, encoder_at_need, table_columns
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.defs.parts import left_out, worked
 from learning_pipelines.encoder import Encoder
 from learning_pipelines.storage import training_runs
+from learning_pipelines.storage.behavior_demonstrations import not_counting
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.store import Store
 from learning_pipelines.storage.tenants import AgentRef
@@ -83,7 +85,8 @@ def behavior_policy(context: dg.AssetExecutionContext, store: dg.ResourceParam[S
                 "dagster/table_name": "learning.behavior_versions",
                 "dagster/column_schema": table_columns(connection, "behavior_versions"),
                 "training_run": str(run.id), "resumed": run.resumed, "seed": prepared.seed,
-                **{f"{split}_demonstrations": count for split, count in prepared.counts.items()}, **metadata,
+                **{f"{split}_demonstrations": count for split, count in prepared.counts.items()},
+                **shown_metadata(load(connection, agent), not_counting(connection, agent)), **metadata,
             },
             check_results=[check(CHECK, failures, "fields of the verdict that its scores do not give, and proposals that do no better than frequency")],
         )  # fmt: skip

@@ -3,14 +3,25 @@
 Belongs here: pure functions from results to dictionaries. Not here: assets (behavior.py).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 import dagster as dg
 
+from learning_pipelines.behavior.contradictions import summary
 from learning_pipelines.behavior.policy_gate import Tested
+from learning_pipelines.behavior.task import Shown
 from learning_pipelines.examples import plots
+
+
+def shown_metadata(shown: Sequence[Shown], left: Mapping[str, int]) -> dict[str, Any]:
+    """What was shown, where it contradicts itself (ids of the demonstrations), and why others do not count."""
+    found = summary(shown)
+    return {
+        **{name: found[name] for name in ("failures", "experts", "contradictions", "contradictions_between_experts", "action_types_seen_once")},
+        **{f"not counting: {reason}": count for reason, count in left.items()}, "shown": dg.MetadataValue.json(found),
+    }  # fmt: skip
 
 
 def learnt_metadata(metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -82,6 +82,7 @@ def test_a_better_policy_is_proposed_with_its_numbers_serves_once_approved_and_i
     assert found["top1_candidate"] > found["top1_serving"] + 0.15 and found["p_value"] <= found["alpha"] and found["low"] > 0
     texts = [repr(value) for value in found.values()]
     assert not any(word in one for one in texts for word in ("refund", "phone", "ticket", "t0000"))  # numbers and ids, no text of anybody
+    assert (found["experts"], found["contradictions"], found["shown"]["successes"], found["shown"]["contradictory_ids"]) == (1, 0, COUNT, [])
     assert serving(pipeline) == []  # nothing learnt serves before somebody approves it
     approved(pipeline, store)
     (version,) = serving(pipeline)
