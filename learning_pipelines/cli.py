@@ -15,6 +15,7 @@ from learning_pipelines.cli_evaluate import evaluate
 from learning_pipelines.cli_experts import experts
 from learning_pipelines.cli_keys import keys
 from learning_pipelines.cli_output import Output, organization_option, say, verb
+from learning_pipelines.cli_playbooks import playbooks_command
 from learning_pipelines.cli_prompts import COMMANDS as PROMPT_COMMANDS
 from learning_pipelines.cli_search import search_command
 from learning_pipelines.errors import BadInput
@@ -187,5 +188,6 @@ main.add_command(datasets_command)
 main.add_command(export_command)
 main.add_command(evaluate)
 main.add_command(search_command)
+main.add_command(playbooks_command)
 for command in PROMPT_COMMANDS:
     main.add_command(command)

@@ -24,6 +24,7 @@ from learning_pipelines.api import (
     health,
     knowledge,
     openapi,
+    playbooks,
     problems,
     prompts,
     proposals,
@@ -40,7 +41,7 @@ from learning_pipelines.api.service import Service
 from learning_pipelines.settings import Settings, load_settings
 from learning_pipelines.storage.database import Database
 
-ROUTERS = (behavior, feedback, executions, knowledge, prompts, proposals, review, runs, search, sessions, summaries)
+ROUTERS = (behavior, feedback, executions, knowledge, playbooks, prompts, proposals, review, runs, search, sessions, summaries)
 
 
 def create_app(settings: Settings | None = None, database_of: Callable[[], Database] | None = None) -> FastAPI:

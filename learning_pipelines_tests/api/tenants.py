@@ -14,6 +14,8 @@ from learning_pipelines.prompts.registry import add_learnt
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage.tenants import agents
 from learning_pipelines_tests.api.serving import Api, make_agents, serving
+from learning_pipelines_tests.behavior.patterns.made import shown
+from learning_pipelines_tests.behavior.playbooks.stored import stored_playbook
 from learning_pipelines_tests.conftest import MakeDatabase
 from learning_pipelines_tests.storage.one_row import tables
 
@@ -37,8 +39,8 @@ def two_tenants(make_database: MakeDatabase, settings: Settings) -> Iterator[Api
             running.post("/documents", {"document_id": "doc", "text": mark, "title": mark}, key)
             running.post("/prompts/desk", {"messages": [{"role": "system", "content": mark}]}, admin)
             running.ask("PUT", "/prompts/desk/labels/production", admin, json={"version": 2})
-            shown = {"demonstration_id": "demo", "agent": "desk", "task_description": mark, "actions": [{"type": mark}], "final_output": mark}
-            assert running.post("/demonstrations", shown, admin).status_code == 201
+            demonstrated = {"demonstration_id": "demo", "agent": "desk", "task_description": mark, "actions": [{"type": mark}], "final_output": mark}
+            assert running.post("/demonstrations", demonstrated, admin).status_code == 201
         with database.connect("pipeline") as connection:
             for organization, mark in (("ours", "ours"), ("theirs", MARK)):
                 desk = agents(connection, organization, "desk")[0]
@@ -48,6 +50,8 @@ def two_tenants(make_database: MakeDatabase, settings: Settings) -> Iterator[Api
                 )  # fmt: skip
                 of = {"subject": {"version": better}, "incumbent": {"version": 2}, "evidence": {"reason": mark}}
                 open_proposal(connection, desk, kind="prompt", verdict="better", **of)
+                for label in ("serving", "candidate"):
+                    stored_playbook(connection, desk, mark, label, [shown(name, [mark]) for name in (f"{mark} one", f"{mark} two")])
             columns = "organization_id, id, agent_id, example_type, source_type, input_text, expected_output, content_hash, scrub_rules"
             for organization, mark in (("ours", "ours"), ("theirs", MARK)):
                 for name in ("example", f"example-{mark}"):

@@ -51,6 +51,8 @@ def test_every_asset_is_where_it_belongs(nodes: dict[str, dg.AssetSpec]) -> None
         "dataset_exports": "examples",
         "demonstrations": "behavior",
         "behavior_policy": "behavior",
+        "behavior_patterns": "behavior",
+        "playbooks": "behavior",
         "documents": "retrieval",
         "knowledge_chunks": "retrieval",
         "chunk_embeddings": "retrieval",
@@ -107,6 +109,8 @@ def test_lineage_leads_from_what_people_write_to_the_report(nodes: dict) -> None
         "query_expansions": {"retrieval_evaluation"},
         "chunk_edits": {"query_expansions"},
         "behavior_policy": {"demonstrations", "learning_examples"},
+        "behavior_patterns": {"demonstrations", "learning_examples"},
+        "playbooks": {"behavior_patterns"},
         "learning_report": {"feedback_metrics", "learning_examples", "training_datasets"},
     }
 
@@ -138,6 +142,8 @@ def test_metrics_are_cut_by_day_work_by_agent_and_reports_by_week(nodes: dict) -
         "query_expansions": dg.DynamicPartitionsDefinition,
         "chunk_edits": dg.DynamicPartitionsDefinition,
         "behavior_policy": dg.DynamicPartitionsDefinition,
+        "behavior_patterns": dg.DynamicPartitionsDefinition,
+        "playbooks": dg.DynamicPartitionsDefinition,
         "learning_report": dg.WeeklyPartitionsDefinition,
     }
 
@@ -187,6 +193,7 @@ def test_checks_are_statements_about_their_assets(location: dg.Definitions) -> N
         "query_expansions: refinement_beats_serving_index",
         "chunk_edits: refinement_beats_serving_index",
         "behavior_policy: policy_beats_frequency_baseline",
+        "playbooks: playbook_has_evidence",
         "learning_report: latest_closed_week_exists",
         "learning_report: adds_up",
     }

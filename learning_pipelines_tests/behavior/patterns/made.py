@@ -5,12 +5,13 @@ Belongs here: makers of values. Not here: rows of the database (shown.py), asser
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from learning_pipelines.behavior.task import Action, Shown
 
 
-def shown(name: str, letters: str, **more: Any) -> Shown:
+def shown(name: str, letters: Sequence[str], **more: Any) -> Shown:
     return Shown(name, more.pop("task", f"Task of {name}"), tuple(Action(letter) for letter in letters), **{"split": "train"} | more)
 
 
