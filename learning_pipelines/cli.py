@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from learning_pipelines import __version__
+from learning_pipelines.cli_corrections import corrections
 from learning_pipelines.cli_datasets import datasets_command, export_command
 from learning_pipelines.cli_evaluate import evaluate
 from learning_pipelines.cli_experts import experts
@@ -184,6 +185,7 @@ def report_command(week: str | None, organization: str | None, output: Output) -
 
 main.add_command(keys)
 main.add_command(experts)
+main.add_command(corrections)
 main.add_command(datasets_command)
 main.add_command(export_command)
 main.add_command(evaluate)

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +22,8 @@ from learning_pipelines.encoder_server import stop_encoder
 from learning_pipelines.errors import LearningError
 from learning_pipelines.llm_server import stop_model
 from learning_pipelines.settings import Settings
-from learning_pipelines.storage import embedded, migrate, outbox, overview
-from learning_pipelines.storage.database import Database, open_database
+from learning_pipelines.storage import corrections, embedded, migrate, outbox, overview
+from learning_pipelines.storage.database import Connection, Database, open_database
 from learning_pipelines.storage.installation import Finding, findings
 from learning_pipelines.storage.store import Store
 from learning_pipelines.storage.tenants import known_organization
@@ -179,8 +180,19 @@ def status(settings: Settings, organization: str | None) -> dict[str, Any]:
         ]
         orphans = overview.orphans(connection, settings.orphan_days, slug)
         unsearchable = overview.documents_without_chunks(connection, slug)
+        again = corrected_again(connection, slug)
     problems = [*_problems(settings, store, state, orphans), *(f"{count} documents cannot be searched for: {why}" for why, count in unsearchable.items())]
-    return {"counts": counts, "jobs": state["jobs"], "sensors": sensors, "problems": problems}
+    return {"counts": counts, "jobs": state["jobs"], "sensors": sensors, "problems": [*problems, *again]}
+
+
+def corrected_again(connection: Connection, slug: str | None) -> list[str]:
+    """A problem for every agent that is corrected again in what it had learnt."""
+    counts = Counter(partition.partition("/")[2] for partition, _, _ in corrections.recurring(connection, slug))
+    return [
+        f"{count} {'thing' if count == 1 else 'things'} that {agent} had learnt {'is' if count == 1 else 'are'} corrected again "
+        f"(`learning-pipelines corrections --agent {agent}`)"
+        for agent, count in counts.items()
+    ]
 
 
 _BY_OUTBOX = ("new_feedback", "new_documents")

@@ -32,7 +32,7 @@ from learning_pipelines_tests.defs.conftest import Materialize, checks_of, metad
 from learning_pipelines_tests.feedback.rows import AGENT, agent_ref, table
 from learning_pipelines_tests.retrieval.fake_encoders import WordEncoder
 
-DESK, JOB, CHECK = "default/desk", "behavior_learning", {"policy_beats_frequency_baseline": True}
+DESK, JOB, CHECK = "default/desk", "behavior_learning", {"policy_beats_frequency_baseline": True, "learnt_corrections_do_not_recur": True}
 ENCODER = WordEncoder(dimensions=96)
 
 
@@ -57,7 +57,8 @@ def desk(load: Load) -> None:
 def reason_of(result: dg.ExecuteInProcessResult, instance: dg.DagsterInstance) -> tuple[str, str]:
     run = instance.get_run_by_id(result.run_id)
     assert run is not None
-    return run.tags["learning/status"], run.tags.get("learning/reason", "")
+    ours = [part for part in run.tags.get("learning/reason", "").split("; ") if part.startswith("policy: ")]
+    return run.tags["learning/status"], "; ".join(ours)
 
 
 def serving(connection: Connection) -> list[BehaviorVersion]:

@@ -53,6 +53,7 @@ def test_every_asset_is_where_it_belongs(nodes: dict[str, dg.AssetSpec]) -> None
         "behavior_policy": "behavior",
         "behavior_patterns": "behavior",
         "playbooks": "behavior",
+        "correction_patterns": "behavior",
         "documents": "retrieval",
         "knowledge_chunks": "retrieval",
         "chunk_embeddings": "retrieval",
@@ -111,6 +112,7 @@ def test_lineage_leads_from_what_people_write_to_the_report(nodes: dict) -> None
         "behavior_policy": {"demonstrations", "learning_examples"},
         "behavior_patterns": {"demonstrations", "learning_examples"},
         "playbooks": {"behavior_patterns"},
+        "correction_patterns": {"learning_examples", "expert_annotations"},
         "learning_report": {"feedback_metrics", "learning_examples", "training_datasets"},
     }
 
@@ -144,6 +146,7 @@ def test_metrics_are_cut_by_day_work_by_agent_and_reports_by_week(nodes: dict) -
         "behavior_policy": dg.DynamicPartitionsDefinition,
         "behavior_patterns": dg.DynamicPartitionsDefinition,
         "playbooks": dg.DynamicPartitionsDefinition,
+        "correction_patterns": dg.DynamicPartitionsDefinition,
         "learning_report": dg.WeeklyPartitionsDefinition,
     }
 
@@ -194,6 +197,7 @@ def test_checks_are_statements_about_their_assets(location: dg.Definitions) -> N
         "chunk_edits: refinement_beats_serving_index",
         "behavior_policy: policy_beats_frequency_baseline",
         "playbooks: playbook_has_evidence",
+        "correction_patterns: learnt_corrections_do_not_recur",
         "learning_report: latest_closed_week_exists",
         "learning_report: adds_up",
     }

@@ -1,0 +1,81 @@
+"""Group behavior: corrections as judged and clustered, and what was learnt of them and comes back.
+
+Belongs here: assets and checks of corrections. Not here: judging and clustering (behavior/corrections/), SQL (storage/), approval (acceptance/).
+
+Names of clusters are user text: metadata holds ids and counts only, `learning-pipelines corrections` shows names.
+"""
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+
+from learning_pipelines.behavior.corrections.refresh import Refreshed, refresh_corrections
+from learning_pipelines.defs.common import OWNERS, agent_behind, bring_up_to_date, check, encoder_at_need, table_columns
+from learning_pipelines.defs.partitions import agents
+from learning_pipelines.defs.parts import left_out, worked
+from learning_pipelines.storage import corrections
+from learning_pipelines.storage.corrections import ClusterRow
+from learning_pipelines.storage.store import Store
+
+RECURS = "learnt_corrections_do_not_recur"
+WEEKS_SHOWN = 8
+
+
+@dg.asset(
+    partitions_def=agents,
+    deps=["learning_examples", "expert_annotations"],
+    group_name="behavior",
+    kinds={"postgres"},
+    owners=OWNERS,
+    pool="training",
+    code_version="1",
+    check_specs=[
+        dg.AssetCheckSpec(
+            RECURS, asset="correction_patterns", description="Nothing that was learnt is corrected again more often than its earlier rate explains."
+        )
+    ],
+)
+def correction_patterns(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) -> dg.MaterializeResult:
+    """What people put right again and again: every correction judged by meaning and facts, clustered, and counted by people and weeks."""
+    with store.pipeline() as connection, encoder_at_need(store.settings) as opener:
+        agent = agent_behind(connection, context.partition_key)
+        bring_up_to_date(context, store, [agent])
+        done = refresh_corrections(connection, agent, opener)
+        rows = corrections.listed(connection, agent, timezone=store.settings.timezone)
+        recurring = [cluster for partition, cluster, _ in corrections.recurring(connection, agent.organization) if partition == agent.partition]
+        columns = table_columns(connection, "correction_clusters")
+    if rows:
+        worked(context, "corrections")
+    else:
+        left_out(context, "corrections", "nobody corrected an answer of this agent yet")
+    for cluster in done.recurring:
+        context.log.warning(f"What cluster {cluster} corrects was learnt and is corrected again.")
+    counted = "clusters that recur after they were learnt: `learning-pipelines corrections` lists them"
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/table_name": "learning.correction_clusters", "dagster/column_schema": columns,
+            **patterns_metadata(done, rows, dt.datetime.now(ZoneInfo(store.settings.timezone)).date()),
+        },
+        check_results=[check(RECURS, len(recurring), counted, dg.AssetCheckSeverity.WARN)],
+    )  # fmt: skip
+
+
+def patterns_metadata(done: Refreshed, rows: Sequence[ClusterRow], today: dt.date) -> dict[str, Any]:
+    """Counts of clusters, kinds of change and of the last WEEKS_SHOWN weeks; no text of anybody."""
+    kinds = Counter[str]()
+    weeks = Counter[dt.date]()
+    for row in rows:
+        kinds.update(row.kinds)
+        weeks.update(dict(row.weeks))
+    monday = today - dt.timedelta(days=today.weekday())
+    shown = [monday - dt.timedelta(weeks=back) for back in range(WEEKS_SHOWN)]
+    return {
+        "dagster/row_count": len(rows), "corrections": sum(row.corrections for row in rows), "new_corrections": done.corrections,
+        "new_clusters": done.opened, "several_people": sum(row.people > 1 for row in rows), "learnt": sum(row.learnt_at is not None for row in rows),
+        "recurring": sum(row.state == "recurring" for row in rows), "newly_recurring": len(done.recurring),
+        **{f"kind: {kind}": count for kind, count in sorted(kinds.items())}, **{f"week: {week.isoformat()}": weeks[week] for week in shown},
+    }  # fmt: skip
