@@ -31,12 +31,12 @@ class Evidence(BaseModel):
 
 
 class SuggestedAction(BaseModel):
-    """`type` `<end>`: nothing is left to do. `confidence`: how often suggestions that are as sure turn out right. `arguments`: names that this action
-    takes, with the share of demonstrated ones that had them."""
+    """`type` `<end>`: nothing is left to do. `confidence`: how often suggestions that are as sure turn out right. `arguments`: values taken from
+    where experts took theirs, in the history, the state or the task; those without such a source are left out."""
 
     type: str = Field(json_schema_extra={"example": "refund_order"})
     confidence: float
-    arguments: dict[str, float] = Field(json_schema_extra={"example": {"order_id": 1.0, "reason": 0.8}})
+    arguments: dict[str, Any] = Field(json_schema_extra={"example": {"order_id": "#W1234567", "reason": "no longer needed"}})
     evidence: Evidence
 
 

@@ -23,7 +23,7 @@ from learning_pipelines.behavior.loaded import Policies
 from learning_pipelines.behavior.policy import files
 from learning_pipelines.behavior.policy.evaluation import Evaluation, evaluate
 from learning_pipelines.behavior.policy.policy import Policy
-from learning_pipelines.behavior.preparation import KIND, NOTHING, Prepared, argument_names
+from learning_pipelines.behavior.preparation import KIND, NOTHING, Prepared
 from learning_pipelines.behavior.task import Shown
 from learning_pipelines.errors import LearningError
 from learning_pipelines.retrieval import artifacts
@@ -145,7 +145,7 @@ def propose(
     learnt = policy.learnt
     config = {
         "encoder": learnt.encoder, "dimensions": learnt.dimensions, "types": len(policy.types), "demonstrations": len(learnt.demonstrations),
-        "mixture": learnt.mixture.as_json(), "arguments": argument_names(prepared.shown["train"]),
+        "mixture": learnt.mixture.as_json(),
     }  # fmt: skip
     best = {"top1": tested.candidate.policy.top1, "calibration_error": tested.candidate.calibration_error, "coverage": tested.candidate.coverage}
     with connection.transaction():

@@ -6,7 +6,6 @@ Belongs here: thresholds, the fingerprint of a run. Not here: learning (policy/)
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -109,19 +108,3 @@ def _untestable(connection: Connection, agent: AgentRef, prepared: Prepared, set
         return "no demonstration is in the split train: more of other tasks are needed"
     return None
 
-
-def argument_names(shown: Sequence[Shown], share: float = 0.5, fewest: int = 2) -> dict[str, dict[str, float]]:
-    """Type of action → names of arguments that at least this share of its demonstrated steps had, in this many demonstrations or more, with their
-    share. Names, no values: what people wrote stays in their demonstrations."""
-    steps, named, owners = Counter[str](), Counter[tuple[str, str]](), dict[tuple[str, str], set[str]]()
-    for one in shown:
-        for action in one.actions:
-            steps[action.type] += 1
-            for name in action.arguments if isinstance(action.arguments, dict) else ():
-                named[action.type, name] += 1
-                owners.setdefault((action.type, name), set()).add(one.id)
-    found: dict[str, dict[str, float]] = {}
-    for (kind, name), count in sorted(named.items(), key=lambda item: (-item[1], item[0])):
-        if count >= share * steps[kind] and len(owners[kind, name]) >= fewest and len(name) <= 255:
-            found.setdefault(kind, {})[name] = round(count / steps[kind], 3)
-    return found

@@ -2,7 +2,8 @@
 
 Belongs here: the order of steps, the JSON of suggestions, hints. Not here: the route, what a policy thinks (policy/), loading it (loaded.py).
 
-Evidence is ids and counts, and arguments are names: what people wrote in demonstrations stays with those who may read them.
+Evidence is ids and counts, and arguments are copied from the state that was asked about, or usual with several experts (policy/arguments.py): what one
+person wrote in a demonstration stays with those who may read it.
 """
 
 from __future__ import annotations
@@ -67,12 +68,11 @@ def _artifact(version: BehaviorVersion) -> Artifact:
 def _answered(agent: str, version: BehaviorVersion, found: Suggestions) -> Answered:
     if found.abstained:
         return Answered(agent, version.number, [], True, found.why)
-    arguments = version.config.get("arguments", {})
-    return Answered(agent, version.number, [_as_json(one, found.nearest, arguments.get(one.type, {})) for one in found.ranked])
+    return Answered(agent, version.number, [_as_json(one, found.nearest) for one in found.ranked])
 
 
-def _as_json(one: Suggestion, nearest: int, arguments: dict[str, float]) -> dict[str, Any]:
+def _as_json(one: Suggestion, nearest: int) -> dict[str, Any]:
     return {
-        "type": one.type, "confidence": round(one.probability, 4), "arguments": arguments,
+        "type": one.type, "confidence": round(one.probability, 4), "arguments": dict(one.arguments),
         "evidence": {"demonstrations": list(one.demonstrations), "agreeing": one.shown, "nearest": nearest},
     }  # fmt: skip

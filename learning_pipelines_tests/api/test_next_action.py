@@ -64,7 +64,7 @@ def proposed(api: Api, agent: AgentRef, folder: Path, **config: Any) -> tuple[in
     with api.database.connect("pipeline") as connection:
         number, proposal = propose(
             connection, agent, api.settings, kind="policy", subject_kind="policy", artifact=put_folder(api.settings, agent, folder),
-            config={"arguments": {"refund_order": {"amount": 1.0}}, **config}, metrics={}, evidence={},
+            config=config, metrics={}, evidence={},
         )  # fmt: skip
     return number, str(proposal)
 
@@ -96,7 +96,7 @@ def test_the_policy_suggests_with_confidence_evidence_and_no_words_of_others(api
         found = ask(api, name, task=task("refund"))
         assert (found["agent_id"], found["policy"], found["abstained"], found["hint"]) == ("desk", 1, False, None)
         best, *others = found["suggestions"]
-        assert best["type"] == "refund_order" and best["confidence"] > 0.5 and best["arguments"] == {"amount": 1.0}
+        assert best["type"] == "refund_order" and best["confidence"] > 0.5 and best["arguments"] == {"amount": 5, "ticket": 1}
         assert len(others) == 2 and all(one["confidence"] <= best["confidence"] for one in others)
         assert 1 <= len(best["evidence"]["demonstrations"]) <= 3 and 1 <= best["evidence"]["agreeing"] <= best["evidence"]["nearest"]
         assert "zalmon" not in json.dumps(found) and "bal" not in json.dumps(found)
