@@ -6,6 +6,7 @@ Needs httpx and the standard library and knows nothing of the rest of the packag
 from __future__ import annotations
 
 from learning_pipelines.client.aio import AsyncClient
+from learning_pipelines.client.behavior import END, NextAction, Suggestion
 from learning_pipelines.client.chat import record_answer
 from learning_pipelines.client.core import Stats
 from learning_pipelines.client.errors import (
@@ -18,6 +19,7 @@ from learning_pipelines.client.errors import (
     RecordRejected,
     ServiceRefused,
     ServiceUnavailable,
+    SuggestionUnavailable,
 )
 from learning_pipelines.client.options import Options
 from learning_pipelines.client.prompts import Prompt
@@ -25,11 +27,13 @@ from learning_pipelines.client.sync import Client
 from learning_pipelines.client.tracing import Execution, current_execution, default_fields
 
 __all__ = [
+    "END",
     "AsyncClient",
     "Client",
     "ClientError",
     "Execution",
     "InvalidRecord",
+    "NextAction",
     "NotDelivered",
     "Options",
     "Prompt",
@@ -40,6 +44,8 @@ __all__ = [
     "ServiceRefused",
     "ServiceUnavailable",
     "Stats",
+    "Suggestion",
+    "SuggestionUnavailable",
     "current_execution",
     "default_fields",
     "record_answer",

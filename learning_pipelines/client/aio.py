@@ -10,13 +10,15 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self, Unpack
 
+from learning_pipelines.client.behavior import NextAction, Step
 from learning_pipelines.client.prompts import Message, Prompt
 from learning_pipelines.client.records import ExecutionFields, FeedbackDetails, FeedbackFields, FeedbackType, IssueCategory, RetrievalFields
 from learning_pipelines.client.sync import Common
 
 
 class AsyncClient(Common):
-    """Logs executions and feedback, fetches prompts. Never raises because of the service, the network or the disk unless `raise_errors` is true."""
+    """Logs executions and feedback, fetches prompts and suggestions. Never raises because of the service, the network or the disk unless `raise_errors`
+    is true."""
 
     async def log_execution(self, *, agent: str, input: Any, output: Any, **fields: Unpack[ExecutionFields]) -> str:
         """Keeps the execution on disk, to be sent in the background; its id can be used for feedback at once. Other keywords go into its context."""
@@ -56,6 +58,15 @@ class AsyncClient(Common):
         if (prompt := self._core.prompt_at_once(agent, unit, input)) is not None:
             return prompt
         return await asyncio.to_thread(self._core.prompt, agent, unit, input, fallback)
+
+    async def next_action(
+        self, agent: str, task: str, *, task_type: str | None = None, state: Any = None, history: Sequence[Step] = (), k: int = 3
+    ) -> NextAction:
+        """What the agent would best do next, by the policy that serves; false where there is no suggestion, `reason` says why.
+
+        `state`: what it was given, text or plain data; `history`: what it did so far, types or {type, arguments, context}. The service is asked every time.
+        """
+        return await asyncio.to_thread(self._core.next_action, agent, task, task_type, state, history, k)
 
     async def flush(self, timeout: float = 10.0) -> bool:
         """Waits until what is queued now is delivered; False if it is not by then (nothing is lost)."""

@@ -15,16 +15,16 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from learning_pipelines.client import chat, records, tracing
+from learning_pipelines.client import behavior, chat, records, tracing
 from learning_pipelines.client.delivery import Delivery
-from learning_pipelines.client.errors import NotDelivered, PromptUnavailable, Reporter, logger, unexpected
+from learning_pipelines.client.errors import NotDelivered, PromptUnavailable, Reporter, SuggestionUnavailable, logger, unexpected
 from learning_pipelines.client.options import Options, Target, queue_root
 from learning_pipelines.client.prompt_cache import PromptCache
 from learning_pipelines.client.prompts import Message, Prompt, from_fallback
 from learning_pipelines.client.queue import Queue
 from learning_pipelines.client.records import Record
 from learning_pipelines.client.tracing import Execution, Function
-from learning_pipelines.client.transport import Transport
+from learning_pipelines.client.transport import Transport, Verdict
 from learning_pipelines.client.worker import Worker
 
 Wrapped = TypeVar("Wrapped")
@@ -163,6 +163,20 @@ class Core:
         except Exception as error:  # noqa: BLE001 - the host must not see it, except on its wish
             self.reporter.fail(unexpected(error))
             return from_fallback(agent, fallback) if fallback is not None else Prompt(agent, (), source="missing")
+
+    def next_action(self, agent: str, task: str, task_type: str | None, state: Any, history: Sequence[behavior.Step], k: int) -> behavior.NextAction:
+        """Asks every time: a suggestion is for one moment of one agent."""
+        try:
+            reply = self.transport.next_action(agent, behavior.parameters(task, task_type, state, history, k))
+            found = behavior.read(agent, reply.data) if reply.verdict is Verdict.DONE else None
+            if found is not None:
+                return found
+            self.reporter.fail(SuggestionUnavailable(f"{agent}: {reply.reason or 'the answer has no suggestions'}"))
+        except SuggestionUnavailable:  # reported already
+            raise
+        except Exception as error:  # noqa: BLE001 - the host must not see it, except on its wish
+            self.reporter.fail(unexpected(error))
+        return behavior.NextAction(agent, reason="the service gave none: see stats().last_error")
 
     def last_execution_id(self) -> str | None:
         return _last_id.get()

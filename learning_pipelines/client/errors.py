@@ -50,6 +50,10 @@ class PromptNotFetched(ClientError):
     """A prompt could not be fetched; a cached one or the fallback is used."""
 
 
+class SuggestionUnavailable(ClientError):
+    """The service gave no suggestion of a next action: not reached, refused, or what was asked about cannot be read."""
+
+
 class NotDelivered(ClientError):
     """`flush` or `close` ended before everything was delivered; the rest stays queued."""
 

@@ -1,4 +1,5 @@
-"""The client for ordinary (blocking) code. No method waits for the network, except `flush`, `close` and a prompt that is not cached yet or is for an input.
+"""The client for ordinary (blocking) code. No method waits for the network, except `flush`, `close`, `next_action` and
+a prompt that is not cached yet or is for an input.
 
 Belongs here: signatures and what they promise. Not here: how it is done (core.py); the same for asyncio (aio.py).
 """
@@ -10,6 +11,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
+from learning_pipelines.client.behavior import NextAction, Step
 from learning_pipelines.client.core import Core, Stats
 from learning_pipelines.client.options import Options
 from learning_pipelines.client.prompts import Message, Prompt
@@ -58,7 +60,8 @@ class Common:
 
 
 class Client(Common):
-    """Logs executions and feedback, fetches prompts. Never raises because of the service, the network or the disk unless `raise_errors` is true."""
+    """Logs executions and feedback, fetches prompts and suggestions. Never raises because of the service, the network or the disk unless `raise_errors`
+    is true."""
 
     def log_execution(self, *, agent: str, input: Any, output: Any, **fields: Unpack[ExecutionFields]) -> str:
         """Keeps the execution on disk, to be sent in the background; its id can be used for feedback at once. Other keywords go into its context."""
@@ -96,6 +99,15 @@ class Client(Common):
         With `input` the messages are those to send for it, its own turn last, and the service is asked every time.
         """
         return self._core.prompt(agent, unit, input, fallback)
+
+    def next_action(
+        self, agent: str, task: str, *, task_type: str | None = None, state: Any = None, history: Sequence[Step] = (), k: int = 3
+    ) -> NextAction:
+        """What the agent would best do next, by the policy that serves; false where there is no suggestion, `reason` says why.
+
+        `state`: what it was given, text or plain data; `history`: what it did so far, types or {type, arguments, context}. The service is asked every time.
+        """
+        return self._core.next_action(agent, task, task_type, state, history, k)
 
     def flush(self, timeout: float = 10.0) -> bool:
         """Waits until what is queued now is delivered; False if it is not by then (nothing is lost)."""

@@ -61,6 +61,9 @@ class Transport:
         headers = {"If-None-Match": etag} if etag else {}
         return self._ask("GET", f"/prompts/{quote(agent, safe='')}", headers, self._options.prompt_timeout, params=params)
 
+    def next_action(self, agent: str, params: Mapping[str, str]) -> Reply:
+        return self._ask("GET", f"/agents/{quote(agent, safe='')}/next-action", {}, self._options.prompt_timeout, params=params)
+
     def close(self) -> None:
         if self._http is not None:
             self._http.close()

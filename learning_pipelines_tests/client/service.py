@@ -49,6 +49,7 @@ class Service:
         self.refuse: Callable[[dict[str, Any]], str | None] = lambda body: None
         self.fault: Callable[[Asked], Fault | None] = lambda asked: None
         self.prompts: dict[str, dict[str, Any]] = {}
+        self.suggested: dict[str, Any] | None = None
         self.lock = threading.Lock()
         self._connections: set[socket.socket] = set()
         self._server: ThreadingHTTPServer | None = None
@@ -84,6 +85,8 @@ class Service:
         path = asked.path.removeprefix(BASE)
         if asked.method == "GET" and path.startswith("/prompts/"):
             return self._prompt(asked, unquote(path.removeprefix("/prompts/")))
+        if asked.method == "GET" and path.endswith("/next-action"):
+            return (200, {}, self.suggested) if self.suggested is not None else (404, {}, {"title": "unknown agent", "field": "agent_id"})
         if path in ("/executions/batch", "/feedback/batch"):
             kind = path.split("/")[1]
             with self.lock:
