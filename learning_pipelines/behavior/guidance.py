@@ -21,6 +21,7 @@ from typing import Any, Literal, get_args
 
 import orjson
 
+from learning_pipelines.behavior.task import END
 from learning_pipelines.llm import Message
 from learning_pipelines.storage.demonstrations import TURN_MARKS
 
@@ -158,8 +159,8 @@ def note(text: str) -> str | None:
 
 
 def playbook_note(config: Mapping[str, Any]) -> str | None:
-    """The steps of a playbook as one note; None where it has none, or one of them cannot be shown: half a procedure is none."""
-    steps = [_said(step) for step in config.get("steps") or ()]
+    """What a playbook advises as one note; None where it advises nothing, or a step cannot be shown: half a procedure is none."""
+    steps = _advice(config) if "format" in config else [_said(step) for step in config.get("steps") or ()]
     lines = [note(step) for step in steps if step] or [note(line) for line in str(config.get("text") or "").splitlines() if line.strip()]
     heading = note(str(config.get("task_type") or "this work"))
     if not lines or heading is None or None in lines:
@@ -213,6 +214,22 @@ def _notes(notes: Sequence[Piece]) -> tuple[Message, ...]:
 
 def _turns(examples: Sequence[Piece]) -> tuple[Message, ...]:
     return tuple(message for one in examples for message in (Message("user", one.asked), Message("assistant", one.answer or "")))
+
+
+def _advice(config: Mapping[str, Any]) -> list[str]:
+    """What a learnt playbook says to do, step by step, without the evidence behind it."""
+    from learning_pipelines.behavior.patterns.transitions import START  # not needed by workers that serve no playbook
+    from learning_pipelines.behavior.playbooks.playbook import Playbook
+
+    lines = []
+    for step in Playbook.from_json(config).steps:
+        ways = []
+        for branch in step.branches:
+            when = "" if len(step.branches) == 1 else "otherwise " if branch.when is None else f"if {branch.when.in_words()}: "
+            after = branch.ways[0].after
+            ways.append(when + ("finish" if after == END else after))
+        lines.append(("To begin: " if step.type == START else f"After {step.type}: ") + "; ".join(ways) + ".")
+    return lines
 
 
 def _said(step: Any) -> str:

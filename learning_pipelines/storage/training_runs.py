@@ -138,8 +138,8 @@ def of_dagster_run(connection: Connection, agent: AgentRef, dagster_run_id: str)
     return None if row is None else (_resumed(connection, agent, row[0]), row[1])
 
 
-def lock_agent(connection: Connection, agent: AgentRef, training_type: TrainingType) -> bool:
-    """Whether this connection may train the agent now: one at a time, until the connection ends.
+def lock_agent(connection: Connection, agent: AgentRef, training_type: TrainingType | Literal["guidance"]) -> bool:
+    """Whether this connection may train the agent now: one at a time, until the connection ends. `guidance`: a part of its own, on the pool of the model.
 
     Waits a moment: the server lets go of a lock a little after the connection that held it was closed, as between two steps of one run.
     """
