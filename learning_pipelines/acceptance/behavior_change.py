@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from learning_pipelines.acceptance.guidance_change import require_fitting
 from learning_pipelines.acceptance.reviewing import Reason, Refused, Reviewer
 from learning_pipelines.behavior.policy import files
 from learning_pipelines.errors import LearningError
@@ -86,7 +87,9 @@ def serve(connection: Connection, agent: AgentRef, proposal: Proposal, who: Revi
     if serving not in (measured, number):
         cause = f"Version {number} was measured against {numbered(measured)}, but {numbered(serving)} serves now."
         raise Refused(Reason.STATE, cause, f"{_again(agent, kind)} to measure against what serves.")
-    require_servable(connection, agent, kind, topic, number, settings)
+    found = require_servable(connection, agent, kind, topic, number, settings)
+    if kind == "guidance":
+        require_fitting(connection, agent, found)
     before = behavior_versions.move_serving(connection, agent, kind, number, who.user_id, topic)
     _moved(connection, agent, who, kind, topic, before, number)
     return number, before

@@ -17,7 +17,7 @@ from uuid import UUID
 from learning_pipelines.behavior.guidance import Guidance, choose
 from learning_pipelines.behavior.guidance_lookup import Notes, Way, encoded, pieces_for, stored_notes, way_of
 from learning_pipelines.encoder import EncoderClient
-from learning_pipelines.errors import LearningError
+from learning_pipelines.errors import BadInput, LearningError
 from learning_pipelines.llm import Message
 from learning_pipelines.prompts.prompt import Demonstration
 from learning_pipelines.storage import behavior_versions, demonstrations, guidance
@@ -45,6 +45,7 @@ class _Known:
     at: float
     serving: Serving
     guidance: Guidance | None
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,6 @@ class _Ready:
     problem: str | None
 
 
-NOTHING = Turns()
 _Kept = TypeVar("_Kept", _Known, _Ready)
 
 
@@ -74,7 +74,7 @@ class Guided:
         """The turns for one input. `prompt`: content hash of the prompt they are shown with; `also`: what it demonstrates itself."""
         known = self._look(agent)
         if known.guidance is None:
-            return NOTHING
+            return Turns(problem=known.problem)
         try:
             encoder = self._encoder()
             outdated = known.guidance.outdated(
@@ -108,11 +108,13 @@ class Guided:
         with self._sessions.acting(_acting(agent)) as connection:
             serving = guidance.serving(connection, agent)
             if kept is not None and kept.serving.guidance == serving.guidance:
-                found = kept.guidance
-            else:
-                stored = behavior_versions.version(connection, agent, "guidance", serving.guidance) if serving.guidance else None
-                found = None if stored is None else Guidance.from_json(stored.config)
-        return _keep(self._known, key, _Known(at, serving, found))
+                return _keep(self._known, key, _Known(at, serving, kept.guidance, kept.problem))
+            stored = behavior_versions.version(connection, agent, "guidance", serving.guidance) if serving.guidance else None
+        try:
+            known = _Known(at, serving, None if stored is None else Guidance.from_json(stored.config))
+        except BadInput as error:
+            known = _Known(at, serving, None, f"Guidance {serving.guidance} is not shown: {error.cause}")
+        return _keep(self._known, key, known)
 
     def _made_ready(self, agent: AgentRef, known: _Known, encoder: EncoderClient) -> _Ready:
         assert known.guidance is not None

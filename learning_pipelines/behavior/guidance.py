@@ -22,6 +22,7 @@ from typing import Any, Literal, get_args
 import orjson
 
 from learning_pipelines.behavior.task import END
+from learning_pipelines.errors import BadInput
 from learning_pipelines.llm import Message
 from learning_pipelines.storage.demonstrations import TURN_MARKS
 
@@ -118,6 +119,9 @@ class Guidance:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Guidance:
+        """Raises BadInput where a version does not say what it was measured with."""
+        if missing := [name for name in ("dataset_id", "prompt", "prompt_version", "encoder", "sources", "tokens") if name not in stored]:
+            raise BadInput(f"The guidance lacks {', '.join(missing)}.", "It was written by another version; run the job behavior_learning again.")
         known = {name: stored[name] for name in cls.__dataclass_fields__ if name in stored}
         return cls(**known | {"playbooks": tuple(stored.get("playbooks", ())), "rules": tuple(stored.get("rules", ()))})
 

@@ -242,6 +242,16 @@ def test_without_the_encoder_the_prompt_is_served_alone_and_says_why(api: Api, m
     assert "vectors of the encoder letters@1; other@1 is set now" in asked(api, agent)["guidance_problem"]
 
 
+def test_a_version_that_cannot_be_read_is_no_failure_of_the_prompt(api: Api, make: Make) -> None:
+    agent = make(rows=0, demonstrated=0)
+    with api.database.connect("pipeline") as connection:
+        learnt(connection, agent, "guidance", {"tokens": 3})
+    for _ in range(2):
+        found = asked(api, agent)
+        assert len(found["messages"]) == 2 and "lacks dataset_id" in found["guidance_problem"]
+        time.sleep(guided.FRESH_SECONDS)
+
+
 def test_another_organization_sees_nothing_of_it(api: Api, make: Make) -> None:
     agent = make()
     guide(api, agent)

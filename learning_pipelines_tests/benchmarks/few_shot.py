@@ -4,6 +4,7 @@ Belongs here: rows, timings, printing. Not here: assertions about time (there ar
 
 Several tenants share the table: one has 5 % of the rows, one 15 %, one 80 %. Vectors are made, not encoded: 384 numbers of which 48 directions
 matter, in loose groups, about as spread as sentence vectors are. With --encode the real encoder process is asked as well (its model: seconds).
+A tenth of the examples are corrections and a hundredth demonstrations: guidance looks up both for an input, and chooses among them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
+from learning_pipelines.behavior.guidance import Guidance, choose
+from learning_pipelines.behavior.guidance_lookup import encoded, pieces_for, way_of
 from learning_pipelines.encoder import open_encoder
 from learning_pipelines.feedback.identity import organization_id
 from learning_pipelines.settings import Settings
@@ -37,7 +40,8 @@ SHARES = {"five": 0.05, "fifteen": 0.15, "eighty": 0.80}
 K, LOOKUPS = 8, 300
 EXAMPLES = """
 INSERT INTO learning_examples (organization_id, id, agent_id, example_type, source_type, input_text, expected_output, content_hash, scrub_rules, review_status)
-SELECT %(organization)s, 'e' || n, %(agent)s, 'positive', 'imported', %(name)s || ' input ' || n, 'answer ' || n %% 16, sha256(n::text::bytea), '1', 'approved'
+SELECT %(organization)s, 'e' || n, %(agent)s, CASE WHEN n %% 10 = 0 THEN 'correction' WHEN n %% 100 = 1 THEN 'demonstration' ELSE 'positive' END, 'imported',
+    %(name)s || ' input ' || n, 'answer ' || n %% 16, sha256(n::text::bytea), '1', 'approved'
 FROM generate_series(1, %(rows)s) AS n"""
 CONTENTS = """
 INSERT INTO example_contents (organization_id, content_hash, content)
@@ -98,6 +102,7 @@ def measure(database: Database, size: int, encoding: Settings | None) -> dict[st
     for name, (agent, dataset) in sets.items():
         with database.connect("api", autocommit=False) as connection:
             found[f"{name} ({SHARES[name]:.0%})"] = lookups(connection, encoder, agent, dataset)
+            found[f"{name}, guidance"] = guided(connection, encoder, agent, dataset)
             if encoding is not None:
                 found[f"{name} with encoding"] = with_encoding(connection, encoding, agent, dataset)
     return found
@@ -143,6 +148,19 @@ def lookups(connection: Connection, encoder: Made, agent: AgentRef, dataset: Any
     hits = sum(len(set(one) & set(other)) for one, other in zip(found, exactly, strict=False))
     recall, short = round(hits / (100 * K), 4), sum(len(one) < K for one in found)
     return {"exact": exact, **spread(times[20:]), "postgres_cpu_ms": round(spent, 2), f"recall@{K}": recall, "short": short}
+
+
+def guided(connection: Connection, encoder: Made, agent: AgentRef, dataset: Any) -> dict[str, Any]:
+    """Times of what guidance does for an input once it is encoded: both lookups, and the choice."""
+    guidance = Guidance(str(dataset), "", 1, encoder.name, {"corrections": 0.2, "demonstrations": 0.1}, 600)
+    way = acting(connection, agent, lambda: way_of(connection, agent, encoder.name))
+    notes, times, shown = encoded([], encoder), [], 0
+    for vector in encoder.encode([f"question {number}" for number in range(LOOKUPS)]):
+        begun = time.perf_counter()
+        pieces = acting(connection, agent, lambda vector=vector: pieces_for(connection, agent, guidance, vector, notes, way))  # type: ignore[misc]
+        shown += len(choose(guidance, pieces).pieces)
+        times.append(1000 * (time.perf_counter() - begun))
+    return {"exact": dict(way.exact), **spread(times[20:]), "shown": round(shown / LOOKUPS, 1)}
 
 
 def with_encoding(connection: Connection, settings: Settings, agent: AgentRef, dataset: Any) -> dict[str, float]:

@@ -54,6 +54,7 @@ def test_every_asset_is_where_it_belongs(nodes: dict[str, dg.AssetSpec]) -> None
         "behavior_patterns": "behavior",
         "playbooks": "behavior",
         "correction_patterns": "behavior",
+        "guidance": "behavior",
         "documents": "retrieval",
         "knowledge_chunks": "retrieval",
         "chunk_embeddings": "retrieval",
@@ -85,6 +86,7 @@ def test_every_asset_has_owner_kind_and_description(nodes: dict) -> None:
 def test_lineage_leads_from_what_people_write_to_the_report(nodes: dict) -> None:
     parents = {key: {parent.to_user_string() for parent in node.parent_keys} for key, node in nodes.items() if not node.is_external}
     assert parents == {
+        "guidance": {"learning_examples", "training_datasets"},
         "rater_weights": {"agent_feedback", "learning_examples", "expert_annotations"},
         "feedback_metrics": {"agent_executions", "agent_feedback", "rater_weights"},
         "learning_examples": {"agent_executions", "agent_feedback", "demonstrations"},
@@ -122,6 +124,7 @@ def test_metrics_are_cut_by_day_work_by_agent_and_reports_by_week(nodes: dict) -
     assert cuts == {
         "feedback_metrics": dg.DailyPartitionsDefinition,
         "learning_examples": dg.DynamicPartitionsDefinition,
+        "guidance": dg.DynamicPartitionsDefinition,
         "duplicate_clusters": dg.DynamicPartitionsDefinition,
         "training_datasets": dg.DynamicPartitionsDefinition,
         "annotation_agreement": dg.DynamicPartitionsDefinition,
@@ -200,6 +203,7 @@ def test_checks_are_statements_about_their_assets(location: dg.Definitions) -> N
         "correction_patterns: learnt_corrections_do_not_recur",
         "learning_report: latest_closed_week_exists",
         "learning_report: adds_up",
+        "guidance: guidance_beats_prompt_alone",
     }
 
 
