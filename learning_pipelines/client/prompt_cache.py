@@ -209,5 +209,6 @@ def _read(agent: str, data: Mapping[str, Any], etag: str | None) -> Prompt | Non
     messages = data.get("messages")
     if not isinstance(messages, list) or not messages or not all(isinstance(message, dict) for message in messages):
         return None
-    version, experiment, variant = (None if data.get(name) is None else str(data[name]) for name in ("version", "experiment", "variant"))
-    return Prompt(agent, tuple(messages), version, experiment, variant, etag or data.get("etag"))
+    names = ("version", "experiment", "variant", "guidance")
+    version, experiment, variant, guidance = (None if data.get(name) is None else str(data[name]) for name in names)
+    return Prompt(agent, tuple(messages), version, experiment, variant, etag or data.get("etag"), guidance=guidance)

@@ -29,6 +29,8 @@ class Prompt:
     source: Source = "service"
     input: str | None = None
     """What was asked: its turn is among the messages, and `compile` leaves it as it is."""
+    guidance: str | None = None
+    """Version of the guidance that is shown for the input; None where there is none."""
 
     def __bool__(self) -> bool:
         return bool(self.messages)

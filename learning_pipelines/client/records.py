@@ -107,7 +107,8 @@ def execution(agent: str, input: Any, output: Any, fields: Mapping[str, Any], se
     if served is not None:
         if served.version is not None:
             body.setdefault("prompt_version", served.version)
-        context |= {key: value for key, value in (("experiment", served.experiment), ("variant", served.variant)) if value is not None}
+        said = (("experiment", served.experiment), ("variant", served.variant), ("guidance", served.guidance))
+        context |= {key: value for key, value in said if value is not None}
         if served.source in ("fallback", "missing"):
             context["prompt_source"] = served.source
     if context:

@@ -63,6 +63,7 @@ def guidance(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) 
         run = training_runs.begin(
             connection, agent, "behavior_learning", dataset_id=ready.prepared.dataset.id, config=ready.config, dagster_run_id=context.run.run_id
         )
+        training_runs.cancel_others(connection, agent, "behavior_learning", learning.KIND, run.id)
         with (
             failing(context, connection, agent, run),
             store.pipeline() as answers,

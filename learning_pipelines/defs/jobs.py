@@ -17,6 +17,7 @@ from learning_pipelines.defs.datasets import dataset_exports, preference_pairs
 from learning_pipelines.defs.examples import learning_examples, training_datasets
 from learning_pipelines.defs.expansion import chunk_edits, query_expansions
 from learning_pipelines.defs.feedback import feedback_metrics, rater_weights
+from learning_pipelines.defs.guidance import guidance
 from learning_pipelines.defs.judge import execution_scores, judge_verdicts
 from learning_pipelines.defs.knowledge import chunk_embeddings, knowledge_chunks
 from learning_pipelines.defs.pairs import chunk_relevance, embedding_training_pairs
@@ -48,7 +49,7 @@ rag_training = dg.define_asset_job(
 )
 behavior_learning = dg.define_asset_job(
     "behavior_learning",
-    [behavior_policy, correction_patterns],
+    [behavior_policy, correction_patterns, guidance],
     description="Learns one agent's behaviour from its experts' demonstrations and corrections, and proposes what tested better than what serves.",
 )
 judge_sample = dg.define_asset_job(

@@ -193,6 +193,13 @@ def test_executions_carry_the_prompt_that_was_served_to_their_unit(client: Clien
     assert "prompt_version" not in rows["other"] and rows["other"]["context"] == {"unit": "u2"}
 
 
+def test_an_execution_says_which_guidance_was_shown_for_its_input(client: Client, service: Service) -> None:
+    service.prompts["router"] = served("one", guidance="2", version=3)
+    logged = client.log_execution(agent="router", input="q", output="a", prompt=client.prompt("router", input="q"))
+    assert client.flush(DONE)
+    assert service.rows["executions"][logged]["context"] == {"guidance": "2"}
+
+
 def test_variables_are_filled_once_and_a_missing_one_stays_visible() -> None:
     prompt = Prompt("a", ({"role": "system", "content": "{{a}} {{ b }} {{c}} {x}"}, {"role": "user", "content": [{"type": "text", "text": "{{a}}"}]}))
     assert prompt.variables == ("a", "b", "c")

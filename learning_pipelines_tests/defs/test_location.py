@@ -216,12 +216,14 @@ def test_every_former_background_job_is_there(repository: dg.RepositoryDefinitio
 
 def test_jobs_wait_in_the_pools_that_were_their_queues(repository: dg.RepositoryDefinition) -> None:
     pools = {}
-    for name in ("prompt_optimization", "rag_training", "ab_test_analysis", "cleanup", "learning_report", "behavior_learning"):
+    for name in ("prompt_optimization", "rag_training", "ab_test_analysis", "cleanup", "learning_report"):
         (pools[name],) = set().union(*(node.definition.pools for node in repository.get_job(name).nodes))
     assert pools == {
         "prompt_optimization": "llm", "rag_training": "training", "ab_test_analysis": "postgres_write", "cleanup": "postgres_write",
-        "learning_report": "postgres_write", "behavior_learning": "training",
+        "learning_report": "postgres_write",
     }  # fmt: skip
+    of_behavior = {node.name: node.definition.pools for node in repository.get_job("behavior_learning").nodes}
+    assert of_behavior == {name: {"llm" if name == "guidance" else "training"} for name in of_behavior}  # guidance asks the agent's model
     # Encoding takes long where writing does not: feedback does not wait behind it.
     assert {node.name: node.definition.pools for node in repository.get_job("index_refresh").nodes} == {
         "knowledge_chunks": {"postgres_write"}, "chunk_embeddings": {"encoder"},
