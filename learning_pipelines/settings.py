@@ -19,6 +19,7 @@ from learning_pipelines.errors import BadInput
 
 PROJECT = Path(__file__).resolve().parent.parent
 LEARNT_KINDS = ("prompt", "index", "reranker", "expansion", "chunk_edit", "policy", "playbook", "fine_tune")
+FINETUNE_METHODS = ("sft", "dpo", "rlhf")
 
 
 class Settings(BaseSettings):
@@ -77,6 +78,26 @@ class Settings(BaseSettings):
     rag_training_seconds: int = Field(
         default=1800, ge=1, description="Seconds that one run of retrieval training may learn for; a learner that does not finish in it is left out."
     )
+    finetune_engine: Literal["local", "openai"] = Field(
+        default="local", description="Where models are fine-tuned: on this machine (extra [finetune]), or by jobs of the endpoint of OPENAI_BASE_URL."
+    )
+    finetune_model: str | None = Field(
+        default=None, description="Causal model that fine-tuning begins at (folder, hub name, or model of the endpoint); unset: the packaged one."
+    )
+    finetune_methods: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("sft", "dpo", "rlhf"), description="Methods that a run of fine_tuning tries (comma-separated), each where there are enough rows for it."
+    )
+    finetune_min_rows: int = Field(default=50, ge=10, description="Rows of the train split before a model is fine-tuned on them.")
+    finetune_seconds: int = Field(
+        default=1800, ge=1, description="Seconds that one local training (its control as long again) may learn for; then it ends with its best so far."
+    )
+    finetune_wait_seconds: int = Field(
+        default=21_600, ge=1, description="Seconds that a run waits for a job of the endpoint; the next run goes on waiting for the same job."
+    )
+    finetune_price: float | None = Field(default=None, gt=0, description="US dollars that the endpoint takes per million trained tokens.")
+    finetune_usd: float | None = Field(
+        default=None, gt=0, description="Most US dollars that the jobs of one run may cost; needs LEARNING_FINETUNE_PRICE; unset: no limit."
+    )
     feedback_retention_days: int = Field(default=180, ge=1, description="Days after which feedback is archived.")
     orphan_days: int = Field(default=7, ge=0, description="Days after which feedback without an execution is reported.")
     auto_approve: Annotated[tuple[str, ...], NoDecode] = Field(default=(), description="Kinds of learnt change that need no approval (comma-separated).")
@@ -134,6 +155,16 @@ class Settings(BaseSettings):
         if unknown := sorted(set(kinds) - set(LEARNT_KINDS)):
             raise ValueError(f"unknown kind {', '.join(unknown)}; known: {', '.join(LEARNT_KINDS)}")
         return kinds
+
+    @field_validator("finetune_methods", mode="before")
+    @classmethod
+    def _methods(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        methods = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+        if unknown := sorted(set(methods) - set(FINETUNE_METHODS)):
+            raise ValueError(f"unknown method {', '.join(unknown)}; known: {', '.join(FINETUNE_METHODS)}")
+        return methods
 
     @field_validator("split_shares", mode="before")
     @classmethod

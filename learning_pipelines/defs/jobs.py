@@ -17,6 +17,7 @@ from learning_pipelines.defs.datasets import dataset_exports, preference_pairs
 from learning_pipelines.defs.examples import learning_examples, training_datasets
 from learning_pipelines.defs.expansion import chunk_edits, query_expansions
 from learning_pipelines.defs.feedback import feedback_metrics, rater_weights
+from learning_pipelines.defs.fine_tuning import fine_tuned_models
 from learning_pipelines.defs.guidance import guidance
 from learning_pipelines.defs.judge import execution_scores, judge_verdicts
 from learning_pipelines.defs.knowledge import chunk_embeddings, knowledge_chunks
@@ -51,6 +52,11 @@ behavior_learning = dg.define_asset_job(
     "behavior_learning",
     [behavior_policy, correction_patterns, guidance],
     description="Learns one agent's behaviour from its experts' demonstrations and corrections, and proposes what tested better than what serves.",
+)
+fine_tuning = dg.define_asset_job(
+    "fine_tuning",
+    [fine_tuned_models],
+    description="Fine-tunes one agent's language model on approved examples and preferences, puts it to the gate and proposes it if it is better.",
 )
 judge_sample = dg.define_asset_job(
     "judge_sample", [judge_verdicts, execution_scores], description="Scores a sample of live executions by the judging model, for agents that ask for it."

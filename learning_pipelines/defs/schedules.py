@@ -53,6 +53,11 @@ def behavior_learning_weekly(context: dg.ScheduleEvaluationContext, store: dg.Re
     return _per_learning_agent(context, store)
 
 
+@dg.schedule(name="fine_tuning_monthly", job=jobs.fine_tuning, cron_schedule="0 5 1 * *", **_ON)
+def fine_tuning_monthly(context: dg.ScheduleEvaluationContext, store: dg.ResourceParam[Store]):
+    return _per_learning_agent(context, store)
+
+
 @dg.schedule(name="judge_sample_hourly", job=jobs.judge_sample, cron_schedule="30 * * * *", **_ON)
 def judge_sample_hourly(context: dg.ScheduleEvaluationContext, store: dg.ResourceParam[Store]):
     """Runs for the agents that ask for a judge, and for nobody else."""

@@ -8,6 +8,7 @@ Whoever adds a version or moves a label holds the lock of the agent's row (promp
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
@@ -87,6 +88,18 @@ def labelled(connection: Connection, organization_id: UUID, agent_id: UUID, kind
         {"organization": organization_id, "agent": agent_id, "kind": kind, "label": label},
     ).fetchall()
     return [BehaviorVersion(*row) for row in rows]
+
+
+def last_moved(connection: Connection, organization_id: UUID, agent_id: UUID, kind: Kind, topics: Sequence[str]) -> BehaviorVersion | None:
+    """Of the versions that serve one of these topics, the one whose label was moved last; None where nothing learnt serves any of them."""
+    row = connection.execute(
+        """SELECT v.kind, v.number, v.topic, v.parent, v.config, v.artifact_path, v.artifact_sha256, v.metrics, v.training_run_id, v.created_at
+        FROM behavior_labels l JOIN behavior_versions v USING (organization_id, agent_id, kind, topic, number)
+        WHERE l.organization_id = %s AND l.agent_id = %s AND l.kind = %s AND l.label = 'serving' AND l.topic = ANY(%s)
+        ORDER BY l.moved_at DESC, l.topic LIMIT 1""",
+        [organization_id, agent_id, kind, list(topics)],
+    ).fetchone()
+    return None if row is None else BehaviorVersion(*row)
 
 
 def label_target(connection: Connection, agent: AgentRef, kind: Kind, label: Label, topic: str = "") -> int | None:

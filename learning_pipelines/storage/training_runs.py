@@ -113,7 +113,15 @@ def completed(connection: Connection, agent: AgentRef, run_id: UUID, *, best: di
 def failed(connection: Connection, agent: AgentRef, run_id: UUID, error: str) -> None:
     """What was paid for stays in the cache: `begin` with the same fingerprint goes on with this run."""
     connection.execute(
-        "UPDATE training_runs SET status = 'failed', error = %s, completed_at = now() WHERE organization_id = %s AND id = %s",
+        "UPDATE training_runs SET status = 'failed', error = %s, completed_at = now() WHERE organization_id = %s AND id = %s AND status <> 'cancelled'",
+        [error, agent.organization_id, run_id],
+    )
+
+
+def cancelled(connection: Connection, agent: AgentRef, run_id: UUID, error: str) -> None:
+    """Ended on purpose: it is not gone on with."""
+    connection.execute(
+        "UPDATE training_runs SET status = 'cancelled', error = %s, completed_at = now() WHERE organization_id = %s AND id = %s",
         [error, agent.organization_id, run_id],
     )
 

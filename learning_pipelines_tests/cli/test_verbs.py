@@ -151,7 +151,7 @@ def test_status_counts_rows_and_names_jobs_sensors_and_problems(home: Path, load
     assert (status["counts"]["agents"], status["counts"]["agent_executions"], status["counts"]["agent_feedback"]) == (1, 1, 0)
     assert all(set(job) >= {"name", "last_run", "last_status", "next_run"} for job in status["jobs"])
     assert {job["name"] for job in status["jobs"] if job["next_run"]} == {
-        "prompt_optimization", "rag_training", "ab_test_analysis", "cleanup", "learning_report", "judge_sample", "behavior_learning",
+        "prompt_optimization", "rag_training", "ab_test_analysis", "cleanup", "learning_report", "judge_sample", "fine_tuning", "behavior_learning",
     }  # fmt: skip
     lags = {sensor["name"]: sensor["lag_rows"] for sensor in status["sensors"]}
     assert lags["new_feedback"] >= 2

@@ -72,6 +72,7 @@ def test_every_asset_is_where_it_belongs(nodes: dict[str, dg.AssetSpec]) -> None
         "optimized_prompts": "prompts",
         "judge_verdicts": "prompts",
         "execution_scores": "prompts",
+        "fine_tuned_models": "behavior",
     }
 
 
@@ -102,6 +103,7 @@ def test_lineage_leads_from_what_people_write_to_the_report(nodes: dict) -> None
         "optimized_prompts": {"prompt_evaluations"},
         "judge_verdicts": {"learning_examples", "expert_annotations"},
         "execution_scores": {"agent_executions", "judge_verdicts"},
+        "fine_tuned_models": {"training_datasets", "preference_pairs"},
         "knowledge_chunks": {"documents"},
         "chunk_embeddings": {"knowledge_chunks"},
         "embedding_training_pairs": {"chunk_embeddings", "agent_executions", "agent_feedback"},
@@ -137,6 +139,7 @@ def test_metrics_are_cut_by_day_work_by_agent_and_reports_by_week(nodes: dict) -
         "optimized_prompts": dg.DynamicPartitionsDefinition,
         "judge_verdicts": dg.DynamicPartitionsDefinition,
         "execution_scores": dg.DynamicPartitionsDefinition,
+        "fine_tuned_models": dg.DynamicPartitionsDefinition,
         "knowledge_chunks": dg.DynamicPartitionsDefinition,
         "chunk_embeddings": dg.DynamicPartitionsDefinition,
         "embedding_training_pairs": dg.DynamicPartitionsDefinition,
@@ -187,6 +190,7 @@ def test_checks_are_statements_about_their_assets(location: dg.Definitions) -> N
         "optimized_prompts: beats_current_prompt",
         "optimized_prompts: no_copied_examples",
         "judge_verdicts: judge_agrees_with_experts",
+        "fine_tuned_models: artifacts_safe_and_whole",
         "knowledge_chunks: every_document_chunked",
         "chunk_embeddings: no_orphan_embeddings",
         "chunk_embeddings: index_complete",
@@ -210,16 +214,16 @@ def test_checks_are_statements_about_their_assets(location: dg.Definitions) -> N
 def test_every_former_background_job_is_there(repository: dg.RepositoryDefinition) -> None:
     assert {name for name in repository.job_names if not name.startswith("__")} == {
         "prompt_optimization", "rag_training", "ab_test_analysis", "cleanup", "learning_report", "examples_refresh", "dataset_refresh", "index_refresh",
-        "weights_refresh", "metrics_refresh", "judge_sample", "pairs_refresh", "behavior_learning",
+        "weights_refresh", "metrics_refresh", "judge_sample", "pairs_refresh", "fine_tuning", "behavior_learning",
     }  # fmt: skip
 
 
 def test_jobs_wait_in_the_pools_that_were_their_queues(repository: dg.RepositoryDefinition) -> None:
     pools = {}
-    for name in ("prompt_optimization", "rag_training", "ab_test_analysis", "cleanup", "learning_report"):
+    for name in ("prompt_optimization", "rag_training", "fine_tuning", "ab_test_analysis", "cleanup", "learning_report"):
         (pools[name],) = set().union(*(node.definition.pools for node in repository.get_job(name).nodes))
     assert pools == {
-        "prompt_optimization": "llm", "rag_training": "training", "ab_test_analysis": "postgres_write", "cleanup": "postgres_write",
+        "prompt_optimization": "llm", "rag_training": "training", "fine_tuning": "training", "ab_test_analysis": "postgres_write", "cleanup": "postgres_write",
         "learning_report": "postgres_write",
     }  # fmt: skip
     of_behavior = {node.name: node.definition.pools for node in repository.get_job("behavior_learning").nodes}
@@ -236,6 +240,7 @@ def test_schedules_run_their_jobs_at_the_agreed_times(repository: dg.RepositoryD
         "prompt_optimization_weekly": ("prompt_optimization", "0 2 * * 1", zone),
         "judge_sample_hourly": ("judge_sample", "30 * * * *", zone),
         "rag_training_daily": ("rag_training", "0 3 * * *", zone),
+        "fine_tuning_monthly": ("fine_tuning", "0 5 1 * *", zone),
         "behavior_learning_weekly": ("behavior_learning", "0 4 * * 1", zone),
         "ab_test_analysis_hourly": ("ab_test_analysis", "0 * * * *", zone),
         "cleanup_weekly": ("cleanup", "0 1 * * 0", zone),
