@@ -131,7 +131,7 @@ def open_model(settings: Settings, *, role: ModelRole = "task", cache: ResponseC
     price = parse_prices(settings.model_prices).get(name)
     if price is None and budget is not None and budget.usd is not None:
         raise BadInput(f"The budget is in money, but the price of {name!r} is not known.", "Add it to LEARNING_MODEL_PRICES, or limit calls or tokens.")
-    return OpenAIModel(name, _endpoint(settings), role=role, cache=cache, budget=budget, price=price)
+    return OpenAIModel(name, endpoint_of(settings), role=role, cache=cache, budget=budget, price=price)
 
 
 def model_name(settings: Settings, role: ModelRole = "task") -> str:
@@ -161,7 +161,8 @@ def _embedded(settings: Settings, role: ModelRole, cache: ResponseCache | None, 
     return OpenAIModel(MODEL, start(), role=role, cache=cache, budget=budget, price=FREE, grammar=True, revive=start, concurrency=1, timeout=_EMBEDDED_TIMEOUT)
 
 
-def _endpoint(settings: Settings) -> Endpoint:
+def endpoint_of(settings: Settings) -> Endpoint:
+    """The configured endpoint. Raises BadInput for an address or key that cannot be one."""
     from learning_pipelines.llm_client import Endpoint
 
     url = permitted_url(settings.openai_base_url or OPENAI_URL, "OPENAI_BASE_URL")

@@ -147,9 +147,17 @@ def _said(error: openai.APIStatusError) -> str:
     """The endpoint's own words, shortened: a proxy may send a whole page. Not where they quote the messages: errors end in logs."""
     message = error.body.get("message") if isinstance(error.body, Mapping) else None
     text = message if isinstance(message, str) else "no reason given"
-    if _quotes(text, error.request.content):
+    if _quotes(text, _sent(error)):
         return "its words quote the messages, and are left out"
     return " ".join(text.split())[:200].rstrip(".")
+
+
+def _sent(error: openai.APIStatusError) -> bytes:
+    """The body that was sent; b"" of an upload, which is sent piece by piece and not kept."""
+    try:
+        return error.request.content
+    except RuntimeError:
+        return b""
 
 
 def _quotes(text: str, body: bytes) -> bool:
