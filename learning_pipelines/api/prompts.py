@@ -37,6 +37,10 @@ class ServedPrompt(BaseModel):
     experiment: str | None
     variant: str | None
     etag: str
+    model: Annotated[
+        str | None,
+        Field(description="The model to ask: the fine-tuned one that serves, else the one the agent was imported with; null where neither is known."),
+    ] = None
     guidance: Annotated[str | None, Field(description="Version of the guidance that is shown for the input; null where none is. Only with `input`.")] = None
     guidance_problem: Annotated[
         str | None, Field(description="Why guidance that serves is not shown: what it was measured with changed, or the encoder is away. Only with `input`.")

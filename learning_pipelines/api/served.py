@@ -23,6 +23,7 @@ from fastapi.concurrency import run_in_threadpool
 from learning_pipelines.api.guided import Guided
 from learning_pipelines.api.principals import Principal
 from learning_pipelines.api.problems import Problem, not_found
+from learning_pipelines.behavior.fine_tuning.serving import serving_model
 from learning_pipelines.encoder import EncoderClient, open_encoder
 from learning_pipelines.errors import LearningError, Unavailable
 from learning_pipelines.prompts.prompt import Demonstration, Prompt, Retrieval, from_stored
@@ -59,6 +60,8 @@ class Served:
     prompt: Prompt
     content_hash: str
     answer: Answer
+    model: str | None = None
+    model_mark: str = ""
 
     @property
     def mark(self) -> str:
@@ -99,7 +102,7 @@ class ServedPrompts:
         messages = [{"role": message.role, "content": message.content} for message in served.prompt.for_input(text, shown, turns.messages)]
         guidance = {"guidance": None if turns.version is None else str(turns.version), "guidance_problem": turns.problem}
         mark = hashlib.sha256(orjson.dumps([messages, guidance])).hexdigest()[:24]
-        return _answer(messages, served.version, f"{served.version}-{served.mark}-{mark}", guidance)
+        return _answer(messages, served.version, f"{served.version}-{served.mark}{served.model_mark}-{mark}", {"model": served.model, **guidance})
 
     def forget(self, organization_id: UUID) -> None:
         """What serves in an organization was changed through this worker: whoever changed it sees it at once. Belongs to the event loop."""
@@ -127,11 +130,13 @@ class ServedPrompts:
             if agent is None:
                 raise not_found("agent", "agent_id")
             found = prompts.labelled(connection, agent, label)
+            model, tuned = serving_model(connection, agent)
         if found is None:
             raise Problem(404, f"The agent has no prompt with the label {label}: import one (kind agents), or write one.", field="agent_id")
         content = found.content_hash.hex()
-        answer = _answer(found.messages, found.version, f"{found.version}-{content[:24]}")
-        return Served(at, agent, found.version, from_stored(found.messages, found.serving), content, answer)
+        model_mark = f"-{hashlib.sha256(str(model).encode()).hexdigest()[:12]}" if tuned else ""
+        answer = _answer(found.messages, found.version, f"{found.version}-{content[:24]}{model_mark}", {"model": model})
+        return Served(at, agent, found.version, from_stored(found.messages, found.serving), content, answer, model, model_mark)
 
 
 class _FewShot:

@@ -101,6 +101,12 @@ def answers_of(connection: Connection, agent: AgentRef) -> tuple[dict[str, Any] 
     return (None, ()) if row is None else (row[0], tuple(row[1] or ()))
 
 
+def model_of(connection: Connection, agent: AgentRef) -> str | None:
+    """The model that the agent was imported with; None if it names none."""
+    row = connection.execute("SELECT model FROM agents WHERE organization_id = %s AND id = %s", [agent.organization_id, agent.agent_id]).fetchone()
+    return None if row is None else row[0]
+
+
 def _as_uuid(text: str) -> UUID | None:
     try:
         return UUID(text)

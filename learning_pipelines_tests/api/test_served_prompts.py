@@ -30,7 +30,7 @@ from learning_pipelines.prompts.prompt import Prompt, Retrieval
 from learning_pipelines.prompts.registry import add_learnt
 from learning_pipelines.prompts.serving import stored_nearest
 from learning_pipelines.prompts.task import Item
-from learning_pipelines.storage import prompts
+from learning_pipelines.storage import behavior_versions, prompts
 from learning_pipelines.storage.tenants import AgentRef, agents
 from learning_pipelines.storage.versions import list_versions
 from learning_pipelines_tests.acceptance.proposing import learnt, proposed
@@ -119,6 +119,28 @@ def test_with_an_input_the_messages_are_the_very_ones_that_were_scored(
     assert (again.status_code, again.content) == (304, b"")
     other = api.get(f"/prompts/{agent.agent}", api.key(), params={"input": text(78)}, headers={"If-None-Match": answer.headers["etag"]})
     assert other.status_code == 200 and other.json()["messages"][-1]["content"] == text(78)
+
+
+def test_the_model_is_the_fine_tuned_one_that_serves_else_the_agents_own_and_another_model_is_another_answer(api: Api, make: Make) -> None:
+    agent = make()
+
+    def answered(**params: Any) -> dict[str, Any]:
+        time.sleep(served_prompts.FRESH_SECONDS)
+        found: dict[str, Any] = api.get(f"/prompts/{agent.agent}", api.key(), params=params).json()
+        return found
+
+    with api.database.connect("pipeline") as connection:
+        assert answered()["model"] is None
+        connection.execute("UPDATE agents SET model = 'gpt-x' WHERE organization_id = %s AND id = %s", [agent.organization_id, agent.agent_id])
+        own = answered()
+        for method, config in (("sft", {"model": "ft:gpt-x:one"}), ("dpo", {"base": "tiny"}), ("rlhf", {"model": "a reward model answers nobody"})):
+            number = behavior_versions.add(connection, agent, "fine_tune", topic=method, config=config, metrics={})
+            behavior_versions.move_serving(connection, agent, "fine_tune", number, None, method)
+        tuned, with_input = answered(), answered(input="hello")
+        assert (own["model"], tuned["model"], with_input["model"]) == ("gpt-x", "tiny+dpo-2", "tiny+dpo-2")
+        assert own["etag"] != tuned["etag"] and own["version"] == tuned["version"]
+        behavior_versions.point(connection, agent, "fine_tune", "serving", 0, None, "dpo")
+        assert answered()["model"] == "ft:gpt-x:one"
 
 
 def test_an_input_enters_its_own_turn_and_nothing_else(api: Api, make: Make) -> None:
