@@ -10,7 +10,7 @@ PEER_SERVERS := .venv-peer-servers/.installed
 PEER_OPTIMIZERS := .venv-peer-optimizers/.installed
 PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: install demo up down test lint types fuzz outage peers peer-servers peer-optimizers benchmark benchmark-agreement benchmark-corrections benchmark-privacy benchmark-datasets benchmark-index benchmark-judge benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-few-shot benchmark-gate benchmark-rules benchmark-retrieval benchmark-expansion benchmark-finetune benchmark-embedding benchmark-corrections benchmark-search review-real-data clean
+.PHONY: install demo up down test lint types fuzz outage peers peer-servers peer-optimizers benchmark benchmark-agreement benchmark-corrections benchmark-privacy benchmark-datasets benchmark-index benchmark-judge benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-few-shot benchmark-gate benchmark-rules benchmark-retrieval benchmark-expansion benchmark-finetune benchmark-finetuning benchmark-embedding benchmark-corrections benchmark-search review-real-data clean
 
 install: $(STAMP)
 
@@ -107,6 +107,10 @@ benchmark-retrieval: install
 # Fine-tuning and a static model beside sentence-transformers' own recipe (20 minutes on a quiet core for 512 questions: ARGS="--rows 512 --epochs 1").
 benchmark-finetune: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.finetune $(ARGS)
+
+# The packaged language model fine-tuned on real messages by all three methods, each with its control (an hour on a quiet core; goes on where it was interrupted).
+benchmark-finetuning: install
+	@$(BIN)/python -m learning_pipelines_tests.benchmarks.fine_tuning $(ARGS)
 
 # Chunks a second made anew in the database: the packaged encoder, and a static one that is distilled for it; ARGS="--chunks 10000 --static 100000".
 benchmark-embedding: install
