@@ -42,7 +42,11 @@ class DemonstrationStored(BaseModel):
 
 @router.post("/demonstrations", status_code=201, response_model=DemonstrationStored, openapi_extra=record_body("demonstrations"))
 async def post_demonstration(request: Request, who: Expert, service: Serving, idempotency_key: Key = None) -> Response:
-    """Stores how an expert does a task. Its example appears, scrubbed and pending review, with the next refresh."""
+    """Stores how an expert does a task. Its example appears, scrubbed and pending review, with the next refresh.
+
+    `outcome` failure: how not to do it. `replaces`: the demonstration that this is a new version of; that one leaves. `task_id`: demonstrations of
+    one task are learnt from or tested on together. Whoever is named as the expert becomes one, unless the operator withdrew that right.
+    """
     body = await json_body(request)
     identity, settled = await ingest.store_one(service, who, "demonstrations", body, idempotency_key)
     agents = service.capture.agents(who, body["agent"])

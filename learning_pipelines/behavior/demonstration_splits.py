@@ -3,9 +3,10 @@
 Belongs here: what ties demonstrations together, the names of clusters, the steps of a refresh. Not here: how components are dealt and cut
 (examples/splits.py, the same rules as for examples), when two texts are nearly the same (examples/duplicates.py), SQL (storage/).
 
-Tied are tasks whose words and input state are nearly the same (5-grams), and a demonstration with the one it replaces. Experts tie nothing, unlike
-the users of examples: one or two experts show everything an agent does, so that they would make one component of it, and nothing could be held out.
-What is measured is therefore how these experts would go on in tasks that were not shown, not how other experts would.
+Tied are tasks whose words and input state are nearly the same (5-grams), demonstrations that name one task_id (two people may word one task so that
+no comparison of words tells), and a demonstration with the one it replaces. Experts tie nothing, unlike the users of examples: one or two experts show
+everything an agent does, so that they would make one component of it, and nothing could be held out. What is measured is therefore how these experts
+would go on in tasks that were not shown, not how other experts would.
 
 Who was decided on stays in view while it does not count (its expert's right is withdrawn, a newer version replaces it): should it come back, its task
 must not have gone to another side meanwhile.
@@ -69,7 +70,8 @@ def decided(everyone: Sequence[Placed], near: DuplicateLinks, shares: Shares) ->
     sides = np.asarray([-1 if one.split is None else SPLITS.index(one.split) for one in everyone], dtype=np.int64)
     strata = {name: place for place, name in enumerate(sorted({one.stratum for one in everyone}))}
     links = _pairs([(number[first], number[second]) for first, second, _ in near.links] + _versions(everyone, number))
-    families = [np.asarray([number[name] for name in family], dtype=np.int64) for family in near.families] + _clusters_so_far(everyone)
+    families = [np.asarray([number[name] for name in family], dtype=np.int64) for family in near.families]
+    families += _groups([one.task_id for one in everyone]) + _groups([one.cluster for one in everyone])
     columns = Columns(
         order, sides, np.asarray([one.left_out for one in everyone], dtype=np.bool_),
         np.asarray([strata[one.stratum] for one in everyone], dtype=np.int64), _pairs([]), links, families,
@@ -91,11 +93,12 @@ def _versions(everyone: Sequence[Placed], number: dict[str, int]) -> list[tuple[
     return [(number[one.id], number[one.replaces]) for one in everyone if one.replaces in number]
 
 
-def _clusters_so_far(everyone: Sequence[Placed]) -> list[Ints]:
+def _groups(names: Sequence[str | None]) -> list[Ints]:
+    """The places that have each name; '' and None are none."""
     groups: dict[str, list[int]] = {}
-    for place, one in enumerate(everyone):
-        if one.cluster:
-            groups.setdefault(one.cluster, []).append(place)
+    for place, name in enumerate(names):
+        if name:
+            groups.setdefault(name, []).append(place)
     return [np.asarray(places, dtype=np.int64) for places in groups.values()]
 
 

@@ -254,6 +254,8 @@ class DemonstrationRecord(Record):
     reasoning: Text | None = None
     expert: Id | None = None
     task_type: Label | None = None
+    task_id: Id | None = None
+    """Demonstrations that name one task are of one task, however they word it; kept in the demonstration's context."""
     outcome: Literal["success", "failure"] | None = None
     """failure: how not to do it. Without one it is a success."""
     replaces: Id | None = None

@@ -79,6 +79,8 @@ def _context(record: Record) -> dict[str, Any]:
     own = record.context if isinstance(record, ExecutionRecord) else None
     if isinstance(record, AgentRecord) and record.judge_sample is not None:
         own = {"judge_sample": record.judge_sample}
+    if isinstance(record, DemonstrationRecord) and record.task_id is not None:
+        own = {"task_id": record.task_id}
     return {**(record.model_extra or {}), **(own or {})}
 
 

@@ -84,6 +84,7 @@ class Placed:
     split: str | None
     cluster: str
     replaces: str | None
+    task_id: str | None
     left_out: bool
     new: bool
 
@@ -107,6 +108,7 @@ def placed(connection: Connection, agent: AgentRef) -> list[Placed]:
     """Those that count or were decided on before, ordered by id: who leaves may come back, and must not find its task on another side then."""
     rows = connection.execute(
         f"""SELECT d.id, e.input_text, e.input_context -> 'input_state', concat(d.outcome, '/', e.task_type), s.split, coalesce(s.cluster, ''), d.replaces,
+            d.context ->> 'task_id',
             coalesce(s.left_out <> '', false), s.demonstration_id IS NULL
         FROM demonstrations d {_EXAMPLE} {_EXPERT}
         LEFT JOIN demonstration_splits s ON s.organization_id = d.organization_id AND s.demonstration_id = d.id

@@ -107,6 +107,20 @@ def test_one_task_with_another_input_state_is_another_task(load: Load, pipeline:
     assert rows["same"]["cluster"] == rows["d3"]["cluster"]
 
 
+def test_demonstrations_that_name_one_task_are_of_one_task_however_they_word_it(load: Load, pipeline: Connection) -> None:
+    shown_by(load, pipeline, [demonstration(f"d{n}", task=task(n), task_id=f"task {n // 4}") for n in range(40)])
+    done = refreshed(pipeline)
+    assert done is not None and done.clusters == 10
+    shown_by(load, pipeline, [demonstration(f"late{n}", task=task(100 + n), task_id=f"task {n}") for n in range(10)])
+    refreshed(pipeline)
+    rows = stored(pipeline)
+    for n in range(10):
+        assert {(rows[name]["split"], rows[name]["cluster"]) for name in (f"late{n}", *(f"d{4 * n + m}" for m in range(4)))} == {
+            (rows[f"late{n}"]["split"], rows[f"late{n}"]["cluster"])
+        }
+    assert len(set(sides(pipeline).values())) == 3
+
+
 def test_clusters_keep_their_names_and_no_cluster_stands_on_two_sides(load: Load, pipeline: Connection) -> None:
     shown_by(load, pipeline, alone(10))
     refreshed(pipeline)
