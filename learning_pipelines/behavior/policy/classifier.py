@@ -16,9 +16,11 @@ from learning_pipelines.behavior.policy.situations import ORDER, Batch, Doubles,
 from learning_pipelines.behavior.policy.vocabulary import Vocabulary
 
 Floats = npt.NDArray[np.float32]
-PENALTIES = (0.3, 1.0, 3.0, 10.0)
-"""Of squared weights, against a sum over steps."""
+PENALTIES = (10.0, 3.0, 1.0, 0.3)
+"""Of squared weights, against a sum over steps; tried from the strongest, each beginning at the weights of the one before."""
 POSITIONS = 6
+ROWS = 30_000
+"""Steps beyond which more teach a linear model next to nothing."""
 ITERATIONS = 150
 _TEXT_SCALE = 4.0
 """Vectors have length 1 and so each number is about .05: without a scale their weights would pay the penalty for it."""
@@ -93,6 +95,6 @@ def softmax(logits: Doubles) -> Doubles:
 
 def rows_within(labels: Sequence[int] | Numbers, width: int, types: int, budget: float, seed: int) -> Numbers:
     """Places of as many steps as one pass over them may cost (rows × features × types multiplications); all of them, or a seeded draw."""
-    most = max(1_000, int(budget / (width * types)))
+    most = min(ROWS, max(1_000, int(budget / (width * types))))
     places = np.arange(len(labels))
     return places if len(places) <= most else np.sort(np.random.default_rng(seed).permutation(places)[:most])

@@ -5,8 +5,8 @@ Belongs here: the search over each component's settings. Not here: what the comp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -16,13 +16,15 @@ from learning_pipelines.behavior.policy.baselines import Baseline
 from learning_pipelines.behavior.policy.classifier import Classifier
 from learning_pipelines.behavior.policy.material import Material
 from learning_pipelines.behavior.policy.mixture import log_loss
-from learning_pipelines.behavior.policy.neighbours import Near, Neighbours
+from learning_pipelines.behavior.policy.neighbours import Near, Neighbours, Steps, Weights
 from learning_pipelines.behavior.policy.situations import Batch, Doubles, Numbers
 from learning_pipelines.behavior.policy.transitions import Transitions
 
 T = TypeVar("T")
-BUDGET = 2e8
-"""Multiplications that one pass of the classifier over its steps may cost: about 15 s a fit; of more steps it learns from a draw."""
+BUDGET = 1e8
+"""Multiplications that one pass of the classifier over its steps may cost: about 5 s a fit; of more steps it learns from a draw."""
+COMPARED = 1_500
+"""Judging steps that settings of the neighbours are compared on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,37 +63,52 @@ def nearest(material: Material) -> tuple[Chosen[Neighbours], Doubles]:
     fold_of = dict(zip(material.owner.tolist(), material.fold.tolist(), strict=True))
     fold = np.array([fold_of[owner] for owner in steps.owner.tolist()], dtype=np.int64)  # steps stand in an order of their own
     visible = {number: fold != number for number in set(material.judging_fold.tolist())}
-    found: list[list[Near]] = []
-    for weights in neighbours.GRID:
+
+    def near(weights: Weights, places: Numbers) -> list[Near]:
         index = Neighbours(material.vocabulary, steps, weights)
-        found.append(index.nearest(material.judging, [visible[number] for number in material.judging_fold.tolist()]))
-    said = [_shares(Neighbours(material.vocabulary, steps, weights), near) for weights, near in zip(neighbours.GRID, found, strict=True)]
-    opinion, place = _best(material, np.concatenate(said, axis=1))
-    weights = neighbours.GRID[place]
-    similarity = np.array([near.similarity[0] for near in found[place]])
-    settings = {"task": weights.task, "last": weights.last, "history": weights.history, "width": weights.width}
-    return Chosen(Neighbours(material.vocabulary, steps, weights), opinion, settings), similarity
+        return index.nearest(material.judging.take(places), [visible[number] for number in material.judging_fold[places].tolist()])
+
+    weights = _best_weights(material, steps, near)
+    found = near(weights, np.arange(len(material.judging)))
+    index = Neighbours(material.vocabulary, steps, weights)
+    return Chosen(index, index.said(found), asdict(weights)), np.array([one.similarity[0] for one in found])
+
+
+def _best_weights(material: Material, steps: Steps, near: Callable[[Weights, Numbers], list[Near]]) -> Weights:
+    """Of the lowest log loss on up to COMPARED judging steps; how fast votes fall needs no search of its own."""
+    known = np.flatnonzero(material.judging_labels >= 0)
+    if not len(known):
+        return neighbours.GRID[0]
+    if len(known) > COMPARED:
+        known = np.sort(np.random.default_rng(material.seed).permutation(known)[:COMPARED])
+    losses: dict[Weights, float] = {}
+    for mix in dict.fromkeys(replace(one, width=neighbours.GRID[0].width) for one in neighbours.GRID):
+        found = near(mix, known)
+        for one in neighbours.GRID:
+            if replace(one, width=mix.width) == mix:
+                index = Neighbours(material.vocabulary, steps, one)
+                losses[one] = log_loss(index.said([index.voting(each) for each in found]), material.judging_labels[known])
+    return min(losses, key=lambda one: losses[one])
 
 
 def classified(material: Material) -> Chosen[Classifier]:
     types = len(material.vocabulary.types)
     width = classifier.features(material.vocabulary, material.batch.take([0])).shape[1]
 
-    def learn(places: Numbers, start: Any, penalty: float) -> Any:
+    def drawn(places: Numbers) -> tuple[Any, Numbers]:
         places = places[classifier.rows_within(places, width, types, BUDGET, material.seed)]
-        rows = classifier.features(material.vocabulary, material.batch.take(places))
-        return classifier.fit(rows, material.labels[places], types, penalty, start)
+        return classifier.features(material.vocabulary, material.batch.take(places)), material.labels[places]
 
     def predict(places: Numbers, batch: Batch) -> Doubles:
-        said, weights = [], None
+        (rows, labels), said, weights = drawn(places), [], None
         for penalty in classifier.PENALTIES:
-            weights = learn(places, weights, penalty)
+            weights = classifier.fit(rows, labels, types, penalty, weights)
             said.append(Classifier(material.vocabulary, weights).of(batch))
         return np.concatenate(said, axis=1)
 
     opinion, place = _best(material, material.out_of_fold(predict, len(classifier.PENALTIES)))
     penalty = classifier.PENALTIES[place]
-    weights = learn(np.arange(len(material.labels)), None, penalty)
+    weights = classifier.fit(*drawn(np.arange(len(material.labels))), types, penalty)
     return Chosen(Classifier(material.vocabulary, weights), opinion, {"penalty": penalty})
 
 
@@ -103,7 +120,3 @@ def _best(material: Material, said: Doubles) -> tuple[Doubles, int]:
         return opinions[len(opinions) // 2], len(opinions) // 2
     losses = [log_loss(one[known], material.judging_labels[known]) for one in opinions]
     return opinions[int(np.argmin(losses))], int(np.argmin(losses))
-
-
-def _shares(index: Neighbours, near: list[Near]) -> Doubles:
-    return np.array([index.shares(one) for one in near]).reshape(len(near), len(index.vocabulary.types))

@@ -11,7 +11,7 @@ than 20 ms of a core (`make benchmark-behavior`). k-nearest-neighbour vote with 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -84,7 +84,15 @@ class Neighbours:
 
     def of(self, batch: Batch) -> Doubles:
         """(n, types)."""
-        return np.array([self.shares(near) for near in self.nearest(batch)]).reshape(len(batch), len(self.vocabulary.types))
+        return self.said(self.nearest(batch))
+
+    def said(self, near: Sequence[Near]) -> Doubles:
+        """(n, types) of what was found for each."""
+        return np.array([self.shares(one) for one in near]).reshape(len(near), len(self.vocabulary.types))
+
+    def voting(self, near: Near) -> Near:
+        """The same steps with the votes that this index's width gives them."""
+        return replace(near, votes=np.exp((near.similarity - near.similarity[:1]) / self.weights.width))
 
     def shares(self, near: Near) -> Doubles:
         """(types,) the votes of the nearest steps."""

@@ -126,7 +126,7 @@ class Policy:
         return {
             "transition": learnt.baselines["transition"].of(batch.rows),
             "history": learnt.transitions.of(batch.rows),
-            "neighbours": np.array([learnt.neighbours.shares(one) for one in near]).reshape(len(batch), len(self.types)),
+            "neighbours": learnt.neighbours.said(near),
             "classifier": learnt.classifier.of(batch),
         }
 
