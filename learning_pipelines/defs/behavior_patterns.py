@@ -88,6 +88,8 @@ def playbooks(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store])
             yield _evidence(connection, agent)
             return
         made = making.make_all(connection, agent, store.settings, context.run.run_id, lambda share, line: context.log.info(f"{share:.0%} {line}"))
+        if made.kept.retired:
+            worked(context, PLAYBOOKS, f"{len(made.kept.retired)} taken out of service: learnt from demonstrations of experts whose right was withdrawn")
         if made.training_run is None:
             left_out(context, PLAYBOOKS, f"no task type has {FEWEST} demonstrations that teach")
         else:
@@ -134,7 +136,8 @@ def playbooks_metadata(made: Made) -> dict[str, Any]:
             numbers = [str(one.evidence.n), f"{one.evidence.incumbent_mean:.3f}", f"{one.evidence.candidate_mean:.3f}", f"{one.evidence.p_value:.2g}"]
         lines.append(f"| {names[one.task_type]} | {len(playbook.steps) - 1} | {' | '.join(numbers)} | {one.state}{f': {one.reason}' if one.reason else ''} |")
     found: dict[str, Any] = {
-        "dagster/row_count": len(made.proposed), "playbooks": len(made.playbooks), "task_types_with_too_few": made.thin,
+        "dagster/row_count": len(made.proposed), "playbooks": len(made.playbooks), "restated": len(made.kept.restated), "retired": len(made.kept.retired),
+         "task_types_with_too_few": made.thin,
         "steps": sum(len(playbook.steps) for playbook in made.playbooks), "contested_steps": sum(
             step.contested is not None for playbook in made.playbooks for step in playbook.steps),
         **({"training_run": str(made.training_run)} if made.training_run is not None else {}),

@@ -55,19 +55,20 @@ def test_patterns_are_found_and_a_better_playbook_proposed_with_counts_and_flows
     assert proposal.dagster_run_id == result.run_id and str(proposal.id) in books["review version 1"]
 
 
-def test_the_check_fails_when_a_demonstration_behind_a_serving_playbook_is_withdrawn(
+def test_the_check_fails_when_a_demonstration_behind_a_proposed_playbook_is_withdrawn_and_passes_once_it_is_stated_anew(
     desk: None, load: Load, learn: Materialize, pipeline: Connection, store: Store, instance: dg.DagsterInstance
 ) -> None:
     load("demonstrations", rows())
     learn()
     agent = agent_ref(pipeline)
     (proposal,) = proposals.listed(pipeline, agent.organization_id)
-    approve(pipeline, agent.organization_id, proposal.id, "immediate", OPERATOR, settings=store.settings)
     (version,) = table(pipeline, "behavior_versions")
     pipeline.execute("UPDATE demonstrations SET is_active = false WHERE id = %s", [version["config"]["steps"][0]["evidence"][0]])
+    assert checks_of(learn()) == {CHECK: False}
+    approve(pipeline, agent.organization_id, proposal.id, "immediate", OPERATOR, settings=store.settings)
     again = learn()
-    assert checks_of(again) == {CHECK: False}
-    assert tags(again, instance) == ("success", "playbooks: version 1, which serves, advises the same")
+    assert metadata_of(again, "playbooks")["restated"] == 1 and checks_of(again) == {CHECK: True}
+    assert tags(again, instance) == ("success", "playbooks: version 2, which serves, advises the same")
 
 
 def test_an_agent_that_nothing_was_shown_ends_skipped_with_the_reason(desk: None, learn: Materialize, instance: dg.DagsterInstance) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from learning_pipelines.behavior.patterns.transitions import START
 from learning_pipelines.behavior.playbooks.gate import KIND
 from learning_pipelines.behavior.playbooks.playbook import Playbook
+from learning_pipelines.behavior.playbooks.registry import proposed
 from learning_pipelines.behavior.task import END
 from learning_pipelines.storage import behavior_patterns, behavior_versions
 from learning_pipelines.storage.database import Connection
@@ -30,12 +31,9 @@ class Unbacked:
 
 
 def unbacked(connection: Connection, agent: AgentRef) -> tuple[int, list[Unbacked]]:
-    """(steps looked at, those without their evidence) of the agent's playbooks with the label serving or candidate, recounted from the database."""
-    versions = {
-        one.number: Playbook.from_json(one.config)
-        for label in ("serving", "candidate")
-        for one in behavior_versions.labelled(connection, agent.organization_id, agent.agent_id, KIND, label)
-    }
+    """(steps looked at, those without their evidence) of the agent's playbooks that serve or are proposed, recounted from the database."""
+    serving = behavior_versions.labelled(connection, agent.organization_id, agent.agent_id, KIND, "serving")
+    versions = {one.number: Playbook.from_json(one.config) for one in (*serving, *proposed(connection, agent))}
     named = {name for playbook in versions.values() for _, needed in _claims(playbook) for name in needed}
     teaching = behavior_patterns.holders(connection, agent, sorted(named)) if named else {}
     found, looked_at = list[Unbacked](), 0

@@ -21,6 +21,7 @@ from learning_pipelines.behavior.playbooks.playbook import Playbook
 from learning_pipelines.behavior.task import Shown, State
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import acceptance, behavior_versions
+from learning_pipelines.storage.behavior_demonstrations import withdrawn
 from learning_pipelines.storage.behavior_versions import BehaviorVersion
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.tenants import AgentRef
@@ -46,6 +47,17 @@ class Tested:
     numbers: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A playbook with what its version keeps beside it: the flow, and the ids of all demonstrations that it was learnt from. `most_frequent`: the action
+    that is always advised where nothing serves."""
+
+    playbook: Playbook
+    mermaid: str
+    learnt_from: tuple[str, ...]
+    most_frequent: str
+
+
 def score(advise: Callable[[State], str], shown: Shown) -> float:
     """The share of a demonstration's steps, the end included, whose type was advised; 0–1."""
     steps = shown.steps()
@@ -53,11 +65,11 @@ def score(advise: Callable[[State], str], shown: Shown) -> float:
 
 
 def meet(
-    connection: Connection, agent: AgentRef, settings: Settings, playbook: Playbook, most_frequent: str, test: Sequence[Shown], mermaid: str, run_id: UUID,
-    dagster_run_id: str | None,
-) -> Tested:  # fmt: skip
-    """Tests and proposes a playbook, or says why not. `test`: held-out demonstrations of its type that succeeded; `most_frequent`: what is said where
-    nothing serves. The level is spent before the first is scored; a run that resumes gets its own test back."""
+    connection: Connection, agent: AgentRef, settings: Settings, made: Candidate, test: Sequence[Shown], run_id: UUID, dagster_run_id: str | None
+) -> Tested:
+    """Tests and proposes a playbook, or says why not. `test`: held-out demonstrations of its type that succeeded. The level is spent before the first is
+    scored; a run that resumes gets its own test back."""
+    playbook, most_frequent = made.playbook, made.most_frequent
     serving = serving_of(connection, agent, playbook.task_type)
     against = NOTHING if serving is None else serving.number
     old = None if serving is None else Playbook.from_json(serving.config)
@@ -78,7 +90,7 @@ def meet(
     if evidence.verdict is not Verdict.BETTER:
         return Tested(playbook.task_type, "not better", evidence.reason, None, None, evidence, against, numbers)
     number, proposal = propose(
-        connection, agent, settings, kind=KIND, subject_kind=KIND, topic=playbook.task_type, config=_config(playbook, mermaid),
+        connection, agent, settings, kind=KIND, subject_kind=KIND, topic=playbook.task_type, config=config_of(made),
         metrics={"test": evidence.as_json(), "step_accuracy": evidence.candidate_mean}, evidence=evidence.as_json(), incumbent=against, run_id=run_id,
         dagster_run_id=dagster_run_id,
     )  # fmt: skip
@@ -95,8 +107,10 @@ def _named(playbook: Playbook) -> dict[str, Any]:
     return {"topic": playbook.task_type, "says": playbook.advice()}
 
 
-def _config(playbook: Playbook, mermaid: str) -> dict[str, Any]:
-    return playbook.as_json() | {"text": render.text(playbook), "markdown": render.markdown(playbook), "mermaid": mermaid}
+def config_of(made: Candidate) -> dict[str, Any]:
+    """What a version keeps."""
+    said = {"text": render.text(made.playbook), "markdown": render.markdown(made.playbook), "mermaid": made.mermaid}
+    return made.playbook.as_json() | said | {"learnt_from": list(made.learnt_from)}
 
 
 def _known(connection: Connection, agent: AgentRef, playbook: Playbook, serving: BehaviorVersion | None) -> str:
@@ -105,7 +119,9 @@ def _known(connection: Connection, agent: AgentRef, playbook: Playbook, serving:
     if serving is not None and serving.config.get("advice") == says:
         return f"version {serving.number}, which serves, advises the same"
     newest = next((one for one in behavior_versions.listed(connection, agent, KIND) if one.topic == playbook.task_type), None)
-    if newest is not None and newest.config.get("advice") == says and newest.parent == (NOTHING if serving is None else serving.number):
+    if newest is None or not withdrawn(connection, agent).isdisjoint(newest.config.get("learnt_from", [])):
+        return ""
+    if newest.config.get("advice") == says and newest.parent == (NOTHING if serving is None else serving.number):
         return f"version {newest.number}, which was proposed before, advises the same"
     return ""
 

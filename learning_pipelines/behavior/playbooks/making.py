@@ -17,9 +17,11 @@ from learning_pipelines.behavior.patterns import finding
 from learning_pipelines.behavior.patterns.finding import Group
 from learning_pipelines.behavior.patterns.flow import flowchart
 from learning_pipelines.behavior.playbooks import learning
-from learning_pipelines.behavior.playbooks.gate import Tested, meet
+from learning_pipelines.behavior.playbooks.gate import Candidate, Tested, meet
 from learning_pipelines.behavior.playbooks.playbook import Playbook
+from learning_pipelines.behavior.playbooks.upkeep import NOTHING_KEPT, Kept, keep_true
 from learning_pipelines.behavior.task import Shown
+from learning_pipelines.errors import LearningError
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import training_runs
 from learning_pipelines.storage.database import Connection
@@ -29,18 +31,21 @@ FEWEST = 5
 """Demonstrations that teach, without which a task type gets no playbook."""
 MOST = 50
 """Task types that get one: those with most demonstrations."""
+PART = "playbooks"
 RULES = "1"
 """Part of the fingerprint: bumped when playbooks are made differently."""
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What a run did. `training_run`: None where there was no demonstration to learn from. `thin`: task types with too few demonstrations."""
+    """What a run did. `training_run`: None where there was no demonstration to learn from. `thin`: task types with too few demonstrations; `kept`: what
+    became of playbooks that serve."""
 
     training_run: UUID | None
     playbooks: tuple[Playbook, ...]
     tested: tuple[Tested, ...]
     thin: int = 0
+    kept: Kept = NOTHING_KEPT
 
     @property
     def proposed(self) -> list[Tested]:
@@ -55,29 +60,37 @@ def make_all(
     groups = finding.read(connection, agent, shown)
     enough = [group for group in groups if len(group.succeeded) >= FEWEST][:MOST]
     if not enough:
-        return Made(None, (), (), len(groups))
-    config = {"fingerprint": _fingerprint(shown, groups), "part": "playbooks", "task_types": len(enough)}
+        return Made(None, (), (), len(groups), keep_true(connection, agent, {}, None))
+    config = {"fingerprint": _fingerprint(shown, groups), "part": PART, "task_types": len(enough)}
     run = training_runs.begin(connection, agent, "behavior_learning", dataset_id=None, config=config, dagster_run_id=dagster_run_id)
-    playbooks, tested, error = list[Playbook](), list[Tested](), "It ended early."
+    training_runs.cancel_others(connection, agent, "behavior_learning", PART, run.id)
+    error, tested = "It ended early.", list[Tested]()
     try:
-        for number, group in enumerate(enough, start=1):
-            playbook = playbook_of(group, shown)
-            held_out = [one for one in shown if one.split == "test" and one.outcome == "success" and one.task_type == group.task_type]
-            chart = flowchart(group.transitions)
-            found = meet(connection, agent, settings, playbook, learning.most_frequent(group.succeeded), held_out, chart, run.id, dagster_run_id)
-            playbooks.append(playbook)
-            tested.append(found)
+        candidates = {group.task_type: candidate_of(group, shown) for group in enough}
+        kept = keep_true(connection, agent, candidates, run.id)
+        for number, (task_type, candidate) in enumerate(candidates.items(), start=1):
+            held_out = [one for one in shown if one.split == "test" and one.outcome == "success" and one.task_type == task_type]
+            tested.append(meet(connection, agent, settings, candidate, held_out, run.id, dagster_run_id))
             training_runs.progressed(connection, agent, run.id, number / (len(enough) + 1))
-            progress(number / len(enough), f"playbook {number} of {len(enough)}: {found.state}")
+            progress(number / len(enough), f"playbook {number} of {len(enough)}: {tested[-1].state}")
         error = ""
+    except LearningError as cause:
+        error = str(cause)
+        raise
     finally:
         if error:
             training_runs.failed(connection, agent, run.id, error)
-    made = Made(run.id, tuple(playbooks), tuple(tested), len(groups) - len(enough))
+    made = Made(run.id, tuple(one.playbook for one in candidates.values()), tuple(tested), len(groups) - len(enough), kept)
     accuracy = [one.numbers["candidate"] for one in tested if "candidate" in one.numbers]
-    best = {"playbooks": len(playbooks), "proposed": len(made.proposed)} | ({"step_accuracy": sum(accuracy) / len(accuracy)} if accuracy else {})
+    best = {"playbooks": len(made.playbooks), "proposed": len(made.proposed)} | ({"step_accuracy": sum(accuracy) / len(accuracy)} if accuracy else {})
     training_runs.completed(connection, agent, run.id, best=best, requires_review=bool(made.proposed))
     return made
+
+
+def candidate_of(group: Group, shown: Sequence[Shown]) -> Candidate:
+    """The playbook of a group, and what its version keeps beside it."""
+    ids = tuple(one.id for one in group.succeeded)
+    return Candidate(playbook_of(group, shown), flowchart(group.transitions), ids, learning.most_frequent(group.succeeded))
 
 
 def playbook_of(group: Group, shown: Sequence[Shown]) -> Playbook:

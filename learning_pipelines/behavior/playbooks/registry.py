@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from learning_pipelines.behavior.playbooks.gate import KIND
 from learning_pipelines.errors import BadInput
-from learning_pipelines.storage import behavior_versions
+from learning_pipelines.storage import behavior_versions, proposals
 from learning_pipelines.storage.behavior_versions import BehaviorVersion
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.tenants import AgentRef
@@ -27,8 +27,19 @@ def playbooks(connection: Connection, agent: AgentRef, which: Which | int = "ser
         if found is None:
             raise BadInput(f"{agent.agent} has no version {which} of a playbook.", "`--version serving` and `--version candidate` name those there are.")
         return [found]
-    labelled = behavior_versions.labelled(connection, agent.organization_id, agent.agent_id, KIND, which)
+    if which == "candidate":
+        labelled = proposed(connection, agent)
+    else:
+        labelled = behavior_versions.labelled(connection, agent.organization_id, agent.agent_id, KIND, "serving")
     return [one for one in labelled if task_type is None or one.topic == task_type]
+
+
+def proposed(connection: Connection, agent: AgentRef) -> list[BehaviorVersion]:
+    """The versions that somebody may approve now: those of open proposals (the label candidate stays on what was approved or rejected)."""
+    open_ones = proposals.listed(connection, agent.organization_id, agent_id=agent.agent_id, state="open")
+    numbers = [int(one.subject["version"]) for one in open_ones if one.kind == KIND and one.subject.get("kind") == KIND]
+    found = [behavior_versions.version(connection, agent, KIND, number) for number in numbers]
+    return sorted((one for one in found if one is not None), key=lambda one: one.topic)
 
 
 def told(version: BehaviorVersion) -> dict[str, Any]:

@@ -125,18 +125,43 @@ def test_a_step_is_unbacked_as_soon_as_a_demonstration_it_names_is_withdrawn(loa
     assert found and {one.version for one in found} == {1} and all(one.missing == (named,) for one in found)
 
 
-def test_the_evidence_of_an_expert_whose_right_was_withdrawn_is_none(load: Load, pipeline: Connection, settings: Settings) -> None:
+def test_a_playbook_that_holds_without_a_withdrawn_expert_is_stated_anew_by_the_others(load: Load, pipeline: Connection, settings: Settings) -> None:
+    agent = desk(load, pipeline, settings, rows(2 * COUNT))
+    approve_all(pipeline, agent, settings)
+    withdraw(pipeline, "expert 1")
+    assert evidence.unbacked(pipeline, agent)[1]
+    made = make_all(pipeline, agent, settings, None)
+    assert made.kept.restated == {"refund": 2} and not made.kept.retired
+    serving = gate.serving_of(pipeline, agent, "refund")
+    assert serving is not None and serving.number == 2 and serving.config["experts"] == 2
+    assert evidence.unbacked(pipeline, agent) == (6, [])
+    assert len(acceptance.tests(pipeline, agent, "playbook")) == 1  # the very same advice: nothing to test, nothing to approve
+
+
+def test_a_playbook_that_rests_on_withdrawn_rights_alone_leaves_at_the_next_run(load: Load, pipeline: Connection, settings: Settings) -> None:
     agent = desk(load, pipeline, settings, rows())
-    make_all(pipeline, agent, settings, None)
-    pipeline.execute("UPDATE users SET expertise_withdrawn_at = now() WHERE id IN (SELECT user_id FROM demonstrations LIMIT 1)")
-    looked_at, found = evidence.unbacked(pipeline, agent)
-    assert looked_at == 6 and found
+    approve_all(pipeline, agent, settings)
+    withdraw(pipeline, "expert 0", "expert 1", "expert 2")
+    made = make_all(pipeline, agent, settings, None)
+    assert made.kept.retired == {"refund": 1} and gate.serving_of(pipeline, agent, "refund") is None
+    assert evidence.unbacked(pipeline, agent) == (0, [])
 
 
 def test_an_agent_without_demonstrations_has_no_run(load: Load, pipeline: Connection, settings: Settings) -> None:
     agent = desk(load, pipeline, settings, [demonstration("only")])
     made = make_all(pipeline, agent, settings, None)
     assert made.training_run is None and not made.tested and pipeline.execute("SELECT count(*) FROM training_runs").fetchone() == (0,)
+
+
+def approve_all(connection: Connection, agent: AgentRef, settings: Settings) -> None:
+    for one in make_all(connection, agent, settings, None).proposed:
+        assert one.proposal is not None
+        approval.approve(connection, agent.organization_id, one.proposal, "immediate", approval.OPERATOR, settings=settings)
+
+
+def withdraw(connection: Connection, *experts: str) -> None:
+    done = connection.execute("UPDATE users SET expertise_withdrawn_at = now() WHERE external_id = ANY(%s)", [list(experts)])
+    assert done.rowcount == len(experts)
 
 
 def _words(rng: random.Random) -> str:
