@@ -32,7 +32,7 @@ from learning_pipelines_tests.defs.conftest import Materialize, checks_of, metad
 from learning_pipelines_tests.feedback.rows import AGENT, agent_ref, table
 from learning_pipelines_tests.retrieval.fake_encoders import WordEncoder
 
-DESK, JOB, CHECK = "default/desk", "behavior_learning", {"policy_beats_frequency_baseline": True, "learnt_corrections_do_not_recur": True}
+DESK, JOB, CHECK = "default/desk", "behavior_learning", {"policy_beats_frequency_baseline": True}
 ENCODER = WordEncoder(dimensions=96)
 
 
@@ -46,6 +46,20 @@ def store(database: Database, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(neighbours, "GRID", neighbours.GRID[:1])  # what is chosen among is tested where it is learnt
     monkeypatch.setattr(classifier, "PENALTIES", (1.0,))
     return Store(Settings(home=tmp_path / "home", timezone="UTC", duplicate_cosine=None, planned_effect=0.45), database)
+
+
+@pytest.fixture
+def run_job(instance: dg.DagsterInstance, store: Store) -> Materialize:
+    """The job's part that learns the policy; the others are tested where they are made."""
+
+    def run(job: str, partition: str, raise_on_error: bool = True) -> dg.ExecuteInProcessResult:
+        assert job == JOB
+        instance.add_dynamic_partitions("agents", [partition])
+        return dg.materialize(
+            [defs.behavior_policy], partition_key=partition, instance=instance, resources={"store": store}, raise_on_error=raise_on_error
+        )  # fmt: skip
+
+    return run
 
 
 @pytest.fixture

@@ -85,3 +85,14 @@ def test_an_agent_that_may_not_learn_is_left_out(
     set_learning(pipeline, agent.organization_id, agent, OPERATOR, enabled=False)
     state, reason = tags(learn(), instance)
     assert state == "skipped" and "disabled" in reason and not table(pipeline, "behavior_patterns")
+
+
+def test_the_job_learns_patterns_and_playbooks_beside_its_other_parts(
+    desk: None, load: Load, run_job: Materialize, instance: dg.DagsterInstance, pipeline: Connection
+) -> None:
+    load("demonstrations", rows(20))
+    result = run_job("behavior_learning", DESK)
+    made = {event.asset_key.to_user_string() for event in result.get_asset_materialization_events() if event.asset_key}
+    assert {"behavior_patterns", "playbooks"} <= made
+    state, reason = tags(result, instance)
+    assert state == "success" and "playbooks: 6 held-out demonstrations" in reason and "policy: " in reason
