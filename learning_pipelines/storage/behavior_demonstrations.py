@@ -75,7 +75,7 @@ def withdrawn(connection: Connection, agent: AgentRef) -> set[str]:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A demonstration among those that splits are decided over. `new`: nothing was decided about it; `left_out`: it was, and it has no split for good."""
+    """A demonstration among those that splits are decided over. `split` None: nothing was decided about it, or it is `left_out` for good."""
 
     id: str
     task: str
@@ -86,7 +86,6 @@ class Placed:
     replaces: str | None
     task_id: str | None
     left_out: bool
-    new: bool
 
 
 _UNDECIDED = f"""SELECT EXISTS (SELECT FROM demonstrations d {_EXAMPLE} {_EXPERT} WHERE {_MINE} AND {_COUNTS} AND NOT EXISTS (
@@ -109,7 +108,7 @@ def placed(connection: Connection, agent: AgentRef) -> list[Placed]:
     rows = connection.execute(
         f"""SELECT d.id, e.input_text, e.input_context -> 'input_state', concat(d.outcome, '/', e.task_type), s.split, coalesce(s.cluster, ''), d.replaces,
             d.context ->> 'task_id',
-            coalesce(s.left_out <> '', false), s.demonstration_id IS NULL
+            coalesce(s.left_out <> '', false)
         FROM demonstrations d {_EXAMPLE} {_EXPERT}
         LEFT JOIN demonstration_splits s ON s.organization_id = d.organization_id AND s.demonstration_id = d.id
         WHERE {_MINE} AND (s.demonstration_id IS NOT NULL OR {_COUNTS}) ORDER BY d.id COLLATE "C\"""",
