@@ -77,7 +77,8 @@ def proposals_command(agent: str | None, state: Any, organization: str | None, o
 
     def lines() -> list[str]:
         rows = [f"{one['id']}  {one['kind']:10} {one['agent']:20} {one['verdict']:11} {one['state']:8}  {_what(one)}" for one in found]
-        return rows or ["There is no proposal: a run of prompt_optimization, rag_training or behavior_learning makes one when it finds something better."]
+        jobs = "prompt_optimization, rag_training, behavior_learning or fine_tuning"
+        return rows or [f"There is no proposal: a run of {jobs} makes one when it finds something better."]
 
     output.answer({"proposals": found}, lines)
 

@@ -209,6 +209,6 @@ def _read(agent: str, data: Mapping[str, Any], etag: str | None) -> Prompt | Non
     messages = data.get("messages")
     if not isinstance(messages, list) or not messages or not all(isinstance(message, dict) for message in messages):
         return None
-    names = ("version", "experiment", "variant", "guidance")
-    version, experiment, variant, guidance = (None if data.get(name) is None else str(data[name]) for name in names)
-    return Prompt(agent, tuple(messages), version, experiment, variant, etag or data.get("etag"), guidance=guidance)
+    names = ("version", "experiment", "variant", "guidance", "model")
+    version, experiment, variant, guidance, model = (None if data.get(name) is None else str(data[name]) for name in names)
+    return Prompt(agent, tuple(messages), version, experiment, variant, etag or data.get("etag"), guidance=guidance, model=model)

@@ -31,6 +31,8 @@ class Prompt:
     """What was asked: its turn is among the messages, and `compile` leaves it as it is."""
     guidance: str | None = None
     """Version of the guidance that is shown for the input; None where there is none."""
+    model: str | None = None
+    """The model to ask: the fine-tuned one that serves, else the one the agent was imported with; None where neither is known."""
 
     def __bool__(self) -> bool:
         return bool(self.messages)

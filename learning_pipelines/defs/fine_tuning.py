@@ -99,6 +99,7 @@ def _one(
     run = training_runs.begin(
         connection, agent, TYPES[method], dataset_id=prepared.dataset.id, config=prepared.config, dagster_run_id=context.run.run_id
     )  # fmt: skip
+    running.forget_others(connection, agent, store.settings, method, run.id)
     if failures := running.failed_too_often(connection, agent, run.id):
         reason = f"it failed {failures} times on the same examples (training run {run.id}): it is tried again when they change"
         training_runs.failed(connection, agent, run.id, reason)

@@ -136,6 +136,16 @@ def cancel_others(connection: Connection, agent: AgentRef, training_type: Traini
     ).rowcount
 
 
+def cancel_unfinished(connection: Connection, agent: AgentRef, training_type: TrainingType, run_id: UUID) -> list[UUID]:
+    """Ends the agent's other runs of the type that are running or failed, for good; their ids. Call it with the agent's training locked."""
+    rows = connection.execute(
+        """UPDATE training_runs SET status = 'cancelled', completed_at = now() WHERE organization_id = %s AND agent_id = %s
+        AND training_type = %s AND status IN ('running', 'failed') AND id <> %s RETURNING id""",
+        [agent.organization_id, agent.agent_id, training_type, run_id],
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
 def of_dagster_run(connection: Connection, agent: AgentRef, dagster_run_id: str) -> tuple[TrainingRun, dict[str, Any]] | None:
     """The training run that a Dagster run began or took up, with what it used up so far, and its configuration."""
     row = connection.execute(

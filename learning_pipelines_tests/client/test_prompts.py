@@ -27,11 +27,11 @@ def gets(service: Service) -> list[Asked]:
 
 
 def test_a_fresh_prompt_is_asked_for_once(client: Client, service: Service) -> None:
-    service.prompts["router"] = served("You sort {{what}}.", experiment="e1", variant="b")
+    service.prompts["router"] = served("You sort {{what}}.", experiment="e1", variant="b", model="ft:one")
     prompts = [client.prompt("router", unit="u1") for _ in range(3)]
     assert [prompt.source for prompt in prompts] == ["service", "cache", "cache"]
     assert prompts[0].compile(what="post") == [{"role": "system", "content": "You sort post."}]
-    assert (prompts[0].version, prompts[0].experiment, prompts[0].variant) == ("1", "e1", "b")
+    assert (prompts[0].version, prompts[0].experiment, prompts[0].variant, prompts[0].model) == ("1", "e1", "b", "ft:one")
     (asked,) = gets(service)
     assert asked.path == "/api/learning/prompts/router" and asked.query == {"unit": "u1"}
     assert asked.headers["authorization"] == f"Bearer {KEY}"

@@ -14,9 +14,11 @@ import dagster as dg
 import pytest
 
 from learning_pipelines.acceptance.approval import OPERATOR, approve
-from learning_pipelines.behavior.fine_tuning import preparation
+from learning_pipelines.behavior.fine_tuning import preparation, running
+from learning_pipelines.behavior.fine_tuning.outcome import Outcome, Side
 from learning_pipelines.behavior.fine_tuning.serving import model_of, serving_version
-from learning_pipelines.errors import LearningError
+from learning_pipelines.errors import LearningError, Unavailable
+from learning_pipelines.llm_errors import WrongKey
 from learning_pipelines.retrieval.artifacts import cache_folder, fetch
 from learning_pipelines.retrieval.index import Artifact
 from learning_pipelines.retrieval.learning.child import TrainingKilled
@@ -106,9 +108,6 @@ def test_an_unchanged_dataset_is_not_learnt_from_again(
     desk: None, load: Load, run_job: Materialize, pipeline: Connection, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load("examples", examples(200))
-    from learning_pipelines.behavior.fine_tuning import running
-    from learning_pipelines.behavior.fine_tuning.outcome import Outcome, Side
-
     numbers = {"start_validation_loss": 1.0}
     monkeypatch.setattr(running, "local_learner", lambda *_: lambda progress: Outcome(Side("", numbers=numbers)))
     first = run_job("fine_tuning", DESK)
@@ -119,10 +118,10 @@ def test_an_unchanged_dataset_is_not_learnt_from_again(
 
 @pytest.mark.parametrize("error", [LearningError("Fine-tuning diverged at step 3.", "Nothing was kept."), TrainingKilled("Killed by signal 9.", "Again.")])
 def test_what_fails_is_kept_with_the_run_tried_once_more_and_then_left(
-    error: LearningError, desk: None, load: Load, run_job: Materialize, pipeline: Connection, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    error: LearningError, desk: None, load: Load, run_job: Materialize, pipeline: Connection, instance: dg.DagsterInstance, store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     load("examples", examples(200))
-    from learning_pipelines.behavior.fine_tuning import running
 
     def failing(*_: object) -> Any:
         def learn(progress: object) -> None:
@@ -136,9 +135,29 @@ def test_what_fails_is_kept_with_the_run_tried_once_more_and_then_left(
             run_job("fine_tuning", DESK)
         (run,) = table(pipeline, "training_runs")
         assert run["status"] == "failed" and run["error"] == str(error)
+    (kept := store.settings.home / "training" / str(run["id"])).mkdir(parents=True)
     third = run_job("fine_tuning", DESK)
     assert "failed 2 times on the same examples" in reason_of(third, instance)
     assert table(pipeline, "proposals") == [] and table(pipeline, "acceptance_tests") == []
+    load("agents", [{"agent": "desk", "system_prompt": "sort every message", "labels": list(LABELS), "metric": {"type": "exact_match"}}])
+    with pytest.raises(type(error)):
+        run_job("fine_tuning", DESK)  # another prompt: other lessons
+    assert {one["status"] for one in table(pipeline, "training_runs")} == {"cancelled", "failed"} and not kept.exists()
+
+
+@pytest.mark.parametrize("error", [Unavailable("The disk is full.", "Free space."), WrongKey("The key is refused.", "Correct it.")])
+def test_what_fails_for_want_of_something_else_is_tried_again_as_often_as_asked(
+    error: LearningError, desk: None, load: Load, run_job: Materialize, pipeline: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load("examples", examples(200))
+
+    def learn(progress: object) -> Any:
+        raise error
+
+    monkeypatch.setattr(running, "local_learner", lambda *_: learn)
+    for _ in range(3):
+        with pytest.raises(type(error)):
+            run_job("fine_tuning", DESK)
 
 
 def _no_extra(name: str, found: Any = importlib.util.find_spec) -> Any:

@@ -16,17 +16,19 @@ from uuid import UUID
 from learning_pipelines.acceptance.gate import Verdict
 from learning_pipelines.behavior.fine_tuning import gate, local
 from learning_pipelines.behavior.fine_tuning.gate import Tested
-from learning_pipelines.behavior.fine_tuning.lessons import ANSWERING
+from learning_pipelines.behavior.fine_tuning.lessons import ANSWERING, Method
 from learning_pipelines.behavior.fine_tuning.outcome import Outcome
-from learning_pipelines.behavior.fine_tuning.preparation import Prepared
-from learning_pipelines.errors import LearningError
+from learning_pipelines.behavior.fine_tuning.preparation import TYPES, Prepared
+from learning_pipelines.errors import BadInput, LearningError, Unavailable
 from learning_pipelines.examples.lifecycle import mark_used
 from learning_pipelines.llm_budget import Budget
+from learning_pipelines.llm_errors import ModelError
 from learning_pipelines.prompts.agent_metric import open_metric
 from learning_pipelines.prompts.metrics import Metric
 from learning_pipelines.prompts.serving import OpenEncoder
 from learning_pipelines.retrieval.artifacts import hash_of
 from learning_pipelines.retrieval.index import Artifact
+from learning_pipelines.retrieval.learning.child import TrainingKilled
 from learning_pipelines.retrieval.task import Progress
 from learning_pipelines.retrieval.training import folder_of
 from learning_pipelines.settings import Settings
@@ -83,7 +85,9 @@ def run(
 
     try:
         outcome = learn(told)  # type: ignore[arg-type]
-    except LearningError:
+    except LearningError as error:
+        if not _of_the_training(error):
+            raise
         failures = int(retrieval_runs.measured(connection, agent, run_id).get(FAILURES, 0))
         training_runs.measured(connection, agent, run_id, {FAILURES: failures + 1})
         raise
@@ -110,8 +114,19 @@ def endpoint_learner(
     return lambda progress: openai_tuning.learn(connection, answers, agent, settings, prepared, run_id, metric, cancelled, progress)
 
 
+def forget_others(connection: Connection, agent: AgentRef, settings: Settings, method: Method, run_id: UUID) -> None:
+    """Runs of the method that ended early over other examples than this one's are not gone on with: their checkpoints go."""
+    for other in training_runs.cancel_unfinished(connection, agent, TYPES[method], run_id):
+        shutil.rmtree(folder_of(settings, other), ignore_errors=True)
+
+
 def local_learner(settings: Settings, prepared: Prepared, run_id: UUID, metric: Metric | None) -> Callable[[Progress], Outcome]:
     return lambda progress: local.learn(settings, prepared, run_id, metric, progress)
+
+
+def _of_the_training(error: LearningError) -> bool:
+    """Whether the same examples would most likely fail again; not so where something around them is missing, wrong or not over yet."""
+    return isinstance(error, TrainingKilled) or not isinstance(error, Unavailable | BadInput | ModelError)
 
 
 def _tested(

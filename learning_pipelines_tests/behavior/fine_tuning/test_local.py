@@ -14,13 +14,16 @@ from safetensors.numpy import load_file
 
 from learning_pipelines.acceptance.gate import Verdict, decide
 from learning_pipelines.behavior.fine_tuning import lora
-from learning_pipelines.behavior.fine_tuning.lessons import Lessons, Method
+from learning_pipelines.behavior.fine_tuning.base_model import chosen, load_causal, load_tokenizer
+from learning_pipelines.behavior.fine_tuning.decoding import answers
+from learning_pipelines.behavior.fine_tuning.lessons import Lessons, Method, Question
 from learning_pipelines.behavior.fine_tuning.local import WORK
 from learning_pipelines.behavior.fine_tuning.reward import best_baseline, preferred
 from learning_pipelines.behavior.fine_tuning.watch import Diverged, newest_whole
 from learning_pipelines.behavior.fine_tuning.work import work
 from learning_pipelines.errors import BadInput, Unavailable
 from learning_pipelines.retrieval.learning.child import TrainingKilled, run
+from learning_pipelines.settings import Settings
 from learning_pipelines_tests.behavior.fine_tuning.tiny import QUICK, lessons, prompt, request, right, tiny_model
 
 
@@ -56,9 +59,9 @@ def test_a_model_learns_its_lessons_and_answers_questions_it_never_saw(method: M
 
 @pytest.mark.parametrize("method", ["sft", "dpo"])
 def test_the_control_with_shuffled_answers_passes_no_gate(method: Method, done: dict[Method, tuple[Path, dict[str, Any]]]) -> None:
-    answers = done[method][1]["answers"]
+    found = done[method][1]["answers"]
     expected = {f"t{number}": right for number, right in enumerate(["payroll", "refund", "invoice"] * 10)}
-    scores = {side: [float(answers[side][name] == label) for name, label in expected.items()] for side in ("incumbent", "control")}
+    scores = {side: [float(found[side][name] == label) for name, label in expected.items()] for side in ("incumbent", "control")}
     assert decide(scores["incumbent"], scores["control"]).verdict is not Verdict.BETTER
 
 
@@ -140,6 +143,33 @@ def test_a_training_that_runs_out_of_memory_says_so(model: Path, tmp_path: Path,
 def test_where_validation_gains_nothing_there_is_nothing_to_test(model: Path, tmp_path: Path) -> None:
     result = work(request(model, "sft", recipe=replace(QUICK, rate=0.0, epochs=1)).as_json(), tmp_path, silent)
     assert result["learnt"]["folder"] == "" and result["control"] is None and result["answers"] == {}
+
+
+def test_an_adapter_that_serves_answers_for_the_incumbent(
+    model: Path, done: dict[Method, tuple[Path, dict[str, Any]]], tmp_path: Path
+) -> None:
+    folder, result = done["sft"]
+    serving = replace(request(model, "dpo", recipe=replace(QUICK, rate=0.0, epochs=1)), incumbent=str(folder / result["learnt"]["folder"]))
+    work(serving.as_json(), tmp_path, silent)
+    assert json.loads((tmp_path / "answers-incumbent.json").read_text())["result"] == result["answers"]["learnt"]
+
+
+def test_the_packaged_weights_are_dequantized_and_answer(tmp_path: Path) -> None:
+    base = chosen(Settings(home=tmp_path))
+    tokenizer, packaged = load_tokenizer(base), load_causal(base)
+    assert not hasattr(packaged.config, "quantization_config") and {one.dtype.itemsize for one in packaged.parameters()} == {4}
+    asked = [Question("q", ({"role": "user", "content": "What is the capital of France?"},))]
+    assert "Paris" in answers(packaged, tokenizer, asked, labels=(), max_tokens=12, told=lambda *_: None)["q"]
+    assert answers(packaged, tokenizer, asked, labels=("London", "Paris", "Parish"), max_tokens=12, told=lambda *_: None) == {"q": "Paris"}
+
+
+def test_a_base_that_cannot_be_used_says_which_setting_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="LEARNING_FINETUNE_MODEL names a folder that is not there"):
+        chosen(Settings(home=tmp_path, finetune_model=str(tmp_path / "none")))
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "pytorch_model.bin").write_bytes(b"code may hide here")
+    with pytest.raises(BadInput, match="no weights in safetensors"):
+        chosen(Settings(home=tmp_path, finetune_model=str(tmp_path)))
 
 
 def test_time_that_is_over_ends_a_training_with_its_best_so_far(model: Path, tmp_path: Path) -> None:
