@@ -1,4 +1,4 @@
-"""Group behavior: corrections as judged and clustered, and what was learnt of them and comes back.
+"""Group behavior: corrections as judged and clustered, what was learnt of them and comes back, and rules made of them.
 
 Belongs here: assets and checks of corrections. Not here: judging and clustering (behavior/corrections/), SQL (storage/), approval (acceptance/).
 
@@ -7,21 +7,24 @@ Names of clusters are user text: metadata holds ids and counts only, `learning-p
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 
+from learning_pipelines.acceptance import meeting
 from learning_pipelines.behavior.corrections.refresh import Refreshed, refresh_corrections
+from learning_pipelines.behavior.corrections.rules_gate import KIND, Tested
+from learning_pipelines.behavior.corrections.rules_making import Made, make_all
 from learning_pipelines.defs.common import OWNERS, agent_behind, bring_up_to_date, check, encoder_at_need, table_columns
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.defs.parts import left_out, worked
-from learning_pipelines.storage import corrections
+from learning_pipelines.storage import acceptance, corrections, proposals, training_runs
 from learning_pipelines.storage.corrections import ClusterRow
 from learning_pipelines.storage.store import Store
 
-RECURS = "learnt_corrections_do_not_recur"
+RECURS, HELP = "learnt_corrections_do_not_recur", "rules_help_on_held_out_corrections"
 WEEKS_SHOWN = 8
 
 
@@ -79,3 +82,59 @@ def patterns_metadata(done: Refreshed, rows: Sequence[ClusterRow], today: dt.dat
         "recurring": sum(row.state == "recurring" for row in rows), "newly_recurring": len(done.recurring),
         **{f"kind: {kind}": count for kind, count in sorted(kinds.items())}, **{f"week: {week.isoformat()}": weeks[week] for week in shown},
     }  # fmt: skip
+
+
+@dg.asset(
+    partitions_def=agents,
+    deps=[correction_patterns],
+    group_name="behavior",
+    kinds={"postgres"},
+    owners=OWNERS,
+    pool="training",
+    code_version="1",
+    output_required=False,
+    check_specs=[
+        dg.AssetCheckSpec(HELP, asset="correction_rules", description="Every proposed rule did better on held-out corrections; stored scores say so again.")
+    ],
+)
+def correction_rules(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    """Rules in plain language out of what people correct, measured on held-out corrections with and without each, proposed where it helps and harms nothing."""
+    with store.pipeline() as connection, encoder_at_need(store.settings) as opener:
+        agent = agent_behind(connection, context.partition_key)
+        if not training_runs.lock_agent(connection, agent, "behavior_learning"):
+            left_out(context, "rules", "another run is learning this agent's behaviour now")
+            yield check(HELP, 0, "nothing was tested")
+            return
+        if agent.partition in proposals.disabled_agents(connection):
+            left_out(context, "rules", "learning is disabled for this agent; `learning-pipelines enable` turns it on again")
+            yield check(HELP, 0, "nothing was tested")
+            return
+        made = make_all(connection, agent, store.settings, context.run.run_id, opener, progress=lambda share, line: context.log.info(f"{share:.0%} {line}"))
+        if made.training_run is None:
+            left_out(context, "rules", made.reason)
+            yield check(HELP, 0, "nothing was tested")
+            return
+        worked(context, "rules", None if made.proposed else _why_none(made.tested))
+        tests = [one for one in acceptance.tests(connection, agent, KIND) if one.training_run_id == made.training_run and one.verdict is not None]
+        wrong = sum(len(meeting.audit(connection, agent, one)) for one in tests) + sum(one.numbers["after"] <= one.numbers["before"] for one in made.proposed)
+        yield dg.MaterializeResult(
+            metadata={"dagster/table_name": "learning.behavior_versions", **rules_metadata(made)},
+            check_results=[check(HELP, wrong, "fields of verdicts that their scores do not give, and proposals that do no better")],
+        )
+
+
+def rules_metadata(made: Made) -> dict[str, Any]:
+    """Counts of what came of rules, and scores before and after; no text of anybody."""
+    states = Counter(one.state for one in made.tested)
+    tested = [one for one in made.tested if one.numbers]
+    means = {side: sum(one.numbers[side] for one in tested) / len(tested) for side in ("before", "after")} if tested else {}
+    return {
+        "training_run": str(made.training_run), "dagster/row_count": len(made.tested), "clusters_without_a_rule": made.thin,
+        "answers_asked_for": sum(one.calls for one in made.tested), **{f"rules: {state}": count for state, count in sorted(states.items())},
+        **{f"held-out corrections, score {side}": mean for side, mean in means.items()},
+    }  # fmt: skip
+
+
+def _why_none(tested: Sequence[Tested]) -> str:
+    """The reasons, each once; ids and numbers only."""
+    return " · ".join(dict.fromkeys(f"{one.state} ({one.reason.rstrip('.')})" for one in tested))

@@ -12,7 +12,7 @@ from learning_pipelines.defs import reports
 from learning_pipelines.defs.behavior import behavior_policy
 from learning_pipelines.defs.behavior_patterns import behavior_patterns, playbooks
 from learning_pipelines.defs.common import REASON_TAG, STATUS_TAG, agent_behind, bring_up_to_date
-from learning_pipelines.defs.corrections import correction_patterns
+from learning_pipelines.defs.corrections import correction_patterns, correction_rules
 from learning_pipelines.defs.curation import duplicate_clusters
 from learning_pipelines.defs.datasets import dataset_exports, preference_pairs
 from learning_pipelines.defs.examples import learning_examples, training_datasets
@@ -51,7 +51,7 @@ rag_training = dg.define_asset_job(
 )
 behavior_learning = dg.define_asset_job(
     "behavior_learning",
-    [behavior_patterns, playbooks, behavior_policy, correction_patterns, guidance],
+    [behavior_patterns, playbooks, behavior_policy, correction_patterns, correction_rules, guidance],
     description="Learns one agent's behaviour from its experts' demonstrations and corrections, and proposes what tested better than what serves.",
 )
 fine_tuning = dg.define_asset_job(

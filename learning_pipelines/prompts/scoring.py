@@ -31,13 +31,17 @@ ACCOUNT = "evaluate"
 class Scorer:
     """Makes evaluators that share one model, one metric and one budget. `metric.doubt`: why its scores should not be believed.
 
-    `connection`: role learning_pipeline, autocommit; the model's answers are kept through it.
+    `connection`: role learning_pipeline, autocommit; the model's answers are kept through it. `decides`: what is served hangs on the scores, so that a judge
+    must be trusted (open_metric). `account`: whose usage it is.
     """
 
-    def __init__(self, connection: Connection, agent: AgentRef, settings: Settings, items: Sequence[Item], progress: Progress | None = None) -> None:
-        self._connection, self._agent, self._settings, self._progress = connection, agent, settings, progress
+    def __init__(
+        self, connection: Connection, agent: AgentRef, settings: Settings, items: Sequence[Item], progress: Progress | None = None, *,
+        decides: bool = False, account: str = ACCOUNT,
+    ) -> None:  # fmt: skip
+        self._connection, self._agent, self._settings, self._progress, self._account = connection, agent, settings, progress, account
         self.budget = Budget()
-        self.metric = open_metric(settings, connection, agent, lambda: self.encoder, decides=False, budget=self.budget)
+        self.metric = open_metric(settings, connection, agent, lambda: self.encoder, decides=decides, budget=self.budget)
         self._model = open_model(settings, cache=DatabaseCache(connection, agent.organization_id), budget=self.budget)
         self._max_tokens = answer_tokens(items)
 
@@ -58,4 +62,4 @@ class Scorer:
 
     def record(self) -> None:
         """Puts what was used since the last time on the organization's accounts."""
-        record_usage(self._connection, self._agent.organization_id, ACCOUNT, self.budget.take_usage())
+        record_usage(self._connection, self._agent.organization_id, self._account, self.budget.take_usage())

@@ -313,10 +313,11 @@ def listed(connection: Connection, agent: AgentRef, *, timezone: str = "UTC", cl
     return [_row(*row) for row in rows]
 
 
-def members(connection: Connection, agent: AgentRef, cluster: str) -> list[Member]:
-    """The corrections of a cluster that count, oldest first."""
+def members(connection: Connection, agent: AgentRef, cluster: str | None, most: int | None = None) -> list[Member]:
+    """The corrections of a cluster (None: of all) that count, oldest first; of more than `most` the newest."""
     rows = connection.execute(
-        f"""WITH members AS ({_MEMBERS} AND f.cluster_id = %(cluster)s),
+        f"""WITH members AS ({_MEMBERS} AND (%(cluster)s::text IS NULL OR f.cluster_id = %(cluster)s)
+            ORDER BY e.created_at DESC, f.example_id COLLATE "C" LIMIT %(most)s),
         voices AS (SELECT example_id, array_agg(DISTINCT {_VOICE} ORDER BY {_VOICE}) AS voices
             FROM (SELECT example_id, user_id FROM ({_SAID}) s UNION ALL SELECT example_id, user_id FROM ({_BACKED}) b) a GROUP BY 1)
         SELECT m.cluster_id, m.example_id, m.input_text, m.original_output, m.expected_output, m.wrong_text, m.right_text, m.review_status = 'approved',
@@ -324,9 +325,24 @@ def members(connection: Connection, agent: AgentRef, cluster: str) -> list[Membe
         FROM members m JOIN voices v USING (example_id)
         LEFT JOIN example_splits p ON p.organization_id = m.organization_id AND p.example_id = m.example_id
         ORDER BY m.created_at, m.example_id COLLATE "C" """,
-        _values(agent) | {"cluster": cluster},
+        _values(agent) | {"cluster": cluster, "most": most},
     ).fetchall()
     return [Member(*row) for row in rows]
+
+
+def others(connection: Connection, agent: AgentRef, cluster: str, wrong: str, most: int) -> list[tuple[str, str, str]]:
+    """(id, input, right answer) of approved examples that are no corrections of the cluster: first those that its wrong answer is right for, the others in
+    a fixed order that says nothing."""
+    rows = connection.execute(
+        """SELECT e.id, e.input_text, e.expected_output FROM learning_examples e
+        WHERE e.organization_id = %(organization)s AND e.agent_id = %(agent)s AND e.is_active AND e.review_status = 'approved'
+            AND e.example_type IN ('positive', 'correction', 'demonstration', 'edge_case') AND coalesce(e.expected_output, '') <> ''
+            AND NOT EXISTS (SELECT FROM correction_findings f WHERE f.organization_id = e.organization_id AND f.example_id = e.id
+                AND f.cluster_id = %(cluster)s)
+        ORDER BY e.expected_output = %(wrong)s DESC, sha256(convert_to(e.id, 'UTF8')) LIMIT %(most)s""",
+        _values(agent) | {"cluster": cluster, "wrong": wrong, "most": most},
+    ).fetchall()
+    return [(str(name), asked, right) for name, asked, right in rows]
 
 
 def note_learnt(connection: Connection, agent: AgentRef) -> list[str]:

@@ -6,16 +6,21 @@ Belongs here: the asset correction_patterns, its check. Not here: judging and cl
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 
-from learning_pipelines.defs.corrections import correction_patterns
+from learning_pipelines.behavior.corrections import rules_making
+from learning_pipelines.defs.corrections import correction_patterns, correction_rules
 from learning_pipelines.defs.serve import corrected_again
-from learning_pipelines.storage.database import Connection
+from learning_pipelines.settings import Settings
+from learning_pipelines.storage.database import Connection, Database
 from learning_pipelines.storage.store import Store
 from learning_pipelines_tests.behavior.corrected import LABELS, Desk
 from learning_pipelines_tests.behavior.test_recurrence import learn
+from learning_pipelines_tests.behavior.test_rules import corrected, minding
 from learning_pipelines_tests.conftest import Load
 from learning_pipelines_tests.defs.conftest import checks_of, metadata_of
 
@@ -73,3 +78,26 @@ def test_what_recurs_after_it_was_learnt_warns_in_the_check_and_in_status(
     (problem,) = corrected_again(classifier.connection, None)
     assert problem.startswith("1 thing that desk had learnt is corrected again")
     assert corrected_again(classifier.connection, "elsewhere") == []
+
+
+def test_rules_are_made_tested_and_proposed_with_numbers_that_stored_scores_give_again(
+    pipeline: Connection, load: Load, database: Database, instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(pipeline, load, LABELS)
+    corrected(desk)
+
+    def scoring(*given: Any) -> Any:
+        return lambda serving, items, account: lambda texts, wanted: [float(minding(texts, item) == item.expected) for item in wanted]
+
+    monkeypatch.setattr(rules_making, "_scoring", scoring)
+    store = Store(Settings(home=tmp_path / "home", timezone="UTC", duplicate_cosine=None, planned_effect=0.9), database)
+    instance.add_dynamic_partitions("agents", [DESK])
+    given: dict[str, Any] = {"partition_key": DESK, "instance": instance, "resources": {"store": store}}
+    result = dg.materialize([correction_rules], **given)
+    found = metadata_of(result, "correction_rules")
+    assert (found["rules: proposed"], found["held-out corrections, score before"], found["held-out corrections, score after"]) == (1, 0.0, 1.0)
+    assert checks_of(result) == {"rules_help_on_held_out_corrections": True}
+    assert not any(word in repr(found) for word in ("thief", "card_stolen"))
+    again = instance.get_run_by_id(dg.materialize([correction_rules], **given).run_id)
+    assert again is not None
+    assert "nothing changed since training run" in again.tags["learning/reason"]

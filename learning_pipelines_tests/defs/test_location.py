@@ -55,6 +55,7 @@ def test_every_asset_is_where_it_belongs(nodes: dict[str, dg.AssetSpec]) -> None
         "playbooks": "behavior",
         "correction_patterns": "behavior",
         "guidance": "behavior",
+        "correction_rules": "behavior",
         "documents": "retrieval",
         "knowledge_chunks": "retrieval",
         "chunk_embeddings": "retrieval",
@@ -117,6 +118,7 @@ def test_lineage_leads_from_what_people_write_to_the_report(nodes: dict) -> None
         "behavior_patterns": {"demonstrations", "learning_examples"},
         "playbooks": {"behavior_patterns"},
         "correction_patterns": {"learning_examples", "expert_annotations"},
+        "correction_rules": {"correction_patterns"},
         "learning_report": {"feedback_metrics", "learning_examples", "training_datasets"},
     }
 
@@ -153,6 +155,7 @@ def test_metrics_are_cut_by_day_work_by_agent_and_reports_by_week(nodes: dict) -
         "behavior_patterns": dg.DynamicPartitionsDefinition,
         "playbooks": dg.DynamicPartitionsDefinition,
         "correction_patterns": dg.DynamicPartitionsDefinition,
+        "correction_rules": dg.DynamicPartitionsDefinition,
         "learning_report": dg.WeeklyPartitionsDefinition,
     }
 
@@ -205,6 +208,7 @@ def test_checks_are_statements_about_their_assets(location: dg.Definitions) -> N
         "behavior_policy: policy_beats_frequency_baseline",
         "playbooks: playbook_has_evidence",
         "correction_patterns: learnt_corrections_do_not_recur",
+        "correction_rules: rules_help_on_held_out_corrections",
         "learning_report: latest_closed_week_exists",
         "learning_report: adds_up",
         "guidance: guidance_beats_prompt_alone",

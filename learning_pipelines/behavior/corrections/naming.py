@@ -19,7 +19,7 @@ TERMS = 3
 LONGEST_SPAN = 40
 SHARED = 2
 """A term stands in the questions of so many corrections, where there are so many."""
-_WORD = re.compile(r"[^\W\d_]{3,}")
+_WORD = re.compile(r"(?<!\w)[^\W\d_]{3,}(?!\w)")
 _COMMON = """
 the and for are but not you your with have has had this that these those from they them their what when where which who whom why how can could should
 would will shall may might must was were been being does did doing done its our his her she him out about into over than then too very just there here

@@ -1,0 +1,162 @@
+"""One run of rules: for each cluster with enough people behind it a rule is made, and put to the gate.
+
+Belongs here: which clusters, the order of things, the training run. Not here: making one rule (rules.py), testing it (rules_gate.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import orjson
+
+from learning_pipelines.behavior.corrections import naming, rules, rules_gate
+from learning_pipelines.behavior.corrections.coherence import coherence
+from learning_pipelines.behavior.corrections.refresh import COMPARED_WITH, OpenEncoder
+from learning_pipelines.behavior.corrections.rules import Rule, Sides
+from learning_pipelines.behavior.corrections.rules_gate import MOST_GUARDING, Score, Tested
+from learning_pipelines.behavior.corrections.significance import SIGNIFICANT
+from learning_pipelines.prompts.scoring import Scorer
+from learning_pipelines.prompts.task import Item
+from learning_pipelines.settings import Settings
+from learning_pipelines.storage import corrections as storage
+from learning_pipelines.storage import prompts, training_runs
+from learning_pipelines.storage.corrections import Member
+from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.prompts import Version
+from learning_pipelines.storage.tenants import AgentRef
+
+MOST = 20
+"""Clusters that get a rule in one run: those with most people."""
+RULES = "1"
+"""Part of the fingerprint: bumped when rules are made or tested differently."""
+OpenScore = Callable[[Version, Sequence[Item], str], Score]
+"""Who scores: the prompt that serves, all items that will be scored, the account."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a run did. `reason`: why there was none. `thin`: clusters with too few people or nothing that can be said."""
+
+    training_run: UUID | None = None
+    reason: str = ""
+    tested: tuple[Tested, ...] = ()
+    thin: int = 0
+
+    @property
+    def proposed(self) -> list[Tested]:
+        return [one for one in self.tested if one.state == "proposed"]
+
+
+def make_all(
+    connection: Connection, agent: AgentRef, settings: Settings, dagster_run_id: str | None, open_encoder: OpenEncoder, open_score: OpenScore | None = None,
+    progress: Callable[[float, str], None] = lambda share, line: None,
+) -> Made:  # fmt: skip
+    """Makes, tests and proposes rules of what people correct. Asks no model where every rule lacks held-out corrections, and at most
+    LEARNING_OPTIMIZATION_CALLS times in all. A run that ended early is gone on with: its tests count once.
+
+    `connection`: role learning_pipeline, autocommit; `open_score`: who scores, the configured model if None.
+    """
+    labelled = prompts.labelled(connection, agent)
+    serving = None if labelled is None else prompts.version(connection, agent, labelled.version)
+    if serving is None:
+        return Made(reason="the agent has no prompt with the label production to test rules with")
+    made, thin = _made(connection, agent)
+    if not made:
+        return Made(reason=f"no cluster of corrections has {rules.FEWEST} people behind it and a rule in words yet", thin=thin)
+    fingerprint = _fingerprint(made, serving, settings)
+    if (before := training_runs.completed_with(connection, agent, "behavior_learning", fingerprint)) is not None:
+        return Made(reason=f"nothing changed since training run {before}", thin=thin)
+    config = {"fingerprint": fingerprint, "part": "rules", "clusters": len(made)}
+    run = training_runs.begin(connection, agent, "behavior_learning", dataset_id=None, config=config, dagster_run_id=dagster_run_id)
+    tested, error = list[Tested](), "It ended early."
+    try:
+        score = (open_score or _scoring(connection, agent, settings))(serving, _items(made), str(run.id))
+        left = settings.optimization_calls
+        known = rules.sides(storage.members(connection, agent, None, COMPARED_WITH)).train
+        for number, (rule, found) in enumerate(made, 1):
+            if (unlike := _unlike(rule, found, known, open_encoder)) is not None:
+                tested.append(unlike)
+                continue
+            others = [Item(*row) for row in storage.others(connection, agent, rule.cluster, rule.wrong, MOST_GUARDING)]
+            one = rules_gate.meet(
+                connection, agent, settings, rule, found.held_out, others, score, prompt=serving.content_hash.hex(), calls_left=left, run_id=run.id,
+                dagster_run_id=dagster_run_id,
+            )  # fmt: skip
+            tested.append(one)
+            left -= one.calls
+            training_runs.progressed(connection, agent, run.id, number / (len(made) + 1))
+            progress(number / len(made), f"rule {number} of {len(made)}: {one.state}" + (f", {one.reason}" if one.reason else ""))
+        error = ""
+    finally:
+        if error:
+            training_runs.failed(connection, agent, run.id, error)
+    done = Made(run.id, "", tuple(tested), thin)
+    gains = [one.numbers["after"] - one.numbers["before"] for one in done.proposed]
+    best = {"rules": len(tested), "proposed": len(gains)} | ({"mean_gain": sum(gains) / len(gains)} if gains else {})
+    training_runs.completed(connection, agent, run.id, best=best, requires_review=bool(gains))
+    return done
+
+
+def _made(connection: Connection, agent: AgentRef) -> tuple[list[tuple[Rule, Sides]], int]:
+    """The rules that can be made, those with most people first, each with the two sides of its cluster; how many clusters are too thin for one."""
+    enough = [one for one in storage.listed(connection, agent) if one.people >= rules.FEWEST and one.significance >= SIGNIFICANT][:MOST]
+    background = storage.newest_inputs(connection, agent, COMPARED_WITH)
+    counts = naming.frequencies(background)
+    made = []
+    for cluster in enough:
+        found = rules.sides(storage.members(connection, agent, cluster.id))
+        rule = rules.distil(cluster, found.train, counts, len(background))
+        if rule is not None:
+            made.append((rule, found))
+    return made, len(enough) - len(made)
+
+
+def _unlike(rule: Rule, found: Sides, known: Sequence[Member], open_encoder: OpenEncoder) -> Tested | None:
+    """Why a rule is not worth its test: the questions of its corrections are not told from those of others. None if they are."""
+    own = [one.cluster_id == rule.cluster for one in known]
+    if all(own) or not found.held_out:
+        return None
+    vectors = open_encoder().encode([one.input for one in (*found.held_out, *known)])
+    seen = coherence(vectors[: len(found.held_out)], vectors[len(found.held_out) :], own)
+    if seen.holds:
+        return None
+    reason = f"its questions are not told from others: {seen.hits} of {seen.n} held-out ones are nearest to its own, which are {seen.share:.0%} of all"
+    return Tested(rule.cluster, "incoherent", f"{reason} (p = {seen.p_value:.2g})")
+
+
+def _scoring(connection: Connection, agent: AgentRef, settings: Settings) -> OpenScore:
+    """The agent's own model and metric, opened when the first item is scored."""
+
+    def opened(serving: Version, items: Sequence[Item], account: str) -> Score:
+        scorers: list[Scorer] = []
+
+        def score(texts: Sequence[str], wanted: Sequence[Item]) -> list[float]:
+            if not scorers:
+                scorers.append(Scorer(connection, agent, settings, items, decides=True, account=account))
+            evaluator, prompt = scorers[0].of(serving)
+            if texts:
+                evaluator = evaluator.guided(rules_gate.messages_of(texts, settings))
+            try:
+                return [one.score for one in evaluator(prompt, wanted)]
+            finally:
+                scorers[0].record()
+
+        return score
+
+    return opened
+
+
+def _items(made: Sequence[tuple[Rule, Sides]]) -> list[Item]:
+    return [Item(one.example_id, one.input, one.corrected) for _, found in made for one in found.held_out]
+
+
+def _fingerprint(made: Sequence[tuple[Rule, Sides]], serving: Version, settings: Settings) -> str:
+    """What the outcome of a run depends on: the rules, what they are tested on, the prompt, the budget."""
+    parts = [
+        RULES, serving.content_hash.hex(), settings.optimization_calls,
+        sorted([rule.cluster, rule.fingerprint, *sorted(one.example_id for one in found.held_out)] for rule, found in made),
+    ]  # fmt: skip
+    return hashlib.sha256(orjson.dumps(parts)).hexdigest()
