@@ -10,7 +10,7 @@ PEER_SERVERS := .venv-peer-servers/.installed
 PEER_OPTIMIZERS := .venv-peer-optimizers/.installed
 PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: install demo up down test lint types fuzz outage peers peer-servers peer-optimizers benchmark benchmark-agreement benchmark-corrections benchmark-privacy benchmark-datasets benchmark-index benchmark-judge benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-few-shot benchmark-gate benchmark-rules benchmark-retrieval benchmark-expansion benchmark-finetune benchmark-finetuning benchmark-embedding benchmark-corrections benchmark-search review-real-data clean
+.PHONY: install demo up down test lint types fuzz outage peers peer-servers peer-optimizers benchmark benchmark-agreement benchmark-corrections benchmark-privacy benchmark-datasets benchmark-index benchmark-judge benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-few-shot benchmark-gate benchmark-rules benchmark-retrieval benchmark-expansion benchmark-finetune benchmark-finetuning benchmark-embedding benchmark-corrections benchmark-search benchmark-next-action review-real-data clean
 
 install: $(STAMP)
 
@@ -123,6 +123,10 @@ benchmark-expansion: install
 # Searches in 100,000 chunks of five tenants: times, recall against exact, versions swapped under load (15 minutes, most of it filling).
 benchmark-search: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.search $(ARGS)
+
+# GET /agents/{agent_id}/next-action at 100,000 demonstrated steps: the service, its policy, the packaged encoder (2 minutes).
+benchmark-next-action: install
+	@$(BIN)/python -m learning_pipelines_tests.benchmarks.next_action $(ARGS)
 
 # Errors that people corrected, with and without served corrections: two tasks, three seeds, 2,700 calls of the embedded model (15 minutes).
 benchmark-corrections: install

@@ -144,7 +144,8 @@ def propose(
     assert tested.verdict is Verdict.BETTER
     learnt = policy.learnt
     config = {
-        "encoder": learnt.encoder, "dimensions": learnt.dimensions, "types": len(policy.types), "demonstrations": len(learnt.demonstrations),
+        "content": prepared.content, "encoder": learnt.encoder, "dimensions": learnt.dimensions,
+        "types": len(policy.types), "demonstrations": len(learnt.demonstrations),
         "mixture": learnt.mixture.as_json(),
     }  # fmt: skip
     best = {"top1": tested.candidate.policy.top1, "calibration_error": tested.candidate.calibration_error, "coverage": tested.candidate.coverage}

@@ -6,11 +6,10 @@ Belongs here: thresholds, the fingerprint of a run. Not here: learning (policy/)
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
-
-import orjson
 
 from learning_pipelines.acceptance.gate import Rules
 from learning_pipelines.acceptance.meeting import next_plan
@@ -40,16 +39,22 @@ class NotNow:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What one run begins with. `shown`: demonstrations by split; `incumbent`: number of the policy that serves, 0 if none does."""
+    """What one run begins with. `shown`: demonstrations by split; `content`: equal if these and the encoder are; `incumbent`: number of the policy that
+    serves, 0 if none does."""
 
     shown: Mapping[str, Sequence[Shown]]
     incumbent: int
     encoder: str
-    fingerprint: str
+    content: str
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal: the same learning, compared with the same."""
+        return hashlib.sha256(f"{self.content}/{self.incumbent}".encode()).hexdigest()
 
     @property
     def seed(self) -> int:
-        return int(self.fingerprint[:8], 16)
+        return int(self.content[:8], 16)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -73,9 +78,12 @@ def prepare(connection: Connection, agent: AgentRef, settings: Settings, encoder
     if not shown:
         return NotNow("there are no demonstrations to learn from: import them (kind demonstrations)")
     encoder = encoder_name()
-    incumbent = behavior_versions.label_target(connection, agent, KIND, "serving") or NOTHING
-    fingerprint = fingerprint_of(shown, [RULES, encoder, incumbent])
-    prepared = Prepared({split: [one for one in shown if one.split == split] for split in SPLITS}, incumbent, encoder, fingerprint)
+    serving = next(iter(behavior_versions.labelled(connection, agent.organization_id, agent.agent_id, KIND)), None)
+    sides = {split: [one for one in shown if one.split == split] for split in SPLITS}
+    prepared = Prepared(sides, NOTHING if serving is None else serving.number, encoder, content_of(shown, encoder))
+    fingerprint = prepared.fingerprint
+    if serving is not None and serving.config.get("content") == prepared.content:
+        return NotNow(f"nothing changed: version {serving.number}, which serves, was learnt from the same demonstrations")
     if (before := training_runs.completed_with(connection, agent, TRAINING, fingerprint)) is not None:
         return NotNow(f"nothing changed since training run {before}: the same demonstrations, encoder and policy; its verdict stands")
     if training_runs.unfinished_with(connection, agent, TRAINING, fingerprint):
@@ -85,12 +93,12 @@ def prepare(connection: Connection, agent: AgentRef, settings: Settings, encoder
     return prepared
 
 
-def fingerprint_of(shown: Sequence[Shown], more: Sequence[Any]) -> str:
-    """Equal: the same demonstrations with the same sides, so the same learning."""
-    made = hashlib.sha256(orjson.dumps([PART, *more]))
+def content_of(shown: Sequence[Shown], encoder: str) -> str:
+    """Equal: the same demonstrations with the same sides, and texts encoded alike, so the same policy."""
+    made = hashlib.sha256(json.dumps([PART, RULES, encoder]).encode())
     for one in sorted(shown, key=lambda each: each.id):
         actions = [[action.type, action.arguments, action.context] for action in one.actions]
-        made.update(orjson.dumps([one.id, one.split, one.cluster, one.task, one.task_type, one.given, actions], option=orjson.OPT_SORT_KEYS))
+        made.update(json.dumps([one.id, one.split, one.cluster, one.task, one.task_type, one.given, actions], sort_keys=True).encode())
     return made.hexdigest()
 
 

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
+import orjson
 import psycopg
 from psycopg import conninfo
+from psycopg.types.json import set_json_loads
 
 from learning_pipelines.errors import BadInput, LearningError, Unavailable
 from learning_pipelines.settings import Settings
@@ -58,6 +60,10 @@ class Database:
     def name(self) -> str:
         """Host, port and database without the secret, for messages."""
         return describe(self.admin_url)
+
+
+# The database gives 1e20 back as a whole number, which orjson does not write: one such row would stop every run over its agent. It reads it as 1e20.
+set_json_loads(orjson.loads)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 
+import orjson
 import pytest
 
 from learning_pipelines.behavior.demonstrations import load as loaded
@@ -117,3 +118,11 @@ def test_the_service_reads_demonstrations_of_its_organization_alone_and_only_as_
             with connection.transaction():
                 act_as(connection, Acting(ours, role=role))
                 assert [one.task for one in loaded(connection, agents[agent])] == seen
+
+
+def test_a_whole_number_beyond_64_bits_stops_nobody(load: Load, pipeline: Connection) -> None:
+    """The database keeps 1e20 as a whole number; not every reader of JSON takes that."""
+    shown_by(load, pipeline, [demonstration("d1", actions=[{"type": "pay", "arguments": {"amounts": [1e20, -(2.0**70), 7]}, "context": {"total": 1e20}}])])
+    (one,) = seen(pipeline)
+    assert one.actions == (Action("pay", {"amounts": [1e20, -(2.0**70), 7]}, {"total": 1e20}),)
+    assert orjson.dumps([one.actions[0].arguments, one.actions[0].context])

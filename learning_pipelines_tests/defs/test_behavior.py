@@ -113,7 +113,7 @@ def test_a_better_policy_is_proposed_with_its_numbers_serves_once_approved_and_i
 
 
 def test_unchanged_demonstrations_are_not_learnt_from_again_and_what_serves_has_to_be_beaten(
-    desk: None, run_job: Materialize, pipeline: Connection, store: Store, instance: dg.DagsterInstance
+    desk: None, load: Load, run_job: Materialize, pipeline: Connection, store: Store, instance: dg.DagsterInstance
 ) -> None:
     run_job(JOB, DESK)
     (before,) = table(pipeline, "training_runs")
@@ -121,6 +121,9 @@ def test_unchanged_demonstrations_are_not_learnt_from_again_and_what_serves_has_
     assert (status, f"nothing changed since training run {before['id']}" in reason) == ("skipped", True)
     assert len(table(pipeline, "training_runs")) == len(table(pipeline, "acceptance_tests")) == 1
     approved(pipeline, store)
+    status, reason = reason_of(run_job(JOB, DESK), instance)
+    assert (status, "version 1, which serves, was learnt from the same demonstrations" in reason) == ("skipped", True)
+    load("demonstrations", tickets(3, start=COUNT))
     status, reason = reason_of(run_job(JOB, DESK), instance)
     assert status == "success" and reason.startswith("policy: no evidence")
     (_, test) = table(pipeline, "acceptance_tests", "true ORDER BY k")
