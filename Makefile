@@ -10,7 +10,7 @@ PEER_SERVERS := .venv-peer-servers/.installed
 PEER_OPTIMIZERS := .venv-peer-optimizers/.installed
 PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: install demo up down test lint types fuzz outage peers peer-servers peer-optimizers benchmark benchmark-agreement benchmark-corrections benchmark-privacy benchmark-datasets benchmark-index benchmark-judge benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-few-shot benchmark-gate benchmark-rules benchmark-retrieval benchmark-expansion benchmark-finetune benchmark-finetuning benchmark-embedding benchmark-corrections benchmark-search benchmark-next-action review-real-data clean
+.PHONY: install demo up down test lint types fuzz outage behavior-story peers peer-servers peer-optimizers benchmark benchmark-agreement benchmark-corrections benchmark-privacy benchmark-datasets benchmark-index benchmark-judge benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-few-shot benchmark-gate benchmark-rules benchmark-retrieval benchmark-expansion benchmark-finetune benchmark-finetuning benchmark-embedding benchmark-corrections benchmark-search benchmark-next-action review-real-data clean
 
 install: $(STAMP)
 
@@ -54,6 +54,10 @@ fuzz: install
 
 outage: install
 	@OUTAGE_SECONDS=60 $(BIN)/python -m pytest learning_pipelines_tests/client/test_against_the_service.py $(ARGS)
+
+# Learning behaviour end to end, with the packaged encoder and the command line as processes (two minutes).
+behavior-story: install
+	@BEHAVIOR_STORY=1 $(BIN)/python -m pytest learning_pipelines_tests/test_behavior_end_to_end.py $(ARGS)
 
 lint: install
 	@$(BIN)/ruff check .

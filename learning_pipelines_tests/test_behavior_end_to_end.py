@@ -1,11 +1,14 @@
 """Behaviour learnt from experts as an operator goes through it: import, run, approve, ask, roll back, withdraw an expert's right, run again.
 
+`make behavior-story` runs it (two minutes on a quiet machine, most of it learning); `make test` leaves it out.
+
 Belongs here: the story, with the command line as processes, the packaged encoder and the service on a socket. Not here: the parts (defs/, api/, behavior/).
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from learning_pipelines_tests.cli.command_line import call, database_of, remove,
 from learning_pipelines_tests.cli.running import family
 from learning_pipelines_tests.feedback.rows import AGENT
 
+pytestmark = pytest.mark.skipif("BEHAVIOR_STORY" not in os.environ, reason="takes two minutes: make behavior-story")
 EFFECT = {"LEARNING_PLANNED_EFFECT": "0.45"}
 """What tickets show is plain: fewer of them are enough."""
 LOOKED_UP = json.dumps([{"type": "look_up", "arguments": {"ticket": 1}}])
