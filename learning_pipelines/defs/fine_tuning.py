@@ -46,7 +46,7 @@ CHECK = "artifacts_safe_and_whole"
     code_version="1",
     output_required=False,
     check_specs=[
-        dg.AssetCheckSpec(CHECK, asset="fine_tuned_models", description="Every learnt model is safetensors and JSON, with the bytes that were stored.")
+        dg.AssetCheckSpec(CHECK, asset="fine_tuned_models", description="Learnt models are safetensors, GGUF and JSON, with the bytes that were stored.")
     ],
 )
 def fine_tuned_models(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:

@@ -26,6 +26,7 @@ from learning_pipelines.acceptance.gate import decide
 from learning_pipelines.behavior.fine_tuning import base_model
 from learning_pipelines.behavior.fine_tuning.lessons import METHODS, Example, Lessons, Method, Pair, Question, Turn
 from learning_pipelines.behavior.fine_tuning.local import WORK
+from learning_pipelines.behavior.fine_tuning.lora_gguf import FILE
 from learning_pipelines.behavior.fine_tuning.recipe import recipe_for
 from learning_pipelines.behavior.fine_tuning.reward import best_baseline, preferred
 from learning_pipelines.behavior.fine_tuning.work import CONTROL, INCUMBENT, LEARNT, Request
@@ -43,12 +44,16 @@ def main() -> None:
     arguments.add_argument("--seconds", type=float, default=1800, help="Most seconds of one training.")
     arguments.add_argument("--seed", type=int, default=0)
     arguments.add_argument("--kept", type=Path, default=Path(tempfile.gettempdir()) / "benchmark-finetuning", help="Where checkpoints and answers are kept.")
+    arguments.add_argument("--served", action="store_true", help="Ask llama.cpp with the adapter that an earlier run kept, in free words.")
     chosen = arguments.parse_args()
     rows = split(chosen.task, chosen.seed, chosen.test)
     counts = f"{len(rows.train)} messages teach, {len(rows.validation)} choose, {len(rows.test)} test"
     print(f"{chosen.task}, seed {chosen.seed}: {counts}, {len(rows.labels)} labels")
     print("| method | training loss | validation loss | of the control | incumbent | learnt | control | verdict | of the control | seconds |")
     print("|---|---|---|---|---|---|---|---|---|---|")
+    if chosen.served:
+        print(served(rows, chosen.kept / f"{chosen.task}-{chosen.seed}-sft" / LEARNT / "adapter" / FILE))
+        return
     for method in chosen.methods:
         begun = time.monotonic()
         made = request(rows, method, chosen.seed, chosen.seconds)
@@ -108,6 +113,27 @@ def _scores(rows: Split, made: Request, answers: Mapping[str, Mapping[str, Any]]
     return "", {
         name: [float(answers[name][f"t{number}"] == label) for number, (_, label) in enumerate(rows.test)] for name in (INCUMBENT, LEARNT, CONTROL)
     }  # fmt: skip
+
+
+def served(rows: Split, adapter: Path) -> str:
+    """Answers in free words by the 4-bit weights that the embedded server runs, without and with the adapter: right if they are the label exactly."""
+    import httpx
+    import xllamacpp
+
+    right = {}
+    for name in ("without", "with"):
+        params = xllamacpp.CommonParams()
+        params.model.path = str(Path(base_model.chosen(load_settings()).source) / base_model.FILE)
+        params.hostnames, params.port, params.n_ctx, params.n_parallel, params.cache_ram_mib, params.verbosity = ["127.0.0.1"], 0, 4096, 1, 0, 1
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+        if name == "with":
+            params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(adapter), 1.0)]
+        server = xllamacpp.Server(params)
+        asked = [{"messages": list(prompt(rows, text)), "max_tokens": 16, "temperature": 0} for text, _ in rows.test]
+        said = [httpx.post(f"{server.listening_address}/v1/chat/completions", json=body, timeout=300, trust_env=False).json() for body in asked]
+        right[name] = sum(one["choices"][0]["message"]["content"].strip() == label for one, (_, label) in zip(said, rows.test, strict=True))
+        del server
+    return f"llama.cpp, free words, {len(rows.test)} messages: {right['without']} right without the adapter, {right['with']} with it"
 
 
 def told(share: float, said: str, numbers: Mapping[str, float]) -> None:

@@ -94,7 +94,7 @@ def test_a_better_model_is_proposed_with_its_control_and_serves_once_approved(
     serving = serving_version(pipeline, agent.organization_id, agent.agent_id)
     assert serving is not None and model_of(serving) == "tiny+sft-1"
     folder = fetch(store.settings, Artifact(str(serving.artifact_path), str(serving.artifact_sha256)))
-    assert {path.suffix for path in folder.iterdir()} == {".safetensors", ".json"}
+    assert {path.suffix for path in folder.iterdir()} == {".safetensors", ".json", ".gguf"}
 
     (folder / "adapter_config.json").write_text("{}")
     for file in Path(store.settings.artifacts.removeprefix("file://")).rglob("adapter_model.safetensors"):

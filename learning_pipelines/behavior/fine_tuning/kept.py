@@ -18,7 +18,7 @@ from learning_pipelines.storage.tenants import AgentRef
 
 
 def wrong_artifacts(connection: Connection, agent: AgentRef, settings: Settings) -> int:
-    """How many of the agent's fine-tuned versions have files that are gone, changed, or of another format than safetensors and JSON."""
+    """How many of the agent's fine-tuned versions have files that are gone, changed, or of another format than safetensors, GGUF and JSON."""
     found = behavior_versions.listed(connection, agent, "fine_tune")
     kept = {(one.artifact_path, one.artifact_sha256) for one in found if one.artifact_path and one.artifact_sha256}
     return sum(not _good(settings, Artifact(str(path), str(sha256))) for path, sha256 in kept)
@@ -40,6 +40,9 @@ def _safe(path: Path) -> bool:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="numpy") as tensors:
                 return bool(list(tensors.keys()))
+        if path.suffix == ".gguf":
+            with path.open("rb") as file:
+                return file.read(4) == b"GGUF"
         json.loads(path.read_bytes())
     except (SafetensorError, ValueError, OSError):
         return False

@@ -8,6 +8,7 @@ that is killed does nothing twice; within a training its checkpoints hold.
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from typing import Any
 
 import orjson
 
+from learning_pipelines.behavior.fine_tuning import lora_gguf
 from learning_pipelines.behavior.fine_tuning.base_model import Base, as_scorer, load_causal, load_tokenizer
 from learning_pipelines.behavior.fine_tuning.decoding import answers, full_ids, rewards
 from learning_pipelines.behavior.fine_tuning.lessons import Example, Lessons, Pair, Question
@@ -29,7 +31,7 @@ from learning_pipelines.retrieval.task import Progress
 Json = dict[str, Any]
 LEARNT, CONTROL, INCUMBENT = "learnt", "control", "incumbent"
 ADAPTER = "adapter"
-KEPT = (".safetensors", ".json")
+KEPT = (".safetensors", ".json", ".gguf")
 """Suffixes of what is kept of a model: nothing that is read can run code."""
 _TRAINED, _ANSWERED = 0.4, 0.2 / 3
 """Shares of the whole that one training and one round of answers take."""
@@ -82,6 +84,7 @@ class _Job:
             self.tokenizer = load_tokenizer(request.base)
             self.lessons, self.left_out = self._fitting()
             model = load_causal(request.base)
+            self.base_config = model.config.to_dict()
             self.base: Any = as_scorer(model, int(self.tokenizer.pad_token_id), request.seed) if request.lessons.method == "rlhf" else model
 
     def run(self) -> Json:
@@ -135,6 +138,9 @@ class _Job:
                 if path.is_file() and path.suffix not in KEPT:
                     path.unlink()
             _require_finite(draft)
+            if self.request.lessons.method != "rlhf" and importlib.util.find_spec("gguf") is not None:
+                shape = {**self.base_config, "lora_alpha": done.model.peft_config["default"].lora_alpha}
+                lora_gguf.write(draft / "adapter_model.safetensors", draft / lora_gguf.FILE, shape)
             measured = {name: value for name, value in done.numbers.items() if name not in ("seconds", "out_of_time")}  # the same learning, the same hash
             (draft / "fine_tuning.json").write_bytes(orjson.dumps(about | {"recipe": self.request.recipe.as_json(), **measured}))
 

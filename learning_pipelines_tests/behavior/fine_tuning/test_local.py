@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from learning_pipelines.acceptance.gate import Verdict, decide
-from learning_pipelines.behavior.fine_tuning import lora
+from learning_pipelines.behavior.fine_tuning import lora, lora_gguf
 from learning_pipelines.behavior.fine_tuning.base_model import chosen, load_causal, load_tokenizer
 from learning_pipelines.behavior.fine_tuning.decoding import answers
 from learning_pipelines.behavior.fine_tuning.lessons import Lessons, Method, Question
@@ -76,14 +76,34 @@ def test_a_reward_model_tells_the_better_answer_where_length_and_frequency_do_no
 
 
 @pytest.mark.parametrize("method", ["sft", "dpo", "rlhf"])
-def test_what_is_kept_is_safetensors_and_json_and_names_no_path_of_this_machine(method: Method, done: dict[Method, tuple[Path, dict[str, Any]]]) -> None:
+def test_what_is_kept_is_tensors_and_json_and_names_no_path_of_this_machine(method: Method, done: dict[Method, tuple[Path, dict[str, Any]]]) -> None:
     folder, result = done[method]
     kept = [path for path in (folder / result["learnt"]["folder"]).rglob("*") if path.is_file()]
-    assert {path.suffix for path in kept} == {".safetensors", ".json"}
+    assert {path.suffix for path in kept} == ({".safetensors", ".json"} if method == "rlhf" else {".safetensors", ".json", ".gguf"})
     about = "".join(path.read_text() for path in kept if path.suffix == ".json")
     assert str(folder) not in about and json.loads((folder / "learnt/adapter/adapter_config.json").read_text())["base_model_name_or_path"] == "tiny"
     assert not list(folder.rglob("*.pt")) and not list(folder.rglob("*.bin")) and not list(folder.rglob("*.pth"))
     assert any(name.endswith("score.weight") for name in load_file(folder / "learnt/adapter/adapter_model.safetensors")) == (method == "rlhf")
+
+
+def test_the_adapter_is_kept_for_llama_cpp_too_its_rows_in_that_order(done: dict[Method, tuple[Path, dict[str, Any]]]) -> None:
+    from gguf import GGUFReader
+
+    folder = done["sft"][0] / "learnt/adapter"
+    ours = load_file(folder / "adapter_model.safetensors")
+    read = GGUFReader(folder / "adapter.gguf")
+    theirs = {tensor.name: tensor.data for tensor in read.tensors}
+    assert len(theirs) == len(ours) == 2 * 7 * 2 and read.fields["adapter.lora.alpha"].contents() == 16.0
+    value = next(ours[name] for name in ours if name.endswith("layers.1.self_attn.v_proj.lora_B.weight"))
+    assert (theirs["blk.1.attn_v.weight.lora_b"] == value).all()
+    query = next(ours[name] for name in ours if name.endswith("layers.1.self_attn.q_proj.lora_B.weight"))
+    head = theirs["blk.1.attn_q.weight.lora_b"][:16]  # two heads of 16 rows: rows 0 and 8 of a head stand beside each other
+    assert (head[0] == query[0]).all() and (head[1] == query[8]).all() and (head[2] == query[1]).all()
+
+
+def test_an_adapter_of_another_architecture_is_not_written_for_llama_cpp(done: dict[Method, tuple[Path, dict[str, Any]]], tmp_path: Path) -> None:
+    adapter = done["sft"][0] / "learnt/adapter/adapter_model.safetensors"
+    assert not lora_gguf.write(adapter, tmp_path / "a.gguf", {"model_type": "gpt2", "lora_alpha": 16}) and not (tmp_path / "a.gguf").exists()
 
 
 def test_a_run_that_is_done_is_not_made_again(model: Path, done: dict[Method, tuple[Path, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch) -> None:
