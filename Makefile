@@ -10,7 +10,7 @@ PEER_SERVERS := .venv-peer-servers/.installed
 PEER_OPTIMIZERS := .venv-peer-optimizers/.installed
 PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: install demo up down test lint types fuzz outage behavior-story peers peer-servers peer-optimizers benchmark benchmark-agreement benchmark-corrections benchmark-privacy benchmark-datasets benchmark-index benchmark-judge benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-few-shot benchmark-gate benchmark-rules benchmark-retrieval benchmark-expansion benchmark-finetune benchmark-finetuning benchmark-embedding benchmark-corrections benchmark-search benchmark-next-action review-real-data clean
+.PHONY: install demo up down test lint types fuzz outage behavior-story peers peer-servers peer-optimizers benchmark benchmark-agreement benchmark-significance benchmark-privacy benchmark-datasets benchmark-index benchmark-judge benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-few-shot benchmark-gate benchmark-rules benchmark-retrieval benchmark-expansion benchmark-finetune benchmark-finetuning benchmark-embedding benchmark-corrections benchmark-search benchmark-next-action review-real-data clean
 
 install: $(STAMP)
 
@@ -101,8 +101,8 @@ benchmark-gate: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.gate $(ARGS)
 
 # 2 minutes: corrections of substance told from changes of style, by significance, by words, by vectors. LEARNING_TEST_DATA names the data's folder.
-benchmark-corrections: install
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.corrections $(ARGS)
+benchmark-significance: install
+	@$(BIN)/python -m learning_pipelines_tests.benchmarks.significance $(ARGS)
 
 # What learning adds to search on real questions (10 minutes; ARGS="--shuffled 20": feedback drawn by chance). LEARNING_TEST_DATA names the data's folder.
 benchmark-retrieval: install

@@ -9,12 +9,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from learning_pipelines.behavior.corrections import significance as module
 from learning_pipelines.behavior.corrections.facts import differences, facts_of
 from learning_pipelines.behavior.corrections.significance import SIGNIFICANT, Kind, significance
 from learning_pipelines.encoder import EncoderClient, open_encoder
+from learning_pipelines.examples.word_diff import Piece, word_diff
 from learning_pipelines.settings import load_settings
 from learning_pipelines_tests.behavior.edits import EDITS, SAME
-from learning_pipelines_tests.benchmarks import corrections
+from learning_pipelines_tests.benchmarks import significance as benchmark
 
 
 @pytest.fixture(scope="module")
@@ -80,10 +82,25 @@ def test_hostile_texts_are_judged_too() -> None:
         assert significance(text, text).score == 0
 
 
-@pytest.mark.skipif(not corrections.FILE.exists(), reason=f"the data set qa_feedback is not in {corrections.DATA}; LEARNING_TEST_DATA names its folder")
+def test_the_cost_of_a_long_edit_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stretches that differ in thousands of words are not compared word by word, which takes the square of their length."""
+    compared: list[int] = []
+
+    def counted(one: str, two: str) -> list[Piece]:
+        compared.append(len(one.split()))
+        return word_diff(one, two)
+
+    monkeypatch.setattr(module, "word_diff", counted)
+    long, other = (" ".join(f"{word}{number}" for number in range(30_000)) for word in ("ab", "cd"))
+    assert significance(long, other, 0.0).score > SIGNIFICANT
+    assert significance(long, long.replace("ab2 ", "7 days "), 0.99).kinds >= {Kind.NUMBER}
+    assert compared == []
+
+
+@pytest.mark.skipif(not benchmark.FILE.exists(), reason=f"the data set qa_feedback is not in {benchmark.DATA}; LEARNING_TEST_DATA names its folder")
 def test_real_corrections_are_told_from_restyled_answers_and_single_wrong_facts_too(encoder: EncoderClient) -> None:
-    """Floors below what 500 answers give (make benchmark-corrections): words alone do not see a single fact among reworded answers."""
-    areas = corrections.separations(corrections.edits(30), encoder)
+    """Floors below what 500 answers give (make benchmark-significance): words alone do not see a single fact among reworded answers."""
+    areas = benchmark.separations(benchmark.edits(30), encoder)
     assert areas["corrected or restyled"]["significance"] >= 0.95
     assert areas["one fact or restyled"]["significance"] >= 0.95
     assert areas["one fact or restyled"]["words"] < 0.6

@@ -9,7 +9,6 @@ placeholders count as names; a changed German name shows in the vectors alone.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -112,8 +111,8 @@ def facts_of(text: str) -> Facts:
 def differences(one: Facts, two: Facts) -> dict[Family, Difference]:
     """Per family what only one of them states; families without a difference are left out."""
     found: dict[Family, Difference] = {
-        "number": _unmatched(one.numbers, two.numbers, _same_number, lambda fact: fact.text),
-        "date": _unmatched(one.dates, two.dates, _same_date, lambda fact: fact.text),
+        "number": Difference(_texts(_other_numbers(one, two)), _texts(_other_numbers(two, one))),
+        "date": Difference(_texts(_other_dates(one, two)), _texts(_other_dates(two, one))),
         "entity": Difference(tuple(_names(one.entities, two)), tuple(_names(two.entities, one))),
     }
     return {family: difference for family, difference in found.items() if difference.gone or difference.new}
@@ -121,8 +120,8 @@ def differences(one: Facts, two: Facts) -> dict[Family, Difference]:
 
 def anchors(one: Facts, two: Facts) -> frozenset[str]:
     """What `two` states and `one` does not, each in one spelling: corrections that bring in other facts are other corrections."""
-    found = [f"number:{fact.dimension}:{min(fact.readings):g}" for fact in two.numbers if not any(_same_number(other, fact) for other in one.numbers)]
-    found += [f"date:{fact.year}-{fact.month}-{fact.day}" for fact in two.dates if not any(_same_date(other, fact) for other in one.dates)]
+    found = [f"number:{fact.dimension}:{min(fact.readings):g}" for fact in _other_numbers(two, one)]
+    found += [f"date:{fact.year}-{fact.month}-{fact.day}" for fact in _other_dates(two, one)]
     return frozenset([*found, *(f"entity:{_key(name)}" for name in _names(two.entities, one))])
 
 
@@ -136,18 +135,29 @@ def _names(entities: Iterable[Entity], other: Facts) -> Iterator[str]:
             yield entity.text
 
 
-def _unmatched(one: Sequence[_T], two: Sequence[_T], same: Callable[[_T, _T], bool], text: Callable[[_T], str]) -> Difference:
-    """What has no partner on the other side. Saying the same thing twice is no other fact, so a fact may be the partner of several."""
-    gone = tuple(dict.fromkeys(text(fact) for fact in one if not any(same(fact, other) for other in two)))
-    new = tuple(dict.fromkeys(text(fact) for fact in two if not any(same(other, fact) for other in one)))
-    return Difference(gone, new)
+def _other_numbers(one: Facts, two: Facts) -> list[Number]:
+    """Numbers of `one` that `two` does not state. Saying the same twice is no other fact; units must agree where both give one."""
+    held = {(dimension, _digits(value)) for fact in two.numbers for value in fact.readings for dimension in (fact.dimension, None)}
+    bare = {_digits(value) for fact in two.numbers if not fact.dimension for value in fact.readings}
+
+    def stated(fact: Number) -> bool:
+        dimension = fact.dimension or None
+        return any((dimension, _digits(value)) in held or _digits(value) in bare for value in fact.readings)
+
+    return [fact for fact in one.numbers if not stated(fact)]
 
 
-def _same_number(one: Number, two: Number) -> bool:
-    """Units must agree where both give one."""
-    if one.dimension and two.dimension and one.dimension != two.dimension:
-        return False
-    return any(math.isclose(a, b, rel_tol=1e-9) for a in one.readings for b in two.readings)
+def _digits(value: float) -> str:
+    return f"{value:.9g}"
+
+
+def _other_dates(one: Facts, two: Facts) -> list[Date]:
+    held = set(two.dates)
+    return [fact for fact in one.dates if not any(_same_date(fact, other) for other in held)]
+
+
+def _texts(facts: Iterable[Number | Date]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(fact.text for fact in facts))
 
 
 def _same_date(one: Date, two: Date) -> bool:

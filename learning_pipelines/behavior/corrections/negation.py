@@ -57,7 +57,9 @@ _OPPOSITES = {
 _PREFIXES = ("un", "in", "im", "ir", "il", "non", "dis", "mis")
 _WORD = re.compile(r"\w+")
 _ENDS = re.compile(r"(?<=[.!?])\s+|\n+")
-_MOST_PAIRS = 4_000
+_MOST_PAIRS, _MOST_WORDS = 900, 80
+_UNLIKE = 0.2
+"""Sentences with less in common are no versions of each other, opposites counted or not."""
 
 
 def flips(one: str, two: str) -> bool:
@@ -104,7 +106,7 @@ def _turned(one: Sequence[str], two: Sequence[str]) -> bool:
 def _sentences(text: str) -> list[list[str]]:
     plain = re.sub(r"\bcannot\b", "can not", re.sub(r"\bcan['’]t\b", "can not", re.sub(r"\bwon['’]t\b", "will not", text.casefold())))
     plain = re.sub(r"n['’]t\b", " not", plain)
-    return [words for part in _ENDS.split(plain) if (words := _WORD.findall(part))]
+    return [words for part in _ENDS.split(plain) if (words := _WORD.findall(part)[:_MOST_WORDS])]
 
 
 def _common(one: Sequence[str], two: Sequence[str]) -> float:
@@ -112,5 +114,7 @@ def _common(one: Sequence[str], two: Sequence[str]) -> float:
     first = {word for word in one if word not in _NEGATIONS and word not in _OPPOSITES}
     second = {word for word in two if word not in _NEGATIONS and word not in _OPPOSITES}
     either = first | second
+    if len(first & second) < _UNLIKE * len(either):
+        return 0.0
     turned = sum(any(opposite(word, other) for other in second - first) for word in first - second)
     return (len(first & second) + turned) / max(1, len(either) - turned) if either else 1.0

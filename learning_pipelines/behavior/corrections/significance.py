@@ -47,10 +47,13 @@ SLIGHT = 0.02
 SIGNIFICANT = 0.3
 """From this score on an edit counts as one of substance: a single fact that came or went passes, paraphrases do not."""
 MOST_SPAN = 120
+MOST_CHARS, MOST_DIFFERING = 20_000, 600
+"""Facts and words are looked at in so many characters of each text (vectors see less); stretches of more words that differ are not compared word by word."""
 _MARKUP = re.compile(r"[*`#|~]+|^\s*>|(?<!\w)_+|_+(?!\w)|^\s*[-•+]\s+|^\s*\d+[.)]\s+(?=\D)", re.MULTILINE)
 _AS_ONE_WORD, _AS_IT_WAS = str.maketrans("<>", "ᐸᐳ"), str.maketrans("ᐸᐳ", "<>")
 """Letters that look like the brackets of a placeholder: with them it is one word of the comparison."""
 _WORD = re.compile(r"\w+")
+_TOKEN = re.compile(r"\s+|\w+|[^\w\s]")
 _CONTRACTED = (
     (re.compile(r"\bcan['’]t\b|\bcannot\b"), "can not"), (re.compile(r"\bwon['’]t\b"), "will not"), (re.compile(r"n['’]t\b"), " not"),
     (re.compile(r"['’]re\b"), " are"), (re.compile(r"['’]ll\b"), " will"), (re.compile(r"['’]ve\b"), " have"),
@@ -71,6 +74,8 @@ class Edit:
 
 def significance(original: str, corrected: str, cosine: float | None = None, *, labels: Collection[str] = ()) -> Edit:
     """The judgement on one edit. `cosine`: of the vectors of both texts (None: meaning is not judged); `labels`: the agent's closed answer set."""
+    same = original == corrected
+    original, corrected = original[:MOST_CHARS], corrected[:MOST_CHARS]
     wrong, right = spans(original, corrected)
     if confusion := confused(original, corrected, labels):
         return Edit(1.0, frozenset({Kind.LABEL}), *confusion)
@@ -81,7 +86,6 @@ def significance(original: str, corrected: str, cosine: float | None = None, *, 
     if flips(_plain(original), _plain(corrected)):
         strengths[Kind.NEGATION] = 1.0
     if before == after and not strengths:
-        same = original == corrected
         return Edit(0.0, frozenset() if same else frozenset({Kind.FORMAT}), wrong, right)
     if not strengths and _only_slips(before, after):
         return Edit(SLIGHT, frozenset({Kind.SPELLING}), wrong, right)
@@ -106,18 +110,31 @@ def spans(original: str, corrected: str) -> tuple[str, str]:
     """The stretch of each text from its first changed word to its last, if it is short; else the first changed stretches. Short texts come whole."""
     if max(len(_WORD.findall(original)), len(_WORD.findall(corrected))) <= 6:
         return _cut(original), _cut(corrected)
-    pieces = word_diff(*(PLACEHOLDER.sub(lambda found: found[0].translate(_AS_ONE_WORD), text) for text in (original, corrected)))
-    inner = [at for at, piece in enumerate(pieces) if piece.op != "equal"]
-    if not inner:
+    _, gone, new, after = _middles(*(PLACEHOLDER.sub(lambda found: found[0].translate(_AS_ONE_WORD), text) for text in (original, corrected)))
+    if not gone and not new:
         return "", ""
-    gone = "".join(piece.text for piece in pieces[inner[0] : inner[-1] + 1] if piece.op != "insert")
-    new = "".join(piece.text for piece in pieces[inner[0] : inner[-1] + 1] if piece.op != "delete")
-    if max(len(gone), len(new)) <= MOST_SPAN / 2:
-        unit = pieces[inner[-1] + 1].text if inner[-1] + 1 < len(pieces) else ""
-        following = re.match(r"\s*(?:\w+|%|€)", unit)  # a number goes with what is counted
-        after = following[0] if following and re.fullmatch(r"[\s\d.,]+", gone + new) else ""
-        return _cut(gone + after), _cut(new + after)
+    if max(len("".join(gone)), len("".join(new))) <= MOST_SPAN / 2:
+        wrong, right = "".join(gone), "".join(new)
+        if re.fullmatch(r"[\s\d.,]+", wrong + right):  # a number goes with what is counted
+            following = re.match(r"\s*(?:\w+|%|€)", "".join(after[:3]))
+            wrong, right = (text + (following[0] if following else "") for text in (wrong, right))
+        return _cut(wrong), _cut(right)
+    if max(len(gone), len(new)) > MOST_DIFFERING:
+        return _cut("".join(gone[:MOST_SPAN])), _cut("".join(new[:MOST_SPAN]))
+    pieces = word_diff("".join(gone), "".join(new))
     return _cut("".join(piece.text for piece in pieces if piece.op == "delete")), _cut("".join(piece.text for piece in pieces if piece.op == "insert"))
+
+
+def _middles(one: str, two: str) -> tuple[list[str], list[str], list[str], list[str]]:
+    """(what both begin with, the rest of each up to what both end with, that end) as tokens."""
+    first, second = _TOKEN.findall(one), _TOKEN.findall(two)
+    begin = 0
+    while begin < min(len(first), len(second)) and first[begin] == second[begin]:
+        begin += 1
+    end = 0
+    while end < min(len(first), len(second)) - begin and first[-1 - end] == second[-1 - end]:
+        end += 1
+    return first[:begin], first[begin : len(first) - end], second[begin : len(second) - end], first[len(first) - end :]
 
 
 def _fact_strengths(changed: Mapping[Family, Difference]) -> dict[Kind, float]:
