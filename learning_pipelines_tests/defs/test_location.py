@@ -14,6 +14,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from learning_pipelines.defs.runner import JOBS
 from learning_pipelines.settings import load_settings
 
 PACKAGE = Path(__file__).resolve().parents[2] / "learning_pipelines"
@@ -250,6 +251,10 @@ def test_schedules_run_their_jobs_at_the_agreed_times(repository: dg.RepositoryD
         "cleanup_weekly": ("cleanup", "0 1 * * 0", zone),
         "learning_report_weekly": ("learning_report", "0 9 * * 1", zone),
     }
+
+
+def test_what_is_scheduled_can_be_run_by_hand_too(repository: dg.RepositoryDefinition) -> None:
+    assert {one.job_name for one in repository.schedule_defs} <= set(JOBS) <= set(repository.job_names)
 
 
 def test_sensors_start_the_jobs_of_what_changed(repository: dg.RepositoryDefinition) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from learning_pipelines.behavior.fine_tuning.decoding import answers, full_ids, 
 from learning_pipelines.behavior.fine_tuning.lessons import Example, Lessons, Pair, Question
 from learning_pipelines.behavior.fine_tuning.lora import Trained, explained, train
 from learning_pipelines.behavior.fine_tuning.recipe import Recipe
+from learning_pipelines.encoder_local import default_threads
 from learning_pipelines.errors import BadInput, LearningError
 from learning_pipelines.retrieval.artifacts import hash_of
 from learning_pipelines.retrieval.learning.checkpoints import write_file, write_folder
@@ -73,6 +75,7 @@ class Request:
 def work(sent: Mapping[str, Any], folder: Path, progress: Progress) -> Json:
     """{learnt, control: {folder, curve, numbers}, answers: {incumbent, learnt, control: {id: …}}, left_out}. Where nothing was learnt, `folder` is ''
     and neither control nor answers are made: there is nothing to test. Raises BadInput, Diverged, Unavailable."""
+    _spare_the_others()
     return _Job(Request.of(sent), folder, progress).run()
 
 
@@ -194,6 +197,14 @@ class _Job:
     def _part(self, name: str, share: float) -> Progress:
         begun = self._share
         return lambda done, line, numbers: self._progress(begun + share * done, f"{name}: {line}", numbers)
+
+
+def _spare_the_others() -> None:
+    """Half of the cores, as everything else that computes in the background, unless OMP_NUM_THREADS says otherwise."""
+    import torch
+
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(default_threads())
 
 
 def _texts(row: Example | Pair) -> Sequence[str]:
