@@ -102,18 +102,29 @@ def _surest(candidates: Sequence[_Candidate], shares: Mapping[str, float], tasks
 
 
 def _pruned(found: list[tuple[Condition, str]], rows: Sequence[Decision], validation: Sequence[Decision]) -> list[tuple[Condition, str]]:
-    """Without conditions that cost something on validation, the last one first."""
+    """Without conditions that cost something on validation, the last one first; what is advised follows from the cases that reach each then."""
     if not validation:
         return found
     kept = list(found)
     for one in reversed(found):
-        without = [other for other in kept if other is not one]
+        without = advised(rows, [condition for condition, _ in kept if condition != one[0]])
         if _right(without, rows, validation) > _right(kept, rows, validation):
             kept = without
     return kept
 
 
+def advised(rows: Sequence[Decision], conditions: Sequence[Condition]) -> list[tuple[Condition, str]]:
+    """Each condition with what was done most often where it is the first that holds; one that never is, is left out."""
+    counts = [Counter[str]() for _ in conditions]
+    for row in rows:
+        place = next((place for place, condition in enumerate(conditions) if condition.holds(row.state)), None)
+        if place is not None:
+            counts[place][row.after] += 1
+    ways = [(condition, most(count)) for condition, count in zip(conditions, counts, strict=True)]
+    return [(condition, after) for condition, after in ways if after is not None]
+
+
 def _right(found: Sequence[tuple[Condition, str]], rows: Sequence[Decision], judged: Sequence[Decision]) -> int:
     otherwise = usual(rows, found)
-    advised = (next((after for condition, after in found if condition.holds(row.state)), otherwise) for row in judged)
-    return sum(after == row.after for after, row in zip(advised, judged, strict=True))
+    said = (next((after for condition, after in found if condition.holds(row.state)), otherwise) for row in judged)
+    return sum(after == row.after for after, row in zip(said, judged, strict=True))

@@ -24,6 +24,8 @@ WHATS: tuple[What, ...] = ("done", "not done", "before", "times", "given", "valu
 TIMES = (2, 3, 5)
 MOST_CHARS = 2_000
 LONGEST_VALUE = 40
+NAMEABLE_FROM = 3
+"""In so many approved demonstrations a word or value must be, to be shown to others."""
 STOPWORDS = frozenset[str]().union(*BY_LANGUAGE.values())
 _WORD = re.compile(r"[^\W\d_]{3,24}")
 
@@ -51,9 +53,9 @@ class Condition:
             case "value":
                 return bool(history) and name in _values(history[-1])
             case "task says":
-                return name in words(f"{state.task} {state.given}")
+                return _mentions(f"{state.task} {state.given}", name)
             case "was told":
-                return bool(history) and name in words(said(history[-1]))
+                return bool(history) and _mentions(said(history[-1]), name)
 
     def in_words(self) -> str:
         match self.what:
@@ -82,6 +84,11 @@ class Condition:
 def words(text: str) -> frozenset[str]:
     """The words of a text that mean something, without case; of its first 2,000 characters."""
     return frozenset(word for word in _WORD.findall(text[:MOST_CHARS].casefold()) if word not in STOPWORDS)
+
+
+def _mentions(text: str, word: str) -> bool:
+    """Whether it is among the text's words; most texts do not even hold its letters, which is quickly seen."""
+    return word in text[:MOST_CHARS].casefold() and word in words(text)
 
 
 def said(action: Action) -> str:
@@ -121,9 +128,9 @@ def fulfilled(state: State, types: Sequence[str], known: Collection[str]) -> Ite
     yield from (Condition("task says", word) for word in words(f"{state.task} {state.given}") if word in known)
 
 
-def nameable(shown: Sequence[Shown], least: int) -> frozenset[str]:
-    """Words and argument values (key=value) that may be shown to others: in `least` demonstrations or more whose examples an expert approved, and not in
-    nearly all of them. Nothing that one person alone said is among them where one demonstrates once."""
+def nameable(shown: Sequence[Shown]) -> frozenset[str]:
+    """Words and argument values (key=value) that may be shown to others: in NAMEABLE_FROM demonstrations or more whose examples an expert
+    approved."""
     counts: dict[str, int] = {}
     approved = [one for one in shown if one.approved]
     for one in approved:
@@ -132,7 +139,7 @@ def nameable(shown: Sequence[Shown], least: int) -> frozenset[str]:
             holds |= words(said(action)) | set(_values(action))
         for each in holds:
             counts[each] = counts.get(each, 0) + 1
-    return frozenset(each for each, count in counts.items() if count >= least)
+    return frozenset(each for each, count in counts.items() if count >= NAMEABLE_FROM)
 
 
 def _before(history: Sequence[Action]) -> str:

@@ -24,9 +24,9 @@ from learning_pipelines.behavior.task import END, Shown, State
 
 FEWEST = 2
 """A step that one demonstration alone holds is told of as seldom, not as a step."""
-NAMEABLE_FROM = 3
-MOST_STEPS, MOST_ACTIONS, MOST_DECISIONS, MOST_EXAMINED = 30, 200, 100_000, 20_000
-"""Types that become steps; actions of a demonstration, decisions of all that are looked at, decisions that conditions are sought in."""
+MOST_STEPS, MOST_ACTIONS, MOST_DECISIONS, MOST_EXAMINED, FEWEST_EXAMINED = 30, 200, 100_000, 20_000, 500
+"""Types that become steps; actions of a demonstration, decisions of all that are looked at, decisions that conditions are sought in
+(after each step at least FEWEST_EXAMINED, if there are so many)."""
 MOST_WAYS, MOST_AVOIDED, MOST_SELDOM = 5, 10, 20
 
 
@@ -39,15 +39,17 @@ def make(task_type: str, train: Sequence[Shown], validation: Sequence[Shown] = (
     after = _decisions(train)
     holders = Counter(kind for one in train for kind in {action.type for action in one.actions})
     types = sorted((kind for kind, count in holders.items() if count >= FEWEST), key=lambda kind: (-holders[kind], kind))[:MOST_STEPS]
-    checked, known = _decisions(_within_limits(validation)[0]), nameable(train, NAMEABLE_FROM)
+    checked, known = _decisions(_within_limits(validation)[0]), nameable(train)
     contested = _contested(after)
-    steps = [
-        _step(kind, train, after[kind], checked.get(kind, []), types, known, contested.get(kind)) for kind in [START, *_in_order(types, train)]
-    ]  # fmt: skip
+    decisions = sum(map(len, after.values()))
+    steps = []
+    for kind in [START, *_in_order(types, train)]:
+        examined = max(FEWEST_EXAMINED, MOST_EXAMINED * len(after[kind]) // decisions)
+        steps.append(_step(kind, train, after[kind], checked.get(kind, []), types, known, contested.get(kind), examined))
     seldom = sorted(((kind, count) for kind, count in holders.items() if kind not in types), key=lambda one: (-one[1], one[0]))
     return Playbook(
         task_type, len(train), len({one.expert for one in train if one.expert is not None}), tuple(steps), _fallback(after, types), _quartiles(train),
-        failures, tuple(_avoided(one) for one in avoid[:MOST_AVOIDED]), tuple(seldom[:MOST_SELDOM]), left_out,
+        failures, tuple(_avoided(one) for one in avoid[:MOST_AVOIDED]), tuple(seldom[:MOST_SELDOM]), left_out, sum(one.approved for one in train),
     )  # fmt: skip
 
 
@@ -97,9 +99,10 @@ def _in_order(types: Sequence[str], train: Sequence[Shown]) -> list[str]:
 
 def _step(
     kind: str, train: Sequence[Shown], rows: Sequence[Decision], checked: Sequence[Decision], types: Sequence[str], known: frozenset[str],
-    contested: Contested | None,
+    contested: Contested | None, examined: int,
 ) -> Step:  # fmt: skip
-    every = max(1, -(-len(rows) // MOST_EXAMINED))
+    """`examined`: of so many of the rows, evenly drawn, conditions are sought; the figures behind each are of all."""
+    every = max(1, -(-len(rows) // examined))
     conditions = chosen(rows[::every], checked, types, known)
     holders = [one for one in train if kind == START or any(action.type == kind for action in one.actions)]
     experts = {one.expert for one in holders if one.expert is not None}
@@ -114,19 +117,18 @@ def _branches(conditions: Sequence[tuple[Condition, str]], rows: Sequence[Decisi
     cases: list[list[Decision]] = [[] for _ in range(len(conditions) + 1)]
     for row in rows:
         cases[next((place for place, (condition, _) in enumerate(conditions) if condition.holds(row.state)), len(conditions))].append(row)
-    made = [Branch(condition, _ways(inside, advised)) for (condition, advised), inside in zip(conditions, cases, strict=False) if inside]
+    made = [Branch(condition, _ways(inside)) for (condition, _), inside in zip(conditions, cases, strict=False) if inside]
     rest = cases[-1] or list(rows)
-    advised = usual(rest)
-    return (*made, Branch(None, _ways(rest, advised))) if advised is not None else tuple(made)
+    return (*made, Branch(None, _ways(rest))) if rest else tuple(made)
 
 
-def _ways(rows: Sequence[Decision], advised: str | None) -> tuple[Way, ...]:
-    """What was done, the advised first, then by frequency."""
+def _ways(rows: Sequence[Decision]) -> tuple[Way, ...]:
+    """What was done, by frequency: the first is what is advised."""
     sizes = Counter(row.group for row in rows)
     by_way: dict[str, list[Decision]] = defaultdict(list)
     for row in rows:
         by_way[row.after].append(row)
-    order = sorted(by_way, key=lambda after: (after != advised, -len(by_way[after]), after))
+    order = sorted(by_way, key=lambda after: (-len(by_way[after]), after))
     return tuple(_way(after, by_way[after], sizes) for after in order[:MOST_WAYS])
 
 

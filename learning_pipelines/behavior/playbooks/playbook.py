@@ -150,7 +150,8 @@ class Avoid:
 class Playbook:
     """How tasks of one type are done. `steps`: the beginning first, then in the order in which they usually come. `usual`: what is advised after an action
     that it knows nothing about. `lengths`: quartiles of the number of steps. `failures`: failed demonstrations that `avoid` rests on. `seldom`: types
-    too rare to say anything about, with their number of demonstrations. `left_out`: steps beyond the limits, which were not looked at."""
+    too rare to say anything about, with their number of demonstrations. `left_out`: steps beyond the limits, which were not looked at.
+    `approved`: demonstrations whose words may be named."""
 
     task_type: str
     demonstrations: int
@@ -162,6 +163,7 @@ class Playbook:
     avoid: tuple[Avoid, ...] = ()
     seldom: tuple[tuple[str, int], ...] = ()
     left_out: int = 0
+    approved: int = 0
 
     def next(self, state: State) -> str:
         """The type of action (END included) that the playbook advises."""
@@ -186,7 +188,8 @@ class Playbook:
     def as_json(self) -> dict[str, Any]:
         return {
             "format": FORMAT, "task_type": self.task_type, "demonstrations": self.demonstrations, "experts": self.experts, "usual": self.usual,
-            "lengths": list(self.lengths), "failures": self.failures, "left_out": self.left_out, "steps": [one.as_json() for one in self.steps],
+            "lengths": list(self.lengths), "failures": self.failures, "left_out": self.left_out, "approved": self.approved,
+            "steps": [one.as_json() for one in self.steps],
             "avoid": [one.as_json() for one in self.avoid], "seldom": [[kind, count] for kind, count in self.seldom], "advice": self.advice(),
         }  # fmt: skip
 
@@ -196,5 +199,5 @@ class Playbook:
         return cls(
             stored["task_type"], stored["demonstrations"], stored["experts"], tuple(Step.from_json(one) for one in stored["steps"]), stored["usual"],
             (first, middle, last), stored["failures"], tuple(Avoid.from_json(one) for one in stored["avoid"]),
-            tuple((kind, count) for kind, count in stored["seldom"]), stored["left_out"],
+            tuple((kind, count) for kind, count in stored["seldom"]), stored["left_out"], stored["approved"],
         )  # fmt: skip

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from learning_pipelines.behavior.patterns.shares import Share
 from learning_pipelines.behavior.patterns.transitions import START
+from learning_pipelines.behavior.playbooks.conditions import NAMEABLE_FROM
 from learning_pipelines.behavior.playbooks.playbook import Argument, Avoid, Branch, Playbook, Step
 from learning_pipelines.behavior.task import END
 
@@ -45,8 +46,10 @@ def text(playbook: Playbook) -> str:
 def _origin(playbook: Playbook) -> str:
     low, middle, high = playbook.lengths
     by = f" of {_many(playbook.experts, 'expert')}" if playbook.experts else ""
-    length = f"{middle} steps" if low == high else f"{middle} steps (half of them {low} to {high})"
+    length = _many(middle, "step") if low == high else f"{_many(middle, 'step')} (half of them {low} to {high})"
     said = f"From {_many(playbook.demonstrations, 'successful demonstration')}{by}; usually {length}. Shares come with 95 % intervals."
+    if playbook.approved < NAMEABLE_FROM:
+        said += " Words of tasks and values of arguments are not named: they are, once experts approved the demonstrations' examples in review."
     if playbook.left_out:
         said += f" {playbook.left_out} further steps are beyond the limits and were not looked at."
     return said

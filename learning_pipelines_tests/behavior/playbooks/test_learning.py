@@ -86,6 +86,16 @@ def test_validation_takes_out_a_condition_that_costs_something_there() -> None:
     assert [one.when for one in step(learning.make("", train, turned), "a").branches] == [None]
 
 
+def test_the_most_frequent_way_of_every_branch_is_what_is_advised() -> None:
+    rng = random.Random(8)
+    train = [shown(f"{number:03}", "".join(rng.choices("abcd", k=6)), task=rng.choice(["urgent case", "case"]), approved=True) for number in range(200)]
+    checked = [shown(f"v{number:03}", "".join(rng.choices("abcd", k=6)), task=rng.choice(["urgent case", "case"])) for number in range(60)]
+    for one in learning.make("", train, checked).steps:
+        for branch in one.branches:
+            counts = [way.share.count for way in branch.ways]
+            assert counts == sorted(counts, reverse=True)
+
+
 def test_arguments_are_constant_few_stated_by_the_task_or_brought_by_a_step() -> None:
     rng = random.Random(2)
     demonstrations = []

@@ -11,12 +11,17 @@ from learning_pipelines_tests.behavior.patterns.made import many, shown
 
 
 def test_the_ways_after_a_step_are_told_with_their_counts_and_intervals() -> None:
-    said = render.markdown(learning.make("refund", [*many(34, "ab"), *many(6, "ac")]))
+    said = render.markdown(learning.make("refund", [*many(34, "ab", approved=True), *many(6, "ac")]))
     assert said.startswith("# Playbook: refund\n")
     assert "From 40 successful demonstrations; usually 2 steps." in said
     assert "`b` (34 of 40 times, 71%–93%); also seen: `c` 6 times." in said
     assert "- After `b`: 34 of 40 demonstrations ended there." in said
     assert "`ab-000`, `ab-001`, `ab-002` and 31 more" in said
+
+
+def test_where_nothing_is_approved_it_says_why_no_words_are_named() -> None:
+    assert "once experts approved the demonstrations' examples" in render.text(learning.make("", many(5, "ab")))
+    assert "once experts approved" not in render.text(learning.make("", many(5, "ab", approved=True)))
 
 
 def test_conditions_read_as_sentences() -> None:
