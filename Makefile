@@ -10,7 +10,7 @@ PEER_SERVERS := .venv-peer-servers/.installed
 PEER_OPTIMIZERS := .venv-peer-optimizers/.installed
 PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: install demo up down test lint types fuzz outage behavior-story peers peer-servers peer-optimizers benchmark benchmark-agreement benchmark-significance benchmark-privacy benchmark-datasets benchmark-index benchmark-judge benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-few-shot benchmark-gate benchmark-rules benchmark-retrieval benchmark-expansion benchmark-finetune benchmark-finetuning benchmark-embedding benchmark-corrections benchmark-search benchmark-next-action review-real-data clean
+.PHONY: install demo up down test lint types fuzz outage behavior-story peers peer-servers peer-optimizers benchmark benchmark-agreement benchmark-behavior benchmark-significance benchmark-privacy benchmark-datasets benchmark-index benchmark-judge benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-few-shot benchmark-gate benchmark-rules benchmark-retrieval benchmark-expansion benchmark-finetune benchmark-finetuning benchmark-embedding benchmark-corrections benchmark-search benchmark-next-action review-real-data clean
 
 install: $(STAMP)
 
@@ -76,6 +76,10 @@ benchmark-datasets: install
 
 benchmark-agreement: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.agreement $(ARGS)
+
+# A policy learnt from real trajectories beside its baselines, controls, latency (about 10 minutes on a quiet machine; ARGS="--sets sgd,latency"). LEARNING_TEST_DATA names the data's folder.
+benchmark-behavior: install
+	@$(BIN)/python -m learning_pipelines_tests.benchmarks.behavior $(ARGS)
 
 # Real ratings judged by a model (about 2 s a verdict with the embedded one; needs LEARNING_TEST_DATA).
 benchmark-judge: install

@@ -1,11 +1,12 @@
-"""What learning behaviour adds on real trajectories: `make benchmark-behavior`. About 20 minutes on two busy cores, most of it encoding and 40 fits.
+"""What learning behaviour adds on real trajectories: `make benchmark-behavior`. About 10 minutes on a quiet machine, most of it encoding and 60 fits.
 
 Belongs here: cross-validation over the sets, controls, printing figures. Not here: reading sets (behavior_sets.py), latency (behavior_latency.py), tests.
 
 Every set is cut into five folds by task (dialogues of the same services and first words, runs of one task); each fold is predicted by a policy that was
 learnt from the others, a fifth of which was its validation. So each demonstration is predicted once, by somebody who never saw its task; the few
 airline runs that succeeded are cut anew three times and their scores averaged. Intervals (95 %) take a task for one draw. Differences are top-1 of the
-policy above the baseline on the same steps. The calibration error is of all predictions of a set together, in ten bins of equal mass.
+policy above the baseline on the same steps. The calibration error is of all predictions of a set together, in ten bins of equal mass; beside
+it what a perfectly calibrated policy would show on so few steps.
 
 Controls: `without words` deals tasks, arguments and contexts anew, so that only the order of types is left: what remains is `history`. `without order`
 deals the actions anew as well: nothing is left, and the policy must fall to the baseline.
@@ -36,7 +37,7 @@ from learning_pipelines.encoder import BATCH_TEXTS, Encoder, Vectors
 from learning_pipelines_tests.benchmarks import behavior_latency, behavior_sets
 
 COMPONENTS = ("most_frequent", "transition", "history", "neighbours", "classifier")
-COLUMNS = ("n", "top-1", "95 %", "top-3", "ECE", *COMPONENTS, "- transition", "95 %", "- most frequent", "answers", "right of those")
+COLUMNS = ("n", "top-1", "95 %", "top-3", "ECE", "ECE if calibrated", *COMPONENTS, "- transition", "95 %", "- most frequent", "answers", "right of those")
 SETS = ("sgd", "airline", "retail", "dev", "controls", "latency")
 
 
@@ -59,6 +60,7 @@ class Predictions:
     """Of steps, by predictor: whether the first type and one of the first three were right. `task`: whose the step is."""
 
     task: list[str] = field(default_factory=list)
+    step: list[str] = field(default_factory=list)
     top1: dict[str, list[bool]] = field(default_factory=dict)
     top3: list[bool] = field(default_factory=list)
     confidence: list[float] = field(default_factory=list)
@@ -76,7 +78,13 @@ class Predictions:
         self.top3 += (order == labels[:, None]).any(axis=1).tolist()
         self.confidence += found.probabilities.max(axis=1).tolist()
         self.answered += [not why for why in found.why]
+        self.step += [f"{one.id}/{place}" for one in shown for place in range(len(one.actions) + 1)]
         self.task += [cluster for _, _, cluster in steps]
+
+    def least_error(self) -> float:
+        """The mean calibration error of so many steps if every confidence were exactly right: what is left is chance. A step has the same luck each time."""
+        sure, step, rng = np.array(self.confidence), np.unique(self.step, return_inverse=True)[1], np.random.default_rng(0)
+        return float(np.mean([calibration_error(sure, rng.random(step.max() + 1)[step] < sure) for _ in range(100)]))
 
     def row(self, times: int = 1) -> list[str]:
         """`times`: how often each step was predicted."""
@@ -87,7 +95,8 @@ class Predictions:
         beside = {name: own - right[name] for name in ("transition", "most_frequent")}
         return [
             f"{len(own) // times:,}", f"{own.mean():.3f}", _interval(clustered(own, owner, (0, 1))), f"{np.mean(self.top3):.3f}",
-            f"{calibration_error(np.array(self.confidence), own > 0):.3f}", *(f"{right[name].mean():.3f}" for name in COMPONENTS),
+            f"{calibration_error(np.array(self.confidence), own > 0):.3f}", f"{self.least_error():.3f}",
+            *(f"{right[name].mean():.3f}" for name in COMPONENTS),
             f"{beside['transition'].mean():+.3f}", _interval(clustered(beside["transition"], owner, (-1, 1))), f"{beside['most_frequent'].mean():+.3f}",
             f"{answered.mean():.0%}", f"{own[answered].mean():.3f}" if answered.any() else "–",
         ]  # fmt: skip
