@@ -76,6 +76,16 @@ def test_a_better_model_of_the_endpoint_is_proposed_and_named_once_approved(
     assert serving_model(pipeline, agent) == (f"ft:gpt-x:lp-{run['id'].hex[:12]}-learnt", True)
 
 
+def test_what_its_control_can_do_as_well_is_not_proposed(
+    desk: None, run_job: Materialize, pipeline: Connection, fake: FakeTuning, instance: dg.DagsterInstance
+) -> None:
+    fake.answer = lambda body: answer({**body, "model": body["model"].replace("-control", "-learnt")})  # both better than the base: form, not answers
+    result = run_job("fine_tuning", DESK)
+    assert "better than its control with shuffled answers (1.000 against 1.000)" in reason_of(result, instance)
+    assert table(pipeline, "proposals") == [] and table(pipeline, "behavior_versions") == []
+    assert {row["kind"]: row["verdict"] for row in table(pipeline, "acceptance_tests")} == {"fine_tune": "better", "fine_tune_control": "better"}
+
+
 def test_what_may_cost_more_than_is_allowed_creates_no_job(desk: None, run_job: Materialize, store: Store, fake: FakeTuning) -> None:
     object.__setattr__(store, "settings", store.settings.model_copy(update={"finetune_usd": 0.01}))
     with pytest.raises(LearningError, match=r"may cost 0\.\d\d USD, 0\.01 are allowed"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -150,12 +151,22 @@ def test_a_training_that_diverges_ends_with_its_step_and_keeps_nothing(model: Pa
     assert not (tmp_path / "learnt").joinpath("adapter").exists() and not (tmp_path / "learnt.json").exists()
 
 
-def test_a_training_that_runs_out_of_memory_says_so(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 99999999999 bytes."), "ran out of memory"),
+        (MemoryError(), "ran out of memory"),
+        (OSError(errno.ENOSPC, "No space left on device"), "no space left on its disk"),
+    ],
+)
+def test_a_training_that_runs_out_of_memory_or_disk_says_so(
+    error: Exception, says: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def starved(*_: object) -> None:
-        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 99999999999 bytes.")
+        raise error
 
     monkeypatch.setattr(lora, "_trainer", starved)
-    with pytest.raises(Unavailable, match="ran out of memory"):
+    with pytest.raises(Unavailable, match=says):
         work(request(model, "sft").as_json(), tmp_path, silent)
     assert not (tmp_path / "learnt.json").exists()
 
