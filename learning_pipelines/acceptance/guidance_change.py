@@ -25,7 +25,7 @@ def require_fitting(connection: Connection, agent: AgentRef, version: BehaviorVe
     if prompt is None:
         raise Refused(Reason.STATE, f"Guidance {version.number} was measured with a prompt, but none serves.", again)
     outdated = found.outdated(
-        prompt=prompt.content_hash.hex(), prompt_version=prompt.version, playbooks=serving.playbooks, rules=serving.rules, encoder=found.encoder
+        prompt=prompt.content_hash.hex(), prompt_version=prompt.version, standing=serving.standing, encoder=found.encoder
     )
     if outdated is not None:
         raise Refused(Reason.STATE, f"Guidance {version.number} would not be shown. {outdated}", again)

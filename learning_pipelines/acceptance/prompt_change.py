@@ -10,7 +10,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from learning_pipelines.acceptance.reviewing import Reason, Refused, Reviewer
-from learning_pipelines.storage import audit, demonstrations, prompts
+from learning_pipelines.storage import audit, behavior_versions, demonstrations, guidance, prompts
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.proposals import Proposal
 from learning_pipelines.storage.tenants import AgentRef
@@ -25,6 +25,7 @@ def serve(connection: Connection, agent: AgentRef, proposal: Proposal, who: Revi
     """(version that serves now, version before). Raises Refused: measured against what no longer serves, demonstrations that cannot be looked up."""
     version = int(proposal.subject["version"])
     before = _require_incumbent(connection, agent, proposal, version)
+    _require_guidance(connection, agent, proposal, version)
     _require_servable(connection, agent, version)
     prompts.move_label(connection, agent, prompts.PRODUCTION, version, who.user_id)
     _moved(connection, agent, who, before, version)
@@ -58,6 +59,16 @@ def _require_incumbent(connection: Connection, agent: AgentRef, proposal: Propos
         Reason.STATE, f"Version {version} was measured against version {measured}, but {there}.",
         f"Run `learning-pipelines run prompt_optimization --agent {agent.agent}` to measure against what serves, or point production at {measured} again.",
     )  # fmt: skip
+
+
+def _require_guidance(connection: Connection, agent: AgentRef, proposal: Proposal, version: int) -> None:
+    """Guidance is left out with any other prompt than its own: whoever approves one must know that it is better than the old one with its guidance."""
+    serving, number = prompts.labelled(connection, agent), guidance.serving(connection, agent).guidance
+    stored = behavior_versions.version(connection, agent, "guidance", number) if number else None
+    shown = stored is not None and serving is not None and serving.version != version and stored.config.get("prompt") == serving.content_hash.hex()
+    if shown and proposal.incumbent.get("guidance") != number:
+        cause = f"Version {version} was measured against the prompt without the guidance {number} that serves now, and would take its place too."
+        raise Refused(Reason.STATE, cause, f"Run `learning-pipelines run prompt_optimization --agent {agent.agent}` to measure against what serves.")
 
 
 def _require_servable(connection: Connection, agent: AgentRef, number: int) -> None:

@@ -78,7 +78,7 @@ class Guided:
         try:
             encoder = self._encoder()
             outdated = known.guidance.outdated(
-                prompt=prompt, prompt_version=prompt_version, playbooks=known.serving.playbooks, rules=known.serving.rules, encoder=encoder.name
+                prompt=prompt, prompt_version=prompt_version, standing=known.serving.standing, encoder=encoder.name
             )
             if outdated is not None:
                 return Turns(problem=f"Guidance {known.serving.guidance} is not shown. {outdated} The job behavior_learning measures it anew.")

@@ -98,13 +98,17 @@ class Guidance:
         """Pieces that did harm where they were shown."""
         return frozenset(name for name, gain in self.items.items() if gain <= 0)
 
-    def outdated(self, *, prompt: str, prompt_version: int, playbooks: Collection[int], rules: Collection[int], encoder: str) -> str | None:
-        """Why it must not be shown with what serves now: it was measured with something else. None if it may."""
+    def outdated(self, *, prompt: str, prompt_version: int, standing: Mapping[str, Collection[int]], encoder: str) -> str | None:
+        """Why it must not be shown with what serves now: it was measured with something else. None if it may.
+
+        `standing`: by kind the versions of notes that serve, or that a newer one took the place of: those are shown as they were measured until guidance is
+        measured anew, while one that was taken back is not.
+        """
         if self.prompt != prompt:
             return f"It was measured with prompt version {self.prompt_version}; version {prompt_version} is another prompt."
-        for name, own, there in (("playbook", self.playbooks, playbooks), ("rules", self.rules, rules)):
-            if gone := sorted(set(own) - set(there)):
-                return f"It was measured with version {', '.join(map(str, gone))} of {name}, which no longer serves."
+        for kind, own in (("playbook", self.playbooks), ("rules", self.rules)):
+            if gone := sorted(set(own) - set(standing.get(kind, ()))):
+                return f"It was measured with version {', '.join(map(str, gone))} of {kind}, which no longer serves."
         if self.encoder != encoder:
             return f"It finds examples by vectors of the encoder {self.encoder}; {encoder} is set now."
         return None

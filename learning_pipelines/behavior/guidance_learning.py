@@ -22,7 +22,7 @@ import orjson
 from learning_pipelines.acceptance import behavior_change, meeting
 from learning_pipelines.acceptance.gate import Evidence, Rules, Verdict
 from learning_pipelines.behavior.guidance import EXAMPLE_TYPES, SOURCES, Guidance, Source
-from learning_pipelines.behavior.guidance_lookup import StoredGuide, stored_notes
+from learning_pipelines.behavior.guidance_lookup import StoredGuide, as_served, stored_notes
 from learning_pipelines.behavior.guidance_usefulness import of_pieces, of_source
 from learning_pipelines.encoder import Encoder
 from learning_pipelines.prompts.evaluation import Evaluator, answer_tokens
@@ -33,7 +33,7 @@ from learning_pipelines.prompts.records import scores_of
 from learning_pipelines.prompts.summary import Evaluation, evaluate
 from learning_pipelines.prompts.task import Item
 from learning_pipelines.settings import Settings
-from learning_pipelines.storage import behavior_versions, guidance, prompt_runs, prompts, training_runs, versions
+from learning_pipelines.storage import guidance, prompt_runs, prompts, training_runs, versions
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.guidance import Serving
 from learning_pipelines.storage.tenants import AgentRef
@@ -207,15 +207,9 @@ def propose(
 
 def incumbent_guidance(connection: Connection, agent: AgentRef, ready: Ready, encoder: Encoder) -> Guidance | None:
     """The guidance that is really shown now: what serves, unless it was measured with something else and is left out for that."""
-    stored = behavior_versions.version(connection, agent, "guidance", ready.serving.guidance) if ready.serving.guidance else None
-    if stored is None:
-        return None
-    found = Guidance.from_json(stored.config)
-    version, own = ready.prepared.incumbent_version, ready.prepared.task.incumbent.content_hash.hex()
-    outdated = found.outdated(
-        prompt=own, prompt_version=version, playbooks=ready.serving.playbooks, rules=ready.serving.rules, encoder=encoder.name
-    )  # fmt: skip
-    return found if outdated is None else None
+    prompt = ready.prepared.task.incumbent.content_hash.hex()
+    found = as_served(connection, agent, prompt, ready.prepared.incumbent_version, lambda: encoder)
+    return None if found is None else found[1]
 
 
 def _tried(

@@ -5,8 +5,9 @@ Belongs here: finding pieces, a Guide over stored examples and notes. Not here: 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -14,9 +15,11 @@ import numpy.typing as npt
 
 from learning_pipelines.behavior.guidance import EXAMPLE_TYPES, MOST, Guidance, Piece, Shown, Source, choose, playbook_note, rule_notes, with_steps
 from learning_pipelines.encoder import Encoder
+from learning_pipelines.errors import BadInput
 from learning_pipelines.llm import Message
 from learning_pipelines.prompts.prompt import Demonstration
 from learning_pipelines.storage import behavior_versions, demonstrations
+from learning_pipelines.storage import guidance as guidance_storage
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.tenants import AgentRef, answers_of
 
@@ -65,6 +68,22 @@ def stored_notes(connection: Connection, agent: AgentRef, playbooks: Sequence[in
 def encoded(notes: Sequence[Piece], encoder: Encoder) -> Notes:
     vectors = encoder.encode([one.asked for one in notes]) if notes else np.zeros((0, encoder.dimensions), dtype=np.float32)
     return Notes(tuple(notes), vectors)
+
+
+def as_served(connection: Connection, agent: AgentRef, prompt: str, prompt_version: int, encoder: Callable[[], Encoder]) -> tuple[int, Guidance] | None:
+    """(number, guidance) of what is really shown beside a prompt (its content hash): what serves, unless it is left out. The encoder is opened at need."""
+    serving = guidance_storage.serving(connection, agent)
+    stored = behavior_versions.version(connection, agent, "guidance", serving.guidance) if serving.guidance else None
+    if stored is None:
+        return None
+    try:
+        found = Guidance.from_json(stored.config)
+    except BadInput:  # it is not shown, and the answers of the service say so
+        return None
+    now: dict[str, Any] = {"prompt": prompt, "prompt_version": prompt_version, "standing": serving.standing}
+    if found.outdated(**now, encoder=found.encoder) is not None or found.encoder != encoder().name:
+        return None
+    return serving.guidance, found
 
 
 def way_of(connection: Connection, agent: AgentRef, encoder: str) -> Way:

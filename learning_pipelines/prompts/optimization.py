@@ -15,6 +15,7 @@ from uuid import UUID
 from learning_pipelines.acceptance import meeting
 from learning_pipelines.acceptance.approval import open_proposal
 from learning_pipelines.acceptance.gate import Evidence, Rules, Verdict
+from learning_pipelines.behavior.guidance_lookup import StoredGuide, as_served
 from learning_pipelines.encoder import Encoder
 from learning_pipelines.errors import LearningError
 from learning_pipelines.examples.lifecycle import mark_used
@@ -34,7 +35,7 @@ from learning_pipelines.prompts.search import search
 from learning_pipelines.prompts.serving import stored_nearest
 from learning_pipelines.prompts.strategies import default_strategies
 from learning_pipelines.prompts.summary import Evaluation, evaluate
-from learning_pipelines.prompts.task import Candidate, Item, Nearest, Scored
+from learning_pipelines.prompts.task import Candidate, Guide, Item, Nearest, Scored
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import acceptance, prompt_runs, prompts, training_runs
 from learning_pipelines.storage.acceptance import Reservation
@@ -52,7 +53,10 @@ SEARCH_SHARE = 0.7
 
 @dataclass(frozen=True)
 class Engine:
-    """What a run asks: models over one budget and one cache, and lookups of stored demonstrations. `record` keeps the accounts up to date."""
+    """What a run asks: models over one budget and one cache, and lookups of stored demonstrations. `record` keeps the accounts up to date.
+
+    `guided`: number and turns of the guidance that is shown beside the incumbent, None without: what a candidate has to beat is what is served.
+    """
 
     model: ChatModel
     reflection: ChatModel | None
@@ -60,6 +64,7 @@ class Engine:
     lookup: Callable[[str], Nearest]
     current: str
     record: Callable[[], None]
+    guided: Callable[[], tuple[int, Guide] | None]
 
     def evaluator(self, prompt: Prompt) -> Evaluator:
         """The one that picks demonstrations from the dataset version the prompt is pinned to (the run's own where it is not)."""
@@ -108,11 +113,16 @@ def open_engine(
     def evaluators(dataset_id: str) -> Evaluator:
         return Evaluator(model, metric, max_tokens=prepared.max_tokens, labels=prepared.task.labels, nearest=lookup(dataset_id))
 
+    @cache
+    def guided() -> tuple[int, Guide] | None:
+        found = as_served(connection, agent, prepared.task.incumbent.content_hash.hex(), prepared.incumbent_version, encoder)
+        return None if found is None else (found[0], StoredGuide(connection, agent, found[1], encoder()))
+
     def record() -> None:
         record_usage(connection, agent.organization_id, str(run.id), budget.take_usage())
 
     try:
-        yield Engine(model, reflection, evaluators, lookup, str(prepared.dataset.id), record)
+        yield Engine(model, reflection, evaluators, lookup, str(prepared.dataset.id), record, guided)
     finally:
         record()
 
@@ -172,20 +182,24 @@ def pinned(prompt: Prompt, dataset_id: UUID) -> Prompt:
 def run_test(
     connection: Connection, agent: AgentRef, settings: Settings, prepared: Prepared, run_id: UUID, prompt: Prompt, engine: Engine, progress: Progress
 ) -> Tested:
-    """Puts a prompt and the incumbent to the held-out items. The level is spent before the first item is scored.
+    """Puts a prompt and the incumbent, as it is served, to the held-out items. The level is spent before the first item is scored.
 
-    The incumbent itself needs no test: nothing better was found. Raises ModelError if an answer cannot be had; what it cost is recorded, and a
+    Guidance was measured with the incumbent and is left out with any other prompt: a candidate must be better than both together. The incumbent itself
+    needs no test: nothing better was found. Raises ModelError if an answer cannot be had; what it cost is recorded, and a
     repeated run gets the same reservation.
     """
     task, candidate = prepared.task, pinned(prompt, prepared.dataset.id)
     if candidate.content_hash == task.incumbent.content_hash:
         return Tested(Verdict.NO_EVIDENCE, "no candidate did better than the current prompt on validation, so no test was spent")
+    guided, plain = engine.guided(), engine.evaluator(task.incumbent)
     reserved = meeting.reserve(
         connection, agent, KIND, [item.id for item in task.test], training_run_id=run_id, candidate={"content_hash": candidate.content_hash.hex()},
-        incumbent={"version": prepared.incumbent_version, "content_hash": task.incumbent.content_hash.hex()},
+        incumbent={
+            "version": prepared.incumbent_version, "content_hash": task.incumbent.content_hash.hex(), **({} if guided is None else {"guidance": guided[0]}),
+        },
     )  # fmt: skip
     progress(SEARCH_SHARE, f"test {reserved.k} on these items: {len(task.test)} items, level {reserved.alpha:.4f}")
-    before = evaluate(engine.evaluator(task.incumbent), task.incumbent, task.test)
+    before = evaluate(plain if guided is None else plain.guided(guided[1]), task.incumbent, task.test)
     engine.record()
     after = evaluate(engine.evaluator(candidate), candidate, task.test)
     engine.record()
@@ -211,14 +225,17 @@ def propose(
         said = "; ".join(f"{fault.kind} ({fault.detail})" for fault in found)
         raise LearningError(f"The winner may not be proposed: {said}.", "Nothing was stored. A version written by hand can be mended and tested again.")
     messages, serving = candidate.prompt.stored()
+    test = test_of(connection, agent, run_id)
+    guidance = {} if test is None or "guidance" not in test.incumbent else {"guidance": test.incumbent["guidance"]}
     with connection.transaction():
         version = add_learnt(
             connection, agent, messages=messages, serving=serving, parent=prepared.incumbent_version, strategy=won.strategy,
             dataset_id=prepared.dataset.id, model=prepared.model, scores=scores_of(evidence), training_run_id=run_id,
         )  # fmt: skip
         identity = open_proposal(
-            connection, agent, kind=KIND, verdict=evidence.verdict.value, subject={"version": version}, incumbent={"version": prepared.incumbent_version},
-            evidence=evidence.as_json(), training_run_id=run_id, dagster_run_id=dagster_run_id, auto_approve=settings.auto_approve,
+            connection, agent, kind=KIND, verdict=evidence.verdict.value, subject={"version": version},
+            incumbent={"version": prepared.incumbent_version, **guidance}, evidence=evidence.as_json(), training_run_id=run_id,
+            dagster_run_id=dagster_run_id, auto_approve=settings.auto_approve,
         )  # fmt: skip
         training_runs.completed(connection, agent, run_id, best=scores_of(evidence), requires_review=True)
     return version, identity

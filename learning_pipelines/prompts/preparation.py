@@ -23,6 +23,7 @@ from learning_pipelines.prompts.metric_options import metric_of_agent
 from learning_pipelines.prompts.prompt import Prompt, from_stored
 from learning_pipelines.prompts.task import Item, Task
 from learning_pipelines.settings import Settings
+from learning_pipelines.storage import guidance as guidance_storage
 from learning_pipelines.storage import prompt_runs, prompts, tenants, training_runs, versions
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.tenants import AgentRef
@@ -111,7 +112,8 @@ def prepare(
     if limits.search < min(1, searching):
         return NotNow(f"a budget of {limits.calls} calls does not cover the test ({2 * limits.per_score * len(task.test)} calls): raise it")
     reflection = (reflection_model(settings), settings.reflection_engine)
-    fingerprint = _fingerprint(dataset, serving.version, model, task, limits, written, reflection if reflection[0] else None)
+    guidance = guidance_storage.serving(connection, agent).guidance
+    fingerprint = _fingerprint(dataset, serving.version, model, task, limits, written, reflection if reflection[0] else None, guidance)
     if (before := training_runs.completed_with(connection, agent, "prompt_optimization", fingerprint)) is not None:
         return NotNow(f"nothing changed since training run {before}: the same examples, prompt, model and budget; its verdict stands")
     resumed = training_runs.unfinished_with(connection, agent, "prompt_optimization", fingerprint)  # its test may be reserved, and counts for the next one only
@@ -190,12 +192,14 @@ def reflection_model(settings: Settings) -> str | None:
 
 
 def _fingerprint(
-    dataset: Version, version: int, model: str, task: Task, limits: Limits, written: int | None, reflection: tuple[str | None, str] | None
-) -> str:
+    dataset: Version, version: int, model: str, task: Task, limits: Limits, written: int | None, reflection: tuple[str | None, str] | None,
+    guidance: int,
+) -> str:  # fmt: skip
     """What the outcome of a run depends on. Equal: the same search, whose answers are in the cache already. Of complaints it is their order: one more
     of the same makes no other run, which would pay and test again what a run that ended early has paid and tested."""
     parts = [
         RULES, dataset.content_hash.hex(), version, task.incumbent.content_hash.hex(), model, dict(task.metric), list(task.labels), limits.calls,
         limits.search, limits.usd, dict(task.goals), [category for category, _ in task.issues], written, reflection,
+        *([guidance] if guidance else []),
     ]  # fmt: skip
     return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -5,7 +5,7 @@ Belongs here: SQL that guidance asks beside demonstrations.py and behavior_versi
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -16,22 +16,29 @@ from learning_pipelines.storage.tenants import AgentRef
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """Numbers of what serves for an agent. `guidance`: 0 for nothing learnt; of playbooks and rules those of every topic, in order."""
+    """Numbers of what serves for an agent. `guidance`: 0 for nothing learnt; of playbooks and rules those of every topic, in order. `standing`: by kind
+    also those that a newer version of their topic took the place of last: nobody took them back."""
 
     guidance: int
     playbooks: tuple[int, ...]
     rules: tuple[int, ...]
+    standing: Mapping[str, frozenset[int]]
 
 
 def serving(connection: Connection, agent: AgentRef) -> Serving:
     """What serves now."""
     rows = connection.execute(
-        """SELECT kind, number FROM behavior_labels WHERE organization_id = %s AND agent_id = %s AND label = 'serving' AND number > 0
-        AND kind IN ('guidance', 'playbook', 'rules') ORDER BY kind, number""",
+        """SELECT s.kind, s.number, coalesce(p.number, 0) FROM behavior_labels s
+        LEFT JOIN behavior_labels p ON p.organization_id = s.organization_id AND p.agent_id = s.agent_id AND p.kind = s.kind AND p.topic = s.topic
+            AND p.label = 'previous'
+        WHERE s.organization_id = %s AND s.agent_id = %s AND s.label = 'serving' AND s.number > 0 AND s.kind IN ('guidance', 'playbook', 'rules')
+        ORDER BY s.kind, s.number""",
         [agent.organization_id, agent.agent_id],
     ).fetchall()
-    of = {kind: tuple(int(number) for found, number in rows if found == kind) for kind in ("guidance", "playbook", "rules")}
-    return Serving(of["guidance"][0] if of["guidance"] else 0, of["playbook"], of["rules"])
+    of = {kind: tuple(int(number) for found, number, _ in rows if found == kind) for kind in ("guidance", "playbook", "rules")}
+    before = {kind: {int(old) for found, number, old in rows if found == kind and 0 < old < number} for kind in of}
+    standing = {kind: frozenset({*of[kind], *before[kind]}) for kind in of}
+    return Serving(of["guidance"][0] if of["guidance"] else 0, of["playbook"], of["rules"], standing)
 
 
 def showable(connection: Connection, agent: AgentRef, dataset_id: UUID, types: Collection[str], labels: Collection[str]) -> dict[str, int]:

@@ -20,6 +20,7 @@ from learning_pipelines.storage import behavior_versions, demonstrations, prompt
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.tenants import AgentRef
 from learning_pipelines_tests.acceptance.proposing import learnt
+from learning_pipelines_tests.acceptance.proposing import proposed as prompt_proposed
 from learning_pipelines_tests.conftest import Load
 from learning_pipelines_tests.storage.test_demonstrations import Letters, newest, with_examples
 
@@ -77,6 +78,20 @@ def test_harmful_guidance_is_taken_back_even_to_guidance_that_is_outdated(pipeli
     prompts.move_label(pipeline, desk, "production", learnt(pipeline, desk), None)
     approve(pipeline, desk, proposed())
     assert approval.rollback(pipeline, desk, ADA, "guidance").version == 1
+
+
+def test_a_prompt_that_was_measured_without_the_guidance_that_serves_does_not_take_its_place(
+    pipeline: Connection, desk: AgentRef, proposed: Any
+) -> None:
+    demonstrations.index_demonstrations(pipeline, desk, newest(pipeline, desk), Letters())
+    before = prompt_proposed(pipeline, desk, learnt(pipeline, desk))
+    approve(pipeline, desk, proposed())
+    with pytest.raises(Refused, match="without the guidance 1 that serves now"):
+        approve(pipeline, desk, before)
+    with_guidance = prompt_proposed(pipeline, desk, learnt(pipeline, desk, "Better."), incumbent={"version": 1, "guidance": 1})
+    assert approve(pipeline, desk, with_guidance).version == 3
+    outdated = prompt_proposed(pipeline, desk, learnt(pipeline, desk, "Best."), incumbent={"version": 3})
+    assert approve(pipeline, desk, outdated).version == 4  # the guidance was left out already
 
 
 def test_a_version_that_does_not_say_what_it_was_measured_with_is_refused_in_words() -> None:

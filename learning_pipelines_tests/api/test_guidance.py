@@ -206,6 +206,21 @@ def test_a_playbook_that_was_taken_back_takes_the_guidance_that_shows_it_along(a
     assert len(found["messages"]) == 2 and "version 1 of playbook, which no longer serves" in found["guidance_problem"]
 
 
+def test_a_newer_playbook_takes_no_guidance_away_and_one_that_is_taken_back_does(api: Api, make: Make) -> None:
+    agent = make()
+    guide(api, agent)
+    before = asked(api, agent)["messages"]
+    with api.database.connect("pipeline") as connection:
+        learnt(connection, agent, "playbook", {"task_type": "refund", "steps": ["ask first"]}, "refund")
+    time.sleep(guided.FRESH_SECONDS)
+    assert asked(api, agent)["messages"] == before  # as it was measured, until it is measured anew
+    with api.database.connect("pipeline") as connection:
+        behavior_versions.point(connection, agent, "playbook", "serving", 0, None, "refund")
+        behavior_versions.move_serving(connection, agent, "playbook", 2, None, "refund")  # both were taken back, and the second alone came again
+    time.sleep(guided.FRESH_SECONDS)
+    assert "which no longer serves" in asked(api, agent)["guidance_problem"]
+
+
 def test_guidance_taken_back_is_not_shown_and_is_no_problem(api: Api, make: Make) -> None:
     agent = make()
     guide(api, agent)

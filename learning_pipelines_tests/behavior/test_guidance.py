@@ -115,10 +115,11 @@ def test_the_steps_of_a_demonstration_stand_in_the_users_turn() -> None:
 def test_guidance_is_told_apart_by_all_it_was_measured_with() -> None:
     stored = guided(items={"a": 0.1}, playbooks=(1, 2), rules=(3,), agreeing=True)
     assert Guidance.from_json(stored.as_json()) == stored
-    there: dict[str, Any] = {"prompt": "p", "prompt_version": 1, "playbooks": (1, 2, 5), "rules": (3,), "encoder": "e"}
+    there: dict[str, Any] = {"prompt": "p", "prompt_version": 1, "standing": {"playbook": (1, 2, 5), "rules": (3,)}, "encoder": "e"}
     assert stored.outdated(**there) is None
     changes: list[tuple[dict[str, Any], str]] = [
-        ({"prompt": "q", "prompt_version": 2}, "prompt version 1"), ({"playbooks": (2, 5)}, "version 1 of playbook"), ({"rules": ()}, "3 of rules"),
+        ({"prompt": "q", "prompt_version": 2}, "prompt version 1"), ({"standing": {"playbook": (2, 5), "rules": (3,)}}, "version 1 of playbook"),
+        ({"standing": {"playbook": (1, 2)}}, "3 of rules"),
         ({"encoder": "f"}, "encoder e"),
     ]  # fmt: skip
     for change, said in changes:

@@ -18,13 +18,15 @@ import pytest
 
 from learning_pipelines.acceptance.approval import OPERATOR, approve
 from learning_pipelines.defs import guidance as module
+from learning_pipelines.defs import prompts as prompt_assets
 from learning_pipelines.examples.refresh import refresh_examples
+from learning_pipelines.prompts.prompt import content_hash
 from learning_pipelines.settings import Settings
-from learning_pipelines.storage import behavior_versions
+from learning_pipelines.storage import behavior_versions, prompts
 from learning_pipelines.storage.database import Connection, Database
 from learning_pipelines.storage.store import Store
 from learning_pipelines_tests.conftest import Load
-from learning_pipelines_tests.defs.conftest import checks_of, metadata_of
+from learning_pipelines_tests.defs.conftest import Materialize, checks_of, metadata_of
 from learning_pipelines_tests.defs.test_prompts import DESK, LABELS, PLACES, SUBJECTS, answer, examples
 from learning_pipelines_tests.examples.approved import refresh
 from learning_pipelines_tests.fake_endpoint import FakeEndpoint, refuses, says
@@ -52,8 +54,9 @@ def letters(settings: Settings) -> Iterator[Callable[[], Letters]]:
 def store(database: Database, tmp_path: Path, model: FakeEndpoint, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setenv("OPENAI_BASE_URL", model.base_url)
     monkeypatch.setenv("OPENAI_API_KEY", "none")
-    monkeypatch.setattr(module, "encoder_at_need", letters)
-    return Store(Settings(home=tmp_path, timezone="UTC", duplicate_cosine=None, task_model="fake", optimization_calls=90), database)
+    for assets in (module, prompt_assets):
+        monkeypatch.setattr(assets, "encoder_at_need", letters)
+    return Store(Settings(home=tmp_path, timezone="UTC", duplicate_cosine=None, task_model="fake", optimization_calls=90, min_executions=1), database)
 
 
 @pytest.fixture
@@ -108,6 +111,21 @@ def test_corrections_that_help_are_proposed_with_their_numbers_and_serve_once_ap
     assert "no way to guide did better" in reason_of(again, instance) and len(table(pipeline, "proposals")) == 1
     assert len(model.requests) - asked <= 60 and "| what serves | " in metadata_of(again, "guidance")["validation"]
     assert "nothing changed since" in reason_of(run(), instance)
+
+
+def test_a_prompt_has_to_beat_the_one_that_serves_with_the_guidance_that_it_would_lose(
+    desk: None, load: Load, run: Run, run_job: Materialize, pipeline: Connection
+) -> None:
+    run()
+    agent = agent_ref(pipeline)
+    approve(pipeline, agent.organization_id, table(pipeline, "proposals")[0]["id"], "immediate", OPERATOR)
+    load("executions", [{"execution_id": "e", "agent": "desk", "input": "hello", "output": "invoice"}])
+    messages = [{"role": "system", "content": "Sort the message well."}]
+    version, _ = prompts.add_written(pipeline, agent, messages, None, content_hash(messages, {}), None)
+    run_job("prompt_optimization", DESK, tags={"learning/candidate": str(version)})
+    (test,) = table(pipeline, "acceptance_tests", "kind = 'prompt'")
+    assert (test["incumbent"]["guidance"], test["verdict"]) == (1, "worse")  # alone both prompts do the same
+    assert test["evidence"]["incumbent_mean"] > test["evidence"]["candidate_mean"] + 0.3
 
 
 def test_what_the_model_does_not_follow_is_not_proposed_and_spends_no_test(
