@@ -133,21 +133,18 @@ def lookups(connection: Connection, encoder: Made, agent: AgentRef, dataset: Any
         return [one.example_id for one in nearest(connection, agent, dataset, encoder.name, vector, K, exact=exact)]
 
     times, found = [], []
-    row = connection.execute("SELECT pg_backend_pid()").fetchone()
-    assert row is not None
-    server = psutil.Process(row[0])
+    server = server_of(connection)
     before = server.cpu_times()
     for vector in queries:
         begun = time.perf_counter()
         found.append(acting(connection, agent, lambda vector=vector: look(vector, exact)))  # type: ignore[misc]
         times.append(1000 * (time.perf_counter() - begun))
-    after = server.cpu_times()
-    spent = 1000 * (after.user + after.system - before.user - before.system) / len(queries)
+    spent = cpu_ms(server, before, len(queries))
     for vector in queries[:100]:
         exactly.append(acting(connection, agent, lambda vector=vector: look(vector, True)))  # type: ignore[misc]
     hits = sum(len(set(one) & set(other)) for one, other in zip(found, exactly, strict=False))
     recall, short = round(hits / (100 * K), 4), sum(len(one) < K for one in found)
-    return {"exact": exact, **spread(times[20:]), "postgres_cpu_ms": round(spent, 2), f"recall@{K}": recall, "short": short}
+    return {"exact": exact, **spread(times[20:]), "postgres_cpu_ms": spent, f"recall@{K}": recall, "short": short}
 
 
 def guided(connection: Connection, encoder: Made, agent: AgentRef, dataset: Any) -> dict[str, Any]:
@@ -155,12 +152,27 @@ def guided(connection: Connection, encoder: Made, agent: AgentRef, dataset: Any)
     guidance = Guidance(str(dataset), "", 1, encoder.name, {"corrections": 0.2, "demonstrations": 0.1}, 600)
     way = acting(connection, agent, lambda: way_of(connection, agent, encoder.name))
     notes, times, shown = encoded([], encoder), [], 0
-    for vector in encoder.encode([f"question {number}" for number in range(LOOKUPS)]):
+    queries = encoder.encode([f"question {number}" for number in range(LOOKUPS)])
+    server = server_of(connection)
+    before = server.cpu_times()
+    for vector in queries:
         begun = time.perf_counter()
         pieces = acting(connection, agent, lambda vector=vector: pieces_for(connection, agent, guidance, vector, notes, way))  # type: ignore[misc]
         shown += len(choose(guidance, pieces).pieces)
         times.append(1000 * (time.perf_counter() - begun))
-    return {"exact": dict(way.exact), **spread(times[20:]), "shown": round(shown / LOOKUPS, 1)}
+    return {"exact": dict(way.exact), **spread(times[20:]), "postgres_cpu_ms": cpu_ms(server, before, len(queries)), "shown": round(shown / LOOKUPS, 1)}
+
+
+def server_of(connection: Connection) -> psutil.Process:
+    """The process behind a connection."""
+    row = connection.execute("SELECT pg_backend_pid()").fetchone()
+    assert row is not None
+    return psutil.Process(row[0])
+
+
+def cpu_ms(server: psutil.Process, before: Any, count: int) -> float:
+    after = server.cpu_times()
+    return round(1000 * (after.user + after.system - before.user - before.system) / count, 2)
 
 
 def with_encoding(connection: Connection, settings: Settings, agent: AgentRef, dataset: Any) -> dict[str, float]:
