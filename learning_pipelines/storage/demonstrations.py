@@ -27,6 +27,8 @@ from learning_pipelines.storage.vectors import register_vectors, to_half
 EXACT_UP_TO = 3_000
 """Vectors of an agent up to which all are compared: 3.5 ms of a core; with more the index is faster."""
 INDEXED_DIMENSIONS = (384, 512, 768, 1024)
+TYPES = ("correction", "demonstration")
+"""Types of example that can be asked for; each has an index of its own."""
 _PORTION = 2_000
 _SPARE = 4
 """The index gives so many more than k in about their order, of which the nearest are taken."""
@@ -188,9 +190,10 @@ def _exactly(length: int, values: dict[str, Any]) -> str:
 
 
 def _mine(length: int, values: dict[str, Any]) -> str:
-    """`length` and no parameter: the indexes are partial."""
+    """`length` and the type are no parameters: the indexes are partial."""
     left_out = " AND v.example_id <> ALL(%(without)s)" if values["without"] else ""
-    of_type = " AND v.example_type = %(type)s" if values["type"] is not None else ""
+    assert values["type"] in (None, *TYPES)
+    of_type = f" AND v.example_type = '{values['type']}'" if values["type"] is not None else ""
     return f"""v.organization_id = %(organization)s AND v.agent_id = %(agent)s AND v.encoder = %(encoder)s{of_type}
         AND vector_dims(v.embedding) = {length}{left_out}"""
 

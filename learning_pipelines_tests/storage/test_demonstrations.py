@@ -292,6 +292,24 @@ def crowd(connection: Connection, rows: int) -> None:
     )
 
 
+@pytest.mark.parametrize("exact", [True, False])
+def test_of_one_type_the_nearest_that_still_stand_are_found(pipeline: Connection, load: Load, encoder: Letters, exact: bool) -> None:
+    desk = with_examples(pipeline, load, "default", 1)
+    rows = [{"example_id": f"k{n}", "agent": "desk", "input_text": text(n), "expected_output": "right", "review_status": "approved"} for n in range(60)]
+    load("examples", [row | {"original_output": "wrong"} if n % 2 else row for n, row in enumerate(rows)])
+    refresh_dataset(pipeline, desk, rule=TEXT_ONLY, shares=SHARES)
+    dataset = newest(pipeline, desk)
+    index_demonstrations(pipeline, desk, dataset, encoder)
+    corrected = {name: asked for name, asked in train(pipeline, dataset).items() if name.startswith("k") and int(name[1:]) % 2}
+    of_type: dict[str, Any] = {"exact": exact, "example_type": "correction"}
+    assert len(corrected) > 8 and demonstrations.few(pipeline, desk, Letters.name, "correction")
+    for number in (3, 31, 200):
+        assert found(pipeline, desk, dataset, text(number), **of_type) == truly(corrected, text(number), 5)
+    gone = truly(corrected, text(31), 1)[0]
+    pipeline.execute("UPDATE learning_examples SET review_status = 'needs_revision' WHERE id = %s", [gone])
+    assert gone not in found(pipeline, desk, dataset, text(31), k=60, **of_type)
+
+
 def test_another_tenant_and_another_role_see_nothing(database: Database, pipeline: Connection, desk: AgentRef, encoder: Letters, load: Load) -> None:
     theirs = with_examples(pipeline, load, "theirs", 20)
     for agent in (desk, theirs):

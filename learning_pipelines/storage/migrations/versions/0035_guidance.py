@@ -19,12 +19,25 @@ DROP INDEX learning.demonstration_vectors_agent;
 CREATE INDEX demonstration_vectors_agent ON learning.demonstration_vectors (organization_id, agent_id, encoder, example_type);
 """
 
+# What guidance looks for is a small share of the vectors: the index over all of them would pass by most of what it finds.
+DIMENSIONS = (384, 512, 768, 1024)
+SHOWN = ("correction", "demonstration")
+
 
 def upgrade() -> None:
     op.execute(TYPES)
+    for length in DIMENSIONS:
+        for shown in SHOWN:
+            op.execute(f"""
+            CREATE INDEX demonstration_vectors_{length}_{shown} ON learning.demonstration_vectors USING hnsw
+                ((embedding::halfvec({length})) halfvec_ip_ops) WHERE vector_dims(embedding) = {length} AND example_type = '{shown}'
+            """)
 
 
 def downgrade() -> None:
+    for length in DIMENSIONS:
+        for shown in SHOWN:
+            op.execute(f"DROP INDEX learning.demonstration_vectors_{length}_{shown}")
     op.execute("DROP INDEX learning.demonstration_vectors_agent")
     op.execute("ALTER TABLE learning.demonstration_vectors DROP COLUMN example_type")
     op.execute("CREATE INDEX demonstration_vectors_agent ON learning.demonstration_vectors (organization_id, agent_id, encoder)")
