@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from learning_pipelines.behavior.policy import baselines, calibration, classifier, mixture, neighbours, transitions
+from learning_pipelines.behavior.policy.arguments import learn
 from learning_pipelines.behavior.policy.calibration import Calibration, calibration_error
 from learning_pipelines.behavior.policy.evaluation import clustered
 from learning_pipelines.behavior.policy.material import Material, folds
@@ -178,3 +179,12 @@ def test_a_cluster_of_tasks_is_never_divided_between_folds() -> None:
 
 def test_the_end_is_the_last_of_the_types() -> None:
     assert Vocabulary.of(list(situations(shown("a", "y", "x")))).types == ("x", "y", END)
+
+
+def test_values_that_are_deep_or_large_are_learnt_from_like_others() -> None:
+    deep: list[object] = []
+    for _ in range(300):
+        deep = [deep]
+    given = [Shown(f"d{at}", "do it", (Action("x", {"n": 10**30}, deep), Action("y", {"n": 10**30}))) for at in range(5)]
+    assert len(last_text(given[0].actions[0])) < 1.5 * CHARS
+    assert learn(given).proposed(State("do it", history=given[0].actions[:1]), "y") == {"n": 10**30}

@@ -13,13 +13,12 @@ often than not is not used: an argument without one is left open.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
-
-import orjson
 
 from learning_pipelines.behavior.task import Action, Shown, State
 
@@ -30,6 +29,8 @@ LOOKED_BACK = 20
 """Steps of the history in which values are looked for."""
 LEAVES = 400
 """Values looked at in one step."""
+DEPTH = 20
+"""Of nested values; what lies deeper is not looked at."""
 Kind = Literal["seen", "shape", "mentioned", "constant"]
 Scalar = str | int | float | bool
 _WORD = re.compile(r"[^\s,;()\"'<>{}\[\]]+")
@@ -113,7 +114,7 @@ class View:
             return self.paths.get(what)
         if kind == "shape":
             return next((word for word in self.words if shape(word) == what), None)
-        usual: list[Scalar] = orjson.loads(what)
+        usual: list[Scalar] = json.loads(what)
         if kind == "constant":
             return usual[0]
         by_text = {str(value).lower(): value for value in usual}
@@ -190,7 +191,7 @@ def _tried(view: View, value: Any, usual: Sequence[Scalar], known: Counter[tuple
     else:
         sources = set()
     if usual:
-        listed = orjson.dumps(list(usual)).decode()
+        listed = json.dumps(list(usual))
         sources |= {("constant", listed), ("mentioned", listed)}
     for source in sorted(sources | set(known)):
         said = view.value(*source)
@@ -214,7 +215,7 @@ def _usual(shown: Sequence[Shown]) -> dict[tuple[str, str], list[Scalar]]:
     held: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for one in shown:
         mine = {
-            (action.type, str(name), orjson.dumps(value).decode())
+            (action.type, str(name), json.dumps(value))
             for action in one.actions
             if isinstance(action.arguments, Mapping)
             for name, value in action.arguments.items()
@@ -223,7 +224,7 @@ def _usual(shown: Sequence[Shown]) -> dict[tuple[str, str], list[Scalar]]:
         for kind, name, value in mine:
             held[kind, name][value] += 1
     return {
-        key: [orjson.loads(value) for value, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:USUAL] if count >= SHOWN]
+        key: [json.loads(value) for value, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:USUAL] if count >= SHOWN]
         for key, counts in held.items()
     }
 
@@ -239,12 +240,14 @@ def _newer(action: Action) -> Iterator[tuple[str, Scalar]]:
             yield path, leaf
 
 
-def _leaves(value: Any, path: str) -> Iterator[tuple[str, Scalar]]:
+def _leaves(value: Any, path: str, depth: int = 0) -> Iterator[tuple[str, Scalar]]:
+    if depth > DEPTH:
+        return
     if isinstance(value, Mapping):
         for name, child in value.items():
-            yield from _leaves(child, f"{path}.{name}")
+            yield from _leaves(child, f"{path}.{name}", depth + 1)
     elif isinstance(value, list | tuple):
         for place, child in enumerate(value[:50]):
-            yield from _leaves(child, f"{path}.{place}" if place == 0 else f"{path}.…")
+            yield from _leaves(child, f"{path}.{place}" if place == 0 else f"{path}.…", depth + 1)
     elif isinstance(value, Scalar):
         yield path, value

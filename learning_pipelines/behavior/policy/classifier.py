@@ -2,7 +2,7 @@
 
 Belongs here: its features, fitting by L-BFGS, probabilities. Not here: mixing it with others (mixture.py), files (files.py).
 
-Own code: 40 lines over SciPy; scikit-learn's is stored by pickling, and its solver spends more time on checks than these sizes need.
+Own code, 40 lines over SciPy: its weights alone are stored, nothing is pickled, and a fit may begin at another's weights.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PENALTIES = (10.0, 3.0, 1.0, 0.3)
 """Of squared weights, against a sum over steps; tried from the strongest, each beginning at the weights of the one before."""
 POSITIONS = 6
 ROWS = 30_000
-"""Steps beyond which more teach a linear model next to nothing."""
+"""Steps that a fit learns from at most, so that it stays within seconds; of more a draw."""
 ITERATIONS = 150
 _TEXT_SCALE = 4.0
 """Vectors have length 1 and so each number is about .05: without a scale their weights would pay the penalty for it."""

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 
 from learning_pipelines.behavior.task import END, Action, Shown, State
 from learning_pipelines.encoder import Encoder
@@ -29,6 +28,7 @@ CHARS = 1_000
 """Of a text that is encoded: about the 256 tokens that the packaged model reads."""
 _LEAST = 24
 """Characters that every part of a long step keeps."""
+_DEEPEST = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +73,12 @@ def last_text(action: Action) -> str:
     return _fitted({name: value for name, value in parts.items() if value not in (None, "", [], {})}, CHARS)
 
 
-def _fitted(value: Any, room: int) -> str:
+def _fitted(value: Any, room: int, depth: int = 0) -> str:
     """A JSON value as words within about `room` characters; its parts share them: a part that needs less leaves more to the others."""
     if isinstance(value, str):
         return _plain(value, room)
+    if depth > _DEEPEST:
+        return _plain(str(value), room)
     if isinstance(value, Mapping):
         parts = [(f"{name}: " if name else "", child) for name, child in value.items()]
     elif isinstance(value, list | tuple):
@@ -88,13 +90,13 @@ def _fitted(value: Any, room: int) -> str:
         parts = [*parts[: most // 2], *parts[len(parts) - (most - most // 2) :]]
     wanted = [len(name) + _size(child, room) for name, child in parts]
     allowed = _shares(wanted, room)
-    return ", ".join(f"{name}{_fitted(child, max(_LEAST, share - len(name)))}" for (name, child), share in zip(parts, allowed, strict=True))
+    return ", ".join(f"{name}{_fitted(child, max(_LEAST, share - len(name)), depth + 1)}" for (name, child), share in zip(parts, allowed, strict=True))
 
 
 def _size(value: Any, most: int) -> int:
     if isinstance(value, str):
         return min(most, len(value))
-    return min(most, len(orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS)))
+    return min(most, len(str(value)))
 
 
 def _shares(wanted: Sequence[int], room: int) -> list[int]:
