@@ -167,15 +167,18 @@ def _no_extra(name: str, found: Any = importlib.util.find_spec) -> Any:
 @pytest.mark.parametrize(("count", "change", "reason"), [
     (200, "extra", "needs the extra [finetune] (peft not installed): pip install 'learning-pipelines[finetune]'"),
     (200, "disabled", "learning is disabled for this agent"),
+    (200, "endpoint", "the packaged one is not what they would be compared with: set LEARNING_FINETUNE_ENGINE=openai"),
     (60, "", "in the split train, 50 are needed (LEARNING_FINETUNE_MIN_ROWS)"),
 ])  # fmt: skip
 def test_what_cannot_be_done_ends_skipped_and_says_why(
     count: int, change: str, reason: str, desk: None, load: Load, run_job: Materialize, pipeline: Connection, instance: dg.DagsterInstance,
-    monkeypatch: pytest.MonkeyPatch,
+    store: Store, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     load("examples", examples(count))
     if change == "extra":
         monkeypatch.setattr(preparation.importlib.util, "find_spec", _no_extra)
+    if change == "endpoint":
+        object.__setattr__(store, "settings", store.settings.model_copy(update={"finetune_model": None, "openai_base_url": "http://127.0.0.1:9/v1"}))
     if change == "disabled":
         pipeline.execute("UPDATE agents SET learning_enabled = false")
     result = run_job("fine_tuning", DESK)

@@ -97,6 +97,11 @@ def prepare(connection: Connection, agent: AgentRef, settings: Settings, method:
         return NotNow("learning is disabled for this agent; `learning-pipelines enable` turns it on again")
     if missing := missing_extra(settings):
         return NotNow(missing)
+    if method in ANSWERING and settings.finetune_engine == "local" and settings.finetune_model is None and not uses_embedded(settings):
+        return NotNow(
+            "agents are answered by an endpoint's model, and the packaged one is not what they would be compared with: set LEARNING_FINETUNE_ENGINE=openai,"
+            " or name the model that answers in LEARNING_FINETUNE_MODEL"
+        )
     if settings.finetune_engine == "openai" and method == "rlhf":
         return NotNow("a reward model is trained on this machine only (LEARNING_FINETUNE_ENGINE=local)")
     serving, dataset = prompts.labelled(connection, agent), versions.newest(connection, agent)
