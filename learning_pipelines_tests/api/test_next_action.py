@@ -22,6 +22,7 @@ from learning_pipelines.behavior.policy import classifier, neighbours
 from learning_pipelines.behavior.policy.fitting import fit
 from learning_pipelines.behavior.policy.policy import Policy
 from learning_pipelines.behavior.task import Action, Shown
+from learning_pipelines.client import Client, Options
 from learning_pipelines.encoder import EncoderDown
 from learning_pipelines.retrieval.artifacts import put_folder
 from learning_pipelines.retrieval.index import Artifact
@@ -104,6 +105,14 @@ def test_the_policy_suggests_with_confidence_evidence_and_no_words_of_others(api
     done = [*json.loads(LOOKED_UP), {"type": "refund_order", "arguments": {"ticket": 1, "amount": 5}}, {"type": "send_mail"}]
     assert ask(api, history=json.dumps(done), k=1)["suggestions"][0]["type"] == "<end>"
     assert len(ask(api, k=20)["suggestions"]) == 8 and len(ask(api, k=1)["suggestions"]) == 1
+
+
+def test_the_python_client_gets_the_same(api: Api, desk: AgentRef, tmp_path: Path) -> None:
+    with Client(api.url, api.key(), queue_dir=tmp_path, options=Options(prompt_timeout=60)) as client:
+        found = client.next_action("desk", task("refund"), history=[{"type": "look_up", "arguments": {"ticket": 1}}])
+        assert (found.type, found.policy, dict(found.suggestions[0].arguments), client.stats().errors) == ("refund_order", 1, {"amount": 5, "ticket": 1}, {})
+        nothing = client.next_action("helper", task())
+        assert (bool(nothing), nothing.policy) == (False, 0) and "behavior_learning" in str(nothing.reason)
 
 
 def test_a_situation_that_nobody_demonstrated_is_abstained_from(api: Api, desk: AgentRef) -> None:
