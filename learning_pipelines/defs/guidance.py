@@ -19,6 +19,7 @@ from learning_pipelines.defs.common import OWNERS, agent_behind, bring_up_to_dat
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.defs.parts import left_out, worked
 from learning_pipelines.encoder import Encoder
+from learning_pipelines.errors import BadInput
 from learning_pipelines.llm import model_name
 from learning_pipelines.prompts.optimization import Engine, doubted_judge, open_engine
 from learning_pipelines.prompts.preparation import NotNow
@@ -54,7 +55,7 @@ def guidance(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) 
             yield check(CHECK, 0, "nothing was tested")
             return
         bring_up_to_date(context, store, [agent])
-        ready = learning.prepare(connection, agent, store.settings, model=model_name(store.settings))
+        ready = _ready(connection, store, agent)
         doubt = ready.reason if isinstance(ready, NotNow) else doubted_judge(connection, agent, store.settings, ready.prepared, opener)
         if isinstance(ready, NotNow) or doubt is not None:
             left_out(context, NAME, doubt or "")
@@ -80,6 +81,15 @@ def guidance(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) 
             },
             check_results=[check(CHECK, failures, "fields of the verdict that its scores do not give, and proposals without the verdict better")],
         )  # fmt: skip
+
+
+def _ready(connection: Connection, store: Store, agent: AgentRef) -> Ready | NotNow:
+    """What can be learnt now. Without a model to ask the other parts of the job go on."""
+    try:
+        model = model_name(store.settings)
+    except BadInput as error:
+        return NotNow(f"{error.cause} {error.advice}")
+    return learning.prepare(connection, agent, store.settings, model=model)
 
 
 def _learnt(

@@ -151,6 +151,8 @@ def test_nothing_to_show_or_too_little_to_test_on_is_said_and_asks_nothing(
     assert "test examples" in reason_of(run(), instance) and "approve about" in reason_of(run(), instance)
     object.__setattr__(store, "settings", store.settings.model_copy(update={"optimization_calls": 20, "planned_effect": 0.9}))
     assert "LEARNING_OPTIMIZATION_CALLS (20) covers 6 validation examples for each of 3 ways" in reason_of(run(), instance)
+    object.__setattr__(store, "settings", store.settings.model_copy(update={"task_model": None}))
+    assert "LEARNING_TASK_MODEL is not set" in reason_of(run(), instance)
     assert model.requests == [] and table(pipeline, "training_runs") == []
 
 
