@@ -170,13 +170,16 @@ def unjudged(connection: Connection, agent: AgentRef, limit: int) -> list[NewCor
     return [NewCorrection(str(name), bytes(content), *texts) for name, content, *texts in rows]
 
 
-def clusters(connection: Connection, agent: AgentRef) -> list[StoredCluster]:
-    """Every cluster of the agent, the one joined last at the end."""
+def clusters(connection: Connection, agent: AgentRef, most: int) -> list[StoredCluster]:
+    """The clusters of labels, and the `most` clusters with vectors that were joined last; the one joined last at the end."""
     register_vectors(connection)
     rows = connection.execute(
-        """SELECT id, is_confusion, wrong_text, right_text, total, anchors FROM correction_clusters
-        WHERE organization_id = %s AND agent_id = %s ORDER BY joined, id""",
-        [agent.organization_id, agent.agent_id],
+        """SELECT id, is_confusion, wrong_text, right_text, total, anchors FROM (
+            (SELECT * FROM correction_clusters WHERE organization_id = %(organization)s AND agent_id = %(agent)s AND total IS NOT NULL
+                ORDER BY joined DESC LIMIT %(most)s)
+            UNION ALL SELECT * FROM correction_clusters WHERE organization_id = %(organization)s AND agent_id = %(agent)s AND total IS NULL) c
+        ORDER BY joined, id""",
+        _values(agent) | {"most": most},
     ).fetchall()
     return [
         StoredCluster(str(name), (wrong, right) if confusion else None, None if total is None else to_array(total), tuple(anchors))
@@ -184,10 +187,18 @@ def clusters(connection: Connection, agent: AgentRef) -> list[StoredCluster]:
     ]
 
 
+def confusions(connection: Connection, agent: AgentRef) -> dict[str, tuple[str, str]]:
+    """The clusters that are pairs of labels: id → (wrong, right)."""
+    rows = connection.execute(
+        "SELECT id, wrong_text, right_text FROM correction_clusters WHERE organization_id = %s AND agent_id = %s AND is_confusion", _mine(agent)
+    ).fetchall()
+    return {str(name): (wrong, right) for name, wrong, right in rows}
+
+
 def encoder_used(connection: Connection, agent: AgentRef) -> str | None:
-    """Whose vectors the clusters hold; None if none holds any."""
+    """Whose vectors the clusters hold that were joined last; None if none holds any."""
     row = connection.execute(
-        "SELECT encoder FROM correction_clusters WHERE organization_id = %s AND agent_id = %s AND total IS NOT NULL LIMIT 1",
+        "SELECT encoder FROM correction_clusters WHERE organization_id = %s AND agent_id = %s AND total IS NOT NULL ORDER BY joined DESC LIMIT 1",
         [agent.organization_id, agent.agent_id],
     ).fetchone()
     return None if row is None else str(row[0])
@@ -286,7 +297,8 @@ def drop_empty(connection: Connection, agent: AgentRef) -> int:
 def listed(connection: Connection, agent: AgentRef, *, timezone: str = "UTC", cluster: str | None = None) -> list[ClusterRow]:
     """The agent's clusters with corrections that count, largest first (people, then corrections). Weeks begin on Mondays of `timezone`."""
     weight = weight_of("v")
-    rows = connection.execute(
+    rows = _hashed(
+        connection,
         f"""WITH members AS ({_MEMBERS} AND (%(cluster)s::text IS NULL OR f.cluster_id = %(cluster)s)),
         said AS MATERIALIZED ({_SAID}),
         voices AS (
@@ -309,13 +321,14 @@ def listed(connection: Connection, agent: AgentRef, *, timezone: str = "UTC", cl
         WHERE c.organization_id = %(organization)s AND c.agent_id = %(agent)s
         ORDER BY p.people DESC, s.corrections DESC, c.id""",
         _values(agent) | {"cluster": cluster, "timezone": timezone},
-    ).fetchall()
+    )
     return [_row(*row) for row in rows]
 
 
 def members(connection: Connection, agent: AgentRef, cluster: str | None, most: int | None = None) -> list[Member]:
     """The corrections of a cluster (None: of all) that count, oldest first; of more than `most` the newest."""
-    rows = connection.execute(
+    rows = _hashed(
+        connection,
         f"""WITH members AS ({_MEMBERS} AND (%(cluster)s::text IS NULL OR f.cluster_id = %(cluster)s)
             ORDER BY e.created_at DESC, f.example_id COLLATE "C" LIMIT %(most)s),
         voices AS (SELECT example_id, array_agg(DISTINCT {_VOICE} ORDER BY {_VOICE}) AS voices
@@ -326,7 +339,7 @@ def members(connection: Connection, agent: AgentRef, cluster: str | None, most: 
         LEFT JOIN example_splits p ON p.organization_id = m.organization_id AND p.example_id = m.example_id
         ORDER BY m.created_at, m.example_id COLLATE "C" """,
         _values(agent) | {"cluster": cluster, "most": most},
-    ).fetchall()
+    )
     return [Member(*row) for row in rows]
 
 
@@ -363,7 +376,8 @@ def note_learnt(connection: Connection, agent: AgentRef) -> list[str]:
 
 def learnt(connection: Connection, agent: AgentRef, weeks_before: int) -> list[LearntCluster]:
     """The agent's learnt clusters with their counts before and since, and how many executions there were in the same stretches of time."""
-    rows = connection.execute(
+    rows = _hashed(
+        connection,
         f"""WITH held AS (
             SELECT c.*, c.learnt_at - make_interval(weeks => %(weeks)s) AS since FROM correction_clusters c
             WHERE c.organization_id = %(organization)s AND c.agent_id = %(agent)s AND c.learnt_at IS NOT NULL),
@@ -383,7 +397,7 @@ def learnt(connection: Connection, agent: AgentRef, weeks_before: int) -> list[L
             extract(epoch FROM greatest(now(), h.learnt_at) - h.learnt_at) / 86400.0
         FROM held h JOIN counted n USING (id) JOIN begun b USING (id) ORDER BY h.id""",
         _values(agent) | {"weeks": weeks_before},
-    ).fetchall()
+    )
     return [_learnt(*row) for row in rows]
 
 
@@ -414,6 +428,15 @@ def recurring(connection: Connection, organization: str | None = None) -> list[t
         {"organization": organization},
     ).fetchall()
     return [(str(partition), str(cluster), int(count)) for partition, cluster, count in rows]
+
+
+def _hashed(connection: Connection, query: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """The rows of a query whose parts have no statistics: the planner takes each for a few rows, and loops over all pairs of them."""
+    with connection.transaction():
+        connection.execute("SET LOCAL enable_nestloop = off")
+        rows = connection.execute(query, values).fetchall()
+        connection.execute("SET LOCAL enable_nestloop = on")
+    return rows
 
 
 def _row(

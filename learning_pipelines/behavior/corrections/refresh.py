@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from learning_pipelines.behavior.corrections import naming, recurrence
-from learning_pipelines.behavior.corrections.clusters import Cluster, Clusters, Correction, vector_of
+from learning_pipelines.behavior.corrections.clusters import MOST, Cluster, Clusters, Correction, vector_of
 from learning_pipelines.behavior.corrections.facts import anchors, facts_of
 from learning_pipelines.behavior.corrections.significance import confused, significance
 from learning_pipelines.encoder import Encoder
@@ -83,7 +83,7 @@ def _take_up(
     if encoder is not None:
         _same_encoder(connection, agent, encoder)
     vectors = _vectors(encoder, [text for one in free for text in (one.original, one.corrected, one.input)])
-    known = Clusters.of(Cluster(one.id, one.confusion, one.total, frozenset(one.anchors)) for one in storage.clusters(connection, agent))
+    known = Clusters.of(Cluster(one.id, one.confusion, one.total, frozenset(one.anchors)) for one in storage.clusters(connection, agent, MOST))
     findings = [_judge(one, vectors, labels, known) for one in new]
     touched = [one for one in known.clusters.values() if one.id in known.touched]
     stored = [StoredCluster(one.id, one.confusion, one.total, tuple(one.anchors)) for one in touched]
@@ -114,7 +114,7 @@ def _same_encoder(connection: Connection, agent: AgentRef, encoder: Encoder) -> 
     """With another model than before the clusters stay; their vectors are made anew of their newest corrections."""
     if storage.encoder_used(connection, agent) in (None, encoder.name):
         return
-    held = [one.id for one in storage.clusters(connection, agent) if one.total is not None]
+    held = [one.id for one in storage.clusters(connection, agent, MOST) if one.total is not None]
     by_cluster: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     for cluster, asked, corrected in storage.answers(connection, agent, held, ENCODED_AGAIN):
         by_cluster[cluster].append((asked, corrected))
@@ -130,7 +130,7 @@ def _name(connection: Connection, agent: AgentRef, cluster_ids: Sequence[str]) -
         return
     background = storage.newest_inputs(connection, agent, COMPARED_WITH)
     counts = naming.frequencies(background)
-    held = {one.id: one.confusion for one in storage.clusters(connection, agent)}
+    held = storage.confusions(connection, agent)
     rows: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)
     for cluster, asked, wrong, right in storage.texts(connection, agent, cluster_ids, NAMED_BY):
         rows[cluster].append((asked, wrong, right))
@@ -138,7 +138,7 @@ def _name(connection: Connection, agent: AgentRef, cluster_ids: Sequence[str]) -
     for cluster, said in rows.items():
         changes = [(wrong, right) for _, wrong, right in said]
         terms = naming.characteristic([asked for asked, _, _ in said], counts, len(background))
-        names[cluster] = (naming.name(held[cluster], changes, terms), *naming.commonest(changes))
+        names[cluster] = (naming.name(held.get(cluster), changes, terms), *naming.commonest(changes))
     storage.rename(connection, agent, names)
 
 
