@@ -18,6 +18,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from learning_pipelines.behavior.task import Action, Shown, State
@@ -29,6 +30,8 @@ LOOKED_BACK = 20
 """Steps of the history in which values are looked for."""
 LEAVES = 400
 """Values looked at in one step."""
+SOURCES = 200
+"""Of one argument that are kept count of; a value as common as `true` would stand in hundreds of places."""
 DEPTH = 20
 """Of nested values; what lies deeper is not looked at."""
 Kind = Literal["seen", "shape", "mentioned", "constant"]
@@ -61,12 +64,12 @@ class Arguments:
 
     of_type: Mapping[str, tuple[Argument, ...]]
 
-    def proposed(self, state: State, kind: str) -> dict[str, Any]:
+    def proposed(self, state: State | View, kind: str) -> dict[str, Any]:
         """Name → value, of the arguments that at least half of the steps had and a source gives a value for."""
         wanted = [one for one in self.of_type.get(kind, ()) if one.share >= HALF]
         if not wanted:
             return {}
-        view, found = View.of(state), dict[str, Any]()
+        view, found = state if isinstance(state, View) else View.of(state), dict[str, Any]()
         for one in wanted:
             for source in one.sources:
                 value = view.value(source.kind, source.what)
@@ -91,12 +94,11 @@ class Arguments:
         )
 
 
-@dataclass(frozen=True, slots=True)
 class View:
-    """What a state holds to copy from: the newest value of each path, and its words, the newest first."""
+    """What a state holds to copy from: the newest value of each path, and its words, the newest first. Made once per state."""
 
-    paths: Mapping[str, Scalar]
-    words: Sequence[str]
+    def __init__(self, paths: Mapping[str, Scalar], words: Sequence[str]) -> None:
+        self.paths, self.words = paths, words
 
     @classmethod
     def of(cls, state: State) -> View:
@@ -113,12 +115,20 @@ class View:
         if kind == "seen":
             return self.paths.get(what)
         if kind == "shape":
-            return next((word for word in self.words if shape(word) == what), None)
+            return self._newest_of_shape.get(what)
         usual: list[Scalar] = json.loads(what)
         if kind == "constant":
             return usual[0]
-        by_text = {str(value).lower(): value for value in usual}
-        return next((by_text[word.lower()] for word in self.words if word.lower() in by_text), None)
+        place, value = min(((self._place.get(str(one).lower(), len(self.words)), one) for one in usual), key=lambda found: found[0])
+        return value if place < len(self.words) else None
+
+    @cached_property
+    def _newest_of_shape(self) -> Mapping[str, str]:
+        return {built: word for word in reversed(self.words) if (built := shape(word))}
+
+    @cached_property
+    def _place(self) -> Mapping[str, int]:
+        return {word.lower(): place for place, word in reversed(list(enumerate(self.words)))}
 
 
 def learn(shown: Sequence[Shown]) -> Arguments:
@@ -193,6 +203,7 @@ def _tried(view: View, value: Any, usual: Sequence[Scalar], known: Counter[tuple
     if usual:
         listed = json.dumps(list(usual))
         sources |= {("constant", listed), ("mentioned", listed)}
+    sources = {one for one in sources if one in known or len(known) < SOURCES}
     for source in sorted(sources | set(known)):
         said = view.value(*source)
         if said is not None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from learning_pipelines.behavior.policy.arguments import Arguments
+from learning_pipelines.behavior.policy.arguments import Arguments, View
 from learning_pipelines.behavior.policy.baselines import Baseline
 from learning_pipelines.behavior.policy.calibration import Calibration
 from learning_pipelines.behavior.policy.classifier import Classifier
@@ -109,7 +109,8 @@ class Policy:
         predicted = self.predict(encoded([situation(state)], self.encoder))
         probabilities, near = predicted.probabilities[0], predicted.near[0]
         order = np.argsort(-probabilities, kind="stable")[: max(1, k)].tolist()
-        ranked = tuple(self._suggestion(state, kind, float(probabilities[kind]), near) for kind in order)
+        view = View.of(state)
+        ranked = tuple(self._suggestion(view, kind, float(probabilities[kind]), near) for kind in order)
         return Suggestions(ranked, ranked[0].probability, bool(predicted.why[0]), predicted.why[0], len(near.places))
 
     def predict(self, batch: Batch) -> Predicted:
@@ -153,9 +154,9 @@ class Policy:
             return f"a suggestion of confidence {confidence:.2f} would be wrong more often than right"
         return ""
 
-    def _suggestion(self, state: State, kind: int, probability: float, near: Near) -> Suggestion:
+    def _suggestion(self, view: View, kind: int, probability: float, near: Near) -> Suggestion:
         steps = self.learnt.neighbours.steps
         agreeing = near.places[steps.labels[near.places] == kind]
         owners = list(dict.fromkeys(steps.owner[agreeing].tolist()))[:EVIDENCE]
         names = tuple(self.learnt.demonstrations[owner] for owner in owners)
-        return Suggestion(self.types[kind], probability, names, len(agreeing), self.learnt.arguments.proposed(state, self.types[kind]))
+        return Suggestion(self.types[kind], probability, names, len(agreeing), self.learnt.arguments.proposed(view, self.types[kind]))
