@@ -116,7 +116,7 @@ benchmark-retrieval: install
 benchmark-finetune: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.finetune $(ARGS)
 
-# The packaged language model fine-tuned on real messages by all three methods, each with its control (an hour on a quiet core; goes on where it was interrupted).
+# The packaged language model fine-tuned on real messages by all three methods, each with its control (sft: 50 minutes on a core that ten shared; goes on where it was interrupted).
 benchmark-finetuning: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.fine_tuning $(ARGS)
 

@@ -5,6 +5,7 @@ Belongs here: what several tests of fine-tuning learn with. Not here: tests.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from learning_pipelines.behavior.fine_tuning.base_model import Base
@@ -22,6 +23,7 @@ TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<s> assistant ' }}{% endif %}"
 )
 QUICK = Recipe(epochs=8, batch=8, rate=1e-2, length=64, looks=1, rank=8, seconds=120)
+RECIPES: dict[Method, Recipe] = {"sft": QUICK, "dpo": replace(QUICK, epochs=5, rate=2e-2), "rlhf": replace(QUICK, epochs=4, rate=2e-2)}
 
 
 def tiny_model(folder: Path) -> Path:
@@ -73,14 +75,14 @@ def lessons(method: Method, rows: int = 48) -> Lessons:
     return Lessons(method, pairs[:rows], pairs[rows:])
 
 
-def request(model: Path, method: Method, *, recipe: Recipe = QUICK, rows: int = 48, fingerprint: str = "f") -> Request:
+def request(model: Path, method: Method, *, recipe: Recipe | None = None, rows: int = 48, fingerprint: str = "f") -> Request:
     questions = tuple(Question(f"t{number}", prompt(text)) for number, (text, _) in enumerate(messages(30, start=100)))
     pairs = tuple(
         Pair(f"p{number}", prompt(text), label, LABELS[(LABELS.index(label) + 1) % 3]) for number, (text, label) in enumerate(messages(30, start=100))
     )
     base = Base(model.name, str(model), hash_of(model / "model.safetensors"))
     tested = {"pairs": pairs} if method == "rlhf" else {"questions": questions}
-    return Request(base, lessons(method, rows), recipe, 7, fingerprint, LABELS, 4, **tested)  # type: ignore[arg-type]
+    return Request(base, lessons(method, rows), recipe or RECIPES[method], 7, fingerprint, LABELS, 4, **tested)  # type: ignore[arg-type]
 
 
 def right(answers: dict[str, str]) -> float:
