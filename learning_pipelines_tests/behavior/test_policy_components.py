@@ -115,6 +115,9 @@ def test_what_predicts_best_wins_be_it_one_component_or_a_pool() -> None:
         assert np.allclose(made.of({"good": good, "blind": blind}).sum(axis=1), 1)
     chosen, losses = mixture.best([mixture.single("blind"), mixture.single("good")], {"good": good, "blind": blind}, labels)
     assert chosen.name == "good" and losses["good"] < losses["blind"]
+    sharper = mixture.Mixture("logarithmic", {"good": 1.5})
+    _, losses = mixture.best([mixture.single("good"), sharper], {"good": good}, labels)
+    assert losses["good"] == mixture.log_loss(mixture.single("good").of({"good": good}), labels) != losses["logarithmic"]
 
 
 def drawn(count: int, power: float, seed: int) -> tuple[np.ndarray[tuple[int, int], np.dtype[np.float64]], np.ndarray[tuple[int], np.dtype[np.int64]]]:

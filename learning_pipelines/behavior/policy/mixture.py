@@ -38,7 +38,7 @@ class Mixture:
 
     @property
     def name(self) -> str:
-        return next(iter(self.weights)) if len(self.weights) == 1 else self.pool
+        return next(iter(self.weights)) if self.pool == "linear" and len(self.weights) == 1 else self.pool
 
     def as_json(self) -> dict[str, Any]:
         return {"pool": self.pool, "weights": dict(self.weights)}
