@@ -22,6 +22,8 @@ from learning_pipelines.storage.rater_weights import weight_of
 from learning_pipelines.storage.tenants import AgentRef
 from learning_pipelines.storage.vectors import register_vectors, to_array
 
+LEAST_SHOWN = 3
+"""Corrections of a cluster that serving guidance can pick from, with which the cluster counts as learnt."""
 _COUNTS = """e.example_type = 'correction' AND e.is_active AND e.review_status NOT IN ('rejected', 'needs_revision')
     AND e.original_output IS NOT NULL AND e.expected_output IS NOT NULL"""
 _MEMBERS = f"""SELECT f.organization_id, f.cluster_id, f.example_id, f.significance, f.kinds, f.wrong_text, f.right_text, e.review_status, e.created_at,
@@ -359,17 +361,28 @@ def others(connection: Connection, agent: AgentRef, cluster: str, wrong: str, mo
 
 
 def note_learnt(connection: Connection, agent: AgentRef) -> list[str]:
-    """Clusters whose rules serve are learnt since the label moved to them; those whose rules were taken back are open again. The ids that changed."""
+    """Clusters are learnt since rules about them serve, else since guidance serves that shows at least LEAST_SHOWN of their corrections; where that was taken
+    back they are open again. The ids that changed."""
     rows = connection.execute(
-        """WITH serving AS (
-            SELECT c.id, l.moved_at, l.number FROM correction_clusters c
+        """WITH shown AS (
+            SELECT f.cluster_id, l.number, l.moved_at FROM behavior_labels l
+            JOIN behavior_versions v ON v.organization_id = l.organization_id AND v.agent_id = l.agent_id AND v.kind = l.kind AND v.number = l.number
+            JOIN dataset_examples d ON d.organization_id = l.organization_id AND d.dataset_id = (v.config ->> 'dataset_id')::uuid AND d.split = 'train'
+            JOIN correction_findings f ON f.organization_id = d.organization_id AND f.example_id = d.example_id
+            WHERE l.organization_id = %s AND l.agent_id = %s AND l.kind = 'guidance' AND l.topic = '' AND l.label = 'serving' AND l.number > 0
+                AND v.config -> 'sources' -> 'corrections' IS NOT NULL
+            GROUP BY f.cluster_id, l.number, l.moved_at HAVING count(*) >= %s),
+        serving AS (
+            SELECT c.id, coalesce(l.moved_at, g.moved_at) AS moved_at, coalesce('rules/' || l.number, 'guidance/' || g.number, '') AS by
+            FROM correction_clusters c
             LEFT JOIN behavior_labels l ON l.organization_id = c.organization_id AND l.agent_id = c.agent_id AND l.kind = 'rules' AND l.topic = c.id
                 AND l.label = 'serving' AND l.number > 0
+            LEFT JOIN shown g ON g.cluster_id = c.id
             WHERE c.organization_id = %s AND c.agent_id = %s)
-        UPDATE correction_clusters c SET learnt_at = s.moved_at, learnt_by = coalesce('rules/' || s.number, ''), recurrences = 0, looks = 0,
+        UPDATE correction_clusters c SET learnt_at = s.moved_at, learnt_by = s.by, recurrences = 0, looks = 0,
             last_look = '{}', state = CASE WHEN s.moved_at IS NULL THEN 'open' ELSE 'learnt' END
         FROM serving s WHERE c.organization_id = %s AND c.agent_id = %s AND c.id = s.id AND c.learnt_at IS DISTINCT FROM s.moved_at RETURNING c.id""",
-        [*_mine(agent), *_mine(agent)],
+        [*_mine(agent), LEAST_SHOWN, *_mine(agent), *_mine(agent)],
     ).fetchall()
     return sorted(str(cluster) for (cluster,) in rows)
 

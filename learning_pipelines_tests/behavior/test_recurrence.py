@@ -123,3 +123,24 @@ def test_a_new_version_of_the_rules_starts_the_watch_again(classifier: Desk) -> 
     classifier.refresh()
     (found,) = classifier.clusters()
     assert (found.state, found.learnt_by, found.recurrences) == ("learnt", "rules/2", 0)
+
+
+def test_a_cluster_is_learnt_too_when_guidance_serves_that_shows_its_corrections(classifier: Desk) -> None:
+    agent, connection = classifier.agent, classifier.connection
+    row = connection.execute(
+        "INSERT INTO training_datasets (organization_id, name, version, content_hash) VALUES (%s, 'desk', 1, %s) RETURNING id",
+        [agent.organization_id, b"x" * 32],
+    ).fetchone()
+    assert row is not None
+    connection.execute("INSERT INTO example_contents (organization_id, content_hash, content) VALUES (%s, sha256('{}'), '{}')", [agent.organization_id])
+    for sources, expected in (({"playbooks": 0.5}, "open"), ({"corrections": 0.5}, "learnt")):
+        number = behavior_versions.add(connection, agent, "guidance", config={"dataset_id": str(row[0]), "sources": sources}, metrics={})
+        behavior_versions.move_serving(connection, agent, "guidance", number, None)
+        connection.execute(
+            """INSERT INTO dataset_examples (organization_id, dataset_id, example_id, split, content_hash)
+            SELECT organization_id, %s, id, 'train', sha256('{}') FROM learning_examples ON CONFLICT DO NOTHING""",
+            [row[0]],
+        )
+        classifier.refresh()
+        assert classifier.clusters()[0].state == expected
+    assert classifier.clusters()[0].learnt_by == "guidance/2"
