@@ -88,9 +88,9 @@ def patterns_metadata(done: Refreshed, rows: Sequence[ClusterRow], today: dt.dat
     partitions_def=agents,
     deps=[correction_patterns],
     group_name="behavior",
-    kinds={"postgres"},
+    kinds={"postgres", "llm"},
     owners=OWNERS,
-    pool="training",
+    pool="llm",
     code_version="1",
     output_required=False,
     check_specs=[

@@ -32,15 +32,15 @@ class Scorer:
     """Makes evaluators that share one model, one metric and one budget. `metric.doubt`: why its scores should not be believed.
 
     `connection`: role learning_pipeline, autocommit; the model's answers are kept through it. `decides`: what is served hangs on the scores, so that a judge
-    must be trusted (open_metric). `account`: whose usage it is.
+    must be trusted (open_metric). `account`: whose usage it is. `budget`: None is without limit.
     """
 
     def __init__(
         self, connection: Connection, agent: AgentRef, settings: Settings, items: Sequence[Item], progress: Progress | None = None, *,
-        decides: bool = False, account: str = ACCOUNT,
+        decides: bool = False, account: str = ACCOUNT, budget: Budget | None = None,
     ) -> None:  # fmt: skip
         self._connection, self._agent, self._settings, self._progress, self._account = connection, agent, settings, progress, account
-        self.budget = Budget()
+        self.budget = budget or Budget()
         self.metric = open_metric(settings, connection, agent, lambda: self.encoder, decides=decides, budget=self.budget)
         self._model = open_model(settings, cache=DatabaseCache(connection, agent.organization_id), budget=self.budget)
         self._max_tokens = answer_tokens(items)

@@ -77,6 +77,14 @@ def completed_with(connection: Connection, agent: AgentRef, training_type: Train
     return None if row is None else row[0]
 
 
+def best_metrics(connection: Connection, agent: AgentRef, run_id: UUID) -> dict[str, Any]:
+    """What a completed run kept as its result; {} of one that did not complete."""
+    row = connection.execute(
+        "SELECT best_metrics FROM training_runs WHERE organization_id = %s AND id = %s", [agent.organization_id, run_id]
+    ).fetchone()
+    return {} if row is None else dict(row[0])
+
+
 def unfinished_with(connection: Connection, agent: AgentRef, training_type: TrainingType, fingerprint: str) -> bool:
     """Whether an attempt at the very same thing ended early: `begin` would take it up."""
     row = connection.execute(

@@ -17,6 +17,7 @@ from learning_pipelines.acceptance.approval import OPERATOR, approve
 from learning_pipelines.behavior.corrections.coherence import LEVEL, coherence
 from learning_pipelines.behavior.corrections.rules import FEWEST, PER_PERSON, Rule, as_messages, distil, sides
 from learning_pipelines.behavior.corrections.rules_making import Made, make_all
+from learning_pipelines.prompts.judge_agreement import JudgeNotTrusted
 from learning_pipelines.prompts.task import Item
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import corrections as storage
@@ -228,6 +229,63 @@ def test_a_test_that_the_budget_does_not_cover_is_not_begun(desk: Desk, settings
     made, asked = answering(desk, settings.model_copy(update={"optimization_calls": 50}), minding)
     assert ([one.state for one in made.tested], asked) == (["too dear"], [])
     assert table(desk.connection, "acceptance_tests") == []
+
+
+def test_of_more_corrections_than_the_budget_covers_as_many_are_tested_on_as_it_covers(desk: Desk, settings: Settings) -> None:
+    corrected(desk, 120)
+    made, asked = answering(desk, settings.model_copy(update={"optimization_calls": 90}), minding)
+    (one,) = made.proposed
+    assert (one.numbers["held_out"], one.calls, sum(asked)) == (15, 90, 90)
+
+
+def test_what_the_calls_of_a_run_do_not_suffice_for_is_tested_by_the_next(desk: Desk, settings: Settings) -> None:
+    asked = [f"a thief took my card {number}" if number % 2 else f"three wrong numbers typed at the machine {number}" for number in range(120)]
+    corrected(desk, 120, right=lambda number: "card_stolen" if number % 2 else "pin_blocked", asked=asked)
+    scarce = settings.model_copy(update={"optimization_calls": 100})
+    states = []
+    for _ in range(3):
+        made, _ = answering(desk, scarce, lambda texts, item: "card_lost")
+        states.append([one.state for one in made.tested])
+    assert states == [["not better", "too dear"], ["unchanged", "not better"], []]
+    assert "nothing changed since training run" in made.reason
+
+
+def test_examples_approved_since_let_a_rule_be_tested_that_could_not_be_seen_to_harm(desk: Desk, settings: Settings) -> None:
+    corrected(desk)
+    desk.connection.execute("UPDATE learning_examples SET review_status = 'pending' WHERE id LIKE 'a%' AND id > 'a15'")
+    made, _ = answering(desk, settings, minding)
+    assert [(one.state, "approve more" in one.reason) for one in made.tested] == [("too few", True)]
+    desk.connection.execute("UPDATE learning_examples SET review_status = 'approved' WHERE id LIKE 'a%'")
+    made, _ = answering(desk, settings, minding)
+    assert len(made.proposed) == 1
+
+
+def test_another_model_is_asked_anew_and_the_same_one_is_not(desk: Desk, settings: Settings) -> None:
+    corrected(desk)
+    served = settings.model_copy(update={"openai_base_url": "http://127.0.0.1:1/v1", "task_model": "small"})
+    made, _ = answering(desk, served, lambda texts, item: "card_lost")
+    assert [one.state for one in made.tested] == ["not better"]
+    made, _ = answering(desk, served.model_copy(update={"optimization_calls": 390}), minding)
+    assert [one.state for one in made.tested] == ["unchanged"]
+    made, _ = answering(desk, served.model_copy(update={"task_model": "large"}), minding)
+    assert [one.state for one in made.tested] == ["proposed"]
+    assert [test["k"] for test in table(desk.connection, "acceptance_tests")] == [1, 2]
+
+
+def test_without_a_model_or_with_a_judge_that_may_not_decide_the_reason_is_said_and_no_test_is_spent(desk: Desk, settings: Settings) -> None:
+    corrected(desk)
+    made, asked = answering(desk, settings.model_copy(update={"openai_base_url": "http://127.0.0.1:1/v1"}), minding)
+    assert ("LEARNING_TASK_MODEL is not set" in made.reason, asked) == (True, [])
+
+    def doubted(serving: Any, items: Sequence[Item], account: str) -> Any:
+        raise JudgeNotTrusted("The judge agrees with nobody.", "Review more examples.")
+
+    made = make_all(desk.connection, desk.agent, settings, None, lambda: desk.encoder, doubted)
+    assert made.reason.startswith("The judge agrees with nobody.")
+    (run,) = table(desk.connection, "training_runs")
+    assert (run["status"], run["error"].split(".")[0], table(desk.connection, "acceptance_tests")) == ("failed", "The judge agrees with nobody", [])
+    made, _ = answering(desk, settings, minding)
+    assert (len(made.proposed), made.training_run) == (1, run["id"])
 
 
 def test_a_run_that_broke_off_is_gone_on_with_and_its_test_counts_once(desk: Desk, settings: Settings) -> None:

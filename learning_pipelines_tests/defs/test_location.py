@@ -232,7 +232,7 @@ def test_jobs_wait_in_the_pools_that_were_their_queues(repository: dg.Repository
         "learning_report": "postgres_write",
     }  # fmt: skip
     of_behavior = {node.name: node.definition.pools for node in repository.get_job("behavior_learning").nodes}
-    assert of_behavior == {name: {"llm" if name == "guidance" else "training"} for name in of_behavior}  # guidance asks the agent's model
+    assert of_behavior == {name: {"llm" if name in ("guidance", "correction_rules") else "training"} for name in of_behavior}  # they ask the agent's model
     # Encoding takes long where writing does not: feedback does not wait behind it.
     assert {node.name: node.definition.pools for node in repository.get_job("index_refresh").nodes} == {
         "knowledge_chunks": {"postgres_write"}, "chunk_embeddings": {"encoder"},

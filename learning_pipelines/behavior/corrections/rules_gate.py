@@ -33,6 +33,8 @@ MORE = 1.2
 """So many times as many held-out corrections as last time make it worth testing the same rule again."""
 Score = Callable[[Sequence[str], Sequence[Item]], list[float]]
 """Scores 0 … 1 of items, answered with these rules shown."""
+Open = Callable[[], Score]
+"""Opens what scores. Called before a level is spent: what cannot score, or may not decide, costs no test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,28 +53,31 @@ class Tested:
 
 
 def meet(
-    connection: Connection, agent: AgentRef, settings: Settings, rule: Rule, held_out: Sequence[Member], others: Sequence[Item], score: Score, *,
-    prompt: str, calls_left: int, run_id: UUID, dagster_run_id: str | None,
+    connection: Connection, agent: AgentRef, settings: Settings, rule: Rule, held_out: Sequence[Member], others: Sequence[Item], opened: Open, *,
+    prompt: str, model: str, calls_left: int, run_id: UUID, dagster_run_id: str | None,
 ) -> Tested:  # fmt: skip
     """Tests and proposes a rule, or says why not. `others`: approved examples that it must not harm; `prompt`: content hash of the one that serves;
-    `calls_left`: answers that may still be asked for. The level is spent before the first is scored; a run that resumes gets its own test back."""
+    `calls_left`: answers that may still be asked for: of more corrections than they cover the oldest are tested on. The level is spent before the first is
+    scored; a run that resumes gets its own test back."""
     serving = _serving(connection, agent, rule.cluster)
     against, old = (0, []) if serving is None else (serving.number, [str(text) for text in serving.config.get("rules", [])])
-    items = [Item(one.example_id, one.input, one.corrected) for one in held_out[:MOST_ITEMS]]
-    candidate, incumbent = {"topic": rule.cluster, "rule": rule.fingerprint}, {"prompt": prompt, "rules": against}
+    found, guarding = [Item(one.example_id, one.input, one.corrected) for one in held_out[:MOST_ITEMS]], others[:MOST_GUARDING]
+    items = found[: max(0, calls_left // 2 - len(guarding))]
+    candidate, incumbent = {"topic": rule.cluster, "rule": rule.fingerprint}, {"prompt": prompt, "rules": against, "model": model}
     before = [one for one in acceptance.tests(connection, agent, KIND) if one.candidate == candidate and one.incumbent == incumbent]
+    concluded = [one for one in before if one.verdict is not None]
     own = [one for one in before if one.training_run_id == run_id]
     if rule.text in old:
         return Tested(rule.cluster, "unchanged", f"version {against}, which serves, says the same")
-    if not own and (said := _tested(connection, agent, before, len(items))):
+    if not own and (said := _tested(connection, agent, concluded, len(items))):
         return Tested(rule.cluster, "unchanged", said)
-    if not own and (said := _too_few(connection, agent, settings, items, others)):
+    if not own and (said := _too_few(connection, agent, settings, found, others)):
         return Tested(rule.cluster, "too few", said)
-    calls = 2 * (len(items) + len(others[:MOST_GUARDING]))
-    if calls > calls_left:
-        return Tested(rule.cluster, "too dear", f"its test takes {calls} answers, {max(0, calls_left)} are left of LEARNING_OPTIMIZATION_CALLS")
+    if not own and (said := _too_dear(connection, agent, settings, found, len(items), len(guarding), calls_left)):
+        return Tested(rule.cluster, "too dear", said)
+    calls, score = 2 * (len(items) + len(guarding)), opened()
     reserved = meeting.reserve(connection, agent, KIND, [item.id for item in items], candidate=candidate, incumbent=incumbent, training_run_id=run_id)
-    evidence = meeting.concluded(reserved) or _concluded(connection, agent, settings, reserved, old, rule, items, others[:MOST_GUARDING], score)
+    evidence = meeting.concluded(reserved) or _concluded(connection, agent, settings, reserved, old, rule, items, guarding, score)
     numbers = {"before": evidence.incumbent_mean, "after": evidence.candidate_mean, "held_out": float(evidence.n)}
     if evidence.verdict is not Verdict.BETTER:
         return Tested(rule.cluster, "not better", evidence.reason, None, None, evidence, calls, numbers)
@@ -111,7 +116,7 @@ def _tested(connection: Connection, agent: AgentRef, before: Sequence[acceptance
     seen = len(acceptance.item_scores(connection, agent, before[-1].id))
     if items >= MORE * seen:
         return ""
-    return f"the same rule was tested on {seen} held-out corrections ({before[-1].verdict or 'without a verdict'}); there are {items} now"
+    return f"the same rule was tested on {seen} held-out corrections ({before[-1].verdict}); it can be on {items} now"
 
 
 def _too_few(connection: Connection, agent: AgentRef, settings: Settings, items: Sequence[Item], others: Sequence[Item]) -> str:
@@ -124,3 +129,15 @@ def _too_few(connection: Connection, agent: AgentRef, settings: Settings, items:
     if len(others) < FEWEST_GUARDING:
         return f"{len(others)} other approved examples, {FEWEST_GUARDING} are needed to see whether the rule harms: approve more examples"
     return ""
+
+
+def _too_dear(
+    connection: Connection, agent: AgentRef, settings: Settings, found: Sequence[Item], covered: int, guarding: int, calls_left: int
+) -> str:
+    """`covered`: as many of the items as the answers that are left cover, twice, beside those of the guard."""
+    if covered == len(found):
+        return ""
+    needed = meeting.next_plan(connection, agent, KIND, [item.id for item in found], Rules.of(settings)).needed
+    if covered >= needed:
+        return ""
+    return f"its test takes {2 * (needed + guarding)} answers, {max(0, calls_left)} are left of LEARNING_OPTIMIZATION_CALLS"

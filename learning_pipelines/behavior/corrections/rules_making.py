@@ -5,24 +5,31 @@ Belongs here: which clusters, the order of things, the training run. Not here: m
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from uuid import UUID
 
 import orjson
 
+from learning_pipelines.acceptance.guards import FEWEST as FEWEST_GUARDING
 from learning_pipelines.behavior.corrections import naming, rules, rules_gate
 from learning_pipelines.behavior.corrections.coherence import coherence
 from learning_pipelines.behavior.corrections.refresh import COMPARED_WITH, OpenEncoder
 from learning_pipelines.behavior.corrections.rules import Rule, Sides
 from learning_pipelines.behavior.corrections.rules_gate import MOST_GUARDING, Score, Tested
 from learning_pipelines.behavior.corrections.significance import SIGNIFICANT
+from learning_pipelines.errors import BadInput, LearningError
+from learning_pipelines.llm import model_name
+from learning_pipelines.llm_budget import Budget
+from learning_pipelines.prompts.judge_agreement import JudgeNotTrusted
 from learning_pipelines.prompts.scoring import Scorer
 from learning_pipelines.prompts.task import Item
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import corrections as storage
-from learning_pipelines.storage import prompts, training_runs
+from learning_pipelines.storage import prompt_runs, prompts, training_runs
 from learning_pipelines.storage.corrections import Member
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.prompts import Version
@@ -30,7 +37,7 @@ from learning_pipelines.storage.tenants import AgentRef
 
 MOST = 20
 """Clusters that get a rule in one run: those with most people."""
-RULES = "1"
+RULES = "2"
 """Part of the fingerprint: bumped when rules are made or tested differently."""
 OpenScore = Callable[[Version, Sequence[Item], str], Score]
 """Who scores: the prompt that serves, all items that will be scored, the account."""
@@ -55,7 +62,8 @@ def make_all(
     progress: Callable[[float, str], None] = lambda share, line: None,
 ) -> Made:  # fmt: skip
     """Makes, tests and proposes rules of what people correct. Asks no model where every rule lacks held-out corrections, and at most
-    LEARNING_OPTIMIZATION_CALLS times in all. A run that ended early is gone on with: its tests count once.
+    LEARNING_OPTIMIZATION_CALLS times in all (a judge's marks come on top, as in a search for prompts). A run that ended early is gone on with: its tests
+    count once. What the calls of a run did not suffice for is tested by the next.
 
     `connection`: role learning_pipeline, autocommit; `open_score`: who scores, the configured model if None.
     """
@@ -66,36 +74,50 @@ def make_all(
     made, thin = _made(connection, agent)
     if not made:
         return Made(reason=f"no cluster of corrections has {rules.FEWEST} people behind it and a rule in words yet", thin=thin)
-    fingerprint = _fingerprint(made, serving, settings)
-    if (before := training_runs.completed_with(connection, agent, "behavior_learning", fingerprint)) is not None:
+    try:
+        model = model_name(settings)
+    except BadInput as missing:
+        return Made(reason=f"{missing.cause} {missing.advice}", thin=thin)
+    thresholds = prompt_runs.setup(connection, agent, dt.datetime.now(dt.UTC)).thresholds
+    calls = int(thresholds.get("optimization_calls", settings.optimization_calls))
+    others = {rule.cluster: [Item(*row) for row in storage.others(connection, agent, rule.cluster, rule.wrong, MOST_GUARDING)] for rule, _ in made}
+    fingerprint, before = _attempt(connection, agent, _fingerprint(made, others, serving, settings, model, calls))
+    if before is not None:
         return Made(reason=f"nothing changed since training run {before}", thin=thin)
     config = {"fingerprint": fingerprint, "part": "rules", "clusters": len(made)}
     run = training_runs.begin(connection, agent, "behavior_learning", dataset_id=None, config=config, dagster_run_id=dagster_run_id)
     tested, error = list[Tested](), "It ended early."
     try:
-        score = (open_score or _scoring(connection, agent, settings))(serving, _items(made), str(run.id))
-        left = settings.optimization_calls
+        scoring = open_score or _scoring(connection, agent, settings, run.spent_usd)
+        opened = cache(lambda: scoring(serving, _items(made), str(run.id)))
+        left = calls
         known = rules.sides(storage.members(connection, agent, None, COMPARED_WITH)).train
         for number, (rule, found) in enumerate(made, 1):
             if (unlike := _unlike(rule, found, known, open_encoder)) is not None:
                 tested.append(unlike)
                 continue
-            others = [Item(*row) for row in storage.others(connection, agent, rule.cluster, rule.wrong, MOST_GUARDING)]
             one = rules_gate.meet(
-                connection, agent, settings, rule, found.held_out, others, score, prompt=serving.content_hash.hex(), calls_left=left, run_id=run.id,
-                dagster_run_id=dagster_run_id,
+                connection, agent, settings, rule, found.held_out, others[rule.cluster], opened, prompt=serving.content_hash.hex(), model=model,
+                calls_left=left, run_id=run.id, dagster_run_id=dagster_run_id,
             )  # fmt: skip
             tested.append(one)
             left -= one.calls
             training_runs.progressed(connection, agent, run.id, number / (len(made) + 1))
             progress(number / len(made), f"rule {number} of {len(made)}: {one.state}" + (f", {one.reason}" if one.reason else ""))
         error = ""
+    except JudgeNotTrusted as doubt:
+        error = str(doubt)
+        return Made(reason=error, thin=thin)
+    except LearningError as cause:
+        error = str(cause)
+        raise
     finally:
         if error:
             training_runs.failed(connection, agent, run.id, error)
     done = Made(run.id, "", tuple(tested), thin)
     gains = [one.numbers["after"] - one.numbers["before"] for one in done.proposed]
-    best = {"rules": len(tested), "proposed": len(gains)} | ({"mean_gain": sum(gains) / len(gains)} if gains else {})
+    put_off = sum(one.state == "too dear" for one in tested) if left < calls else 0
+    best = {"rules": len(tested), "proposed": len(gains), "put_off": put_off} | ({"mean_gain": sum(gains) / len(gains)} if gains else {})
     training_runs.completed(connection, agent, run.id, best=best, requires_review=bool(gains))
     return done
 
@@ -127,22 +149,21 @@ def _unlike(rule: Rule, found: Sides, known: Sequence[Member], open_encoder: Ope
     return Tested(rule.cluster, "incoherent", f"{reason} (p = {seen.p_value:.2g})")
 
 
-def _scoring(connection: Connection, agent: AgentRef, settings: Settings) -> OpenScore:
-    """The agent's own model and metric, opened when the first item is scored."""
+def _scoring(connection: Connection, agent: AgentRef, settings: Settings, spent_usd: float) -> OpenScore:
+    """The agent's own model and metric, within what is left of LEARNING_OPTIMIZATION_USD."""
+    usd = None if settings.optimization_usd is None else max(0.0, settings.optimization_usd - spent_usd)
 
     def opened(serving: Version, items: Sequence[Item], account: str) -> Score:
-        scorers: list[Scorer] = []
+        scorer = Scorer(connection, agent, settings, items, decides=True, account=account, budget=Budget(usd=usd))
 
         def score(texts: Sequence[str], wanted: Sequence[Item]) -> list[float]:
-            if not scorers:
-                scorers.append(Scorer(connection, agent, settings, items, decides=True, account=account))
-            evaluator, prompt = scorers[0].of(serving)
+            evaluator, prompt = scorer.of(serving)
             if texts:
                 evaluator = evaluator.guided(rules_gate.messages_of(texts, settings))
             try:
                 return [one.score for one in evaluator(prompt, wanted)]
             finally:
-                scorers[0].record()
+                scorer.record()
 
         return score
 
@@ -153,10 +174,28 @@ def _items(made: Sequence[tuple[Rule, Sides]]) -> list[Item]:
     return [Item(one.example_id, one.input, one.corrected) for _, found in made for one in found.held_out]
 
 
-def _fingerprint(made: Sequence[tuple[Rule, Sides]], serving: Version, settings: Settings) -> str:
-    """What the outcome of a run depends on: the rules, what they are tested on, the prompt, the budget."""
+def _attempt(connection: Connection, agent: AgentRef, fingerprint: str) -> tuple[str, UUID | None]:
+    """The fingerprint to run under, and the completed run that has it: one that put tests off is followed by another."""
+    while (before := training_runs.completed_with(connection, agent, "behavior_learning", fingerprint)) is not None:
+        if not training_runs.best_metrics(connection, agent, before).get("put_off"):
+            break
+        fingerprint = hashlib.sha256(f"{fingerprint}/{before}".encode()).hexdigest()
+    return fingerprint, before
+
+
+def _fingerprint(
+    made: Sequence[tuple[Rule, Sides]], others: Mapping[str, Sequence[Item]], serving: Version, settings: Settings, model: str, calls: int
+) -> str:
+    """What the outcome of a run depends on: the rules, what they are tested on, whether there is enough to see harm, prompt, model, budget, gains asked for.
+
+    Not which other examples there are: each new one would make a run, and one that ended early would not be gone on with.
+    """
+    sides = [
+        [rule.cluster, rule.fingerprint, len(others[rule.cluster]) >= FEWEST_GUARDING, *sorted(one.example_id for one in found.held_out)]
+        for rule, found in made
+    ]
     parts = [
-        RULES, serving.content_hash.hex(), settings.optimization_calls,
-        sorted([rule.cluster, rule.fingerprint, *sorted(one.example_id for one in found.held_out)] for rule, found in made),
+        RULES, serving.content_hash.hex(), model, calls, settings.optimization_usd, settings.planned_effect, settings.min_effect,
+        settings.guidance_tokens, sorted(sides, key=lambda side: str(side[0])),
     ]  # fmt: skip
     return hashlib.sha256(orjson.dumps(parts)).hexdigest()
