@@ -20,7 +20,7 @@ from learning_pipelines.behavior.corrections.rules_making import Made, make_all
 from learning_pipelines.defs.common import OWNERS, agent_behind, bring_up_to_date, check, encoder_at_need, table_columns
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.defs.parts import left_out, worked
-from learning_pipelines.storage import acceptance, corrections, proposals, training_runs
+from learning_pipelines.storage import acceptance, corrections, learnt_corrections, proposals, training_runs
 from learning_pipelines.storage.corrections import ClusterRow
 from learning_pipelines.storage.store import Store
 
@@ -49,7 +49,7 @@ def correction_patterns(context: dg.AssetExecutionContext, store: dg.ResourcePar
         bring_up_to_date(context, store, [agent])
         done = refresh_corrections(connection, agent, opener)
         rows = corrections.listed(connection, agent, timezone=store.settings.timezone)
-        recurring = [cluster for partition, cluster, _ in corrections.recurring(connection, agent.organization) if partition == agent.partition]
+        recurring = [cluster for partition, cluster, _ in learnt_corrections.recurring(connection, agent.organization) if partition == agent.partition]
         columns = table_columns(connection, "correction_clusters")
     if rows:
         worked(context, "corrections")

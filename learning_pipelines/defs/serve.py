@@ -22,7 +22,7 @@ from learning_pipelines.encoder_server import stop_encoder
 from learning_pipelines.errors import LearningError
 from learning_pipelines.llm_server import stop_model
 from learning_pipelines.settings import Settings
-from learning_pipelines.storage import corrections, embedded, migrate, outbox, overview
+from learning_pipelines.storage import embedded, learnt_corrections, migrate, outbox, overview
 from learning_pipelines.storage.database import Connection, Database, open_database
 from learning_pipelines.storage.installation import Finding, findings
 from learning_pipelines.storage.store import Store
@@ -187,7 +187,7 @@ def status(settings: Settings, organization: str | None) -> dict[str, Any]:
 
 def corrected_again(connection: Connection, slug: str | None) -> list[str]:
     """A problem for every agent that is corrected again in what it had learnt."""
-    counts = Counter(partition.partition("/")[2] for partition, _, _ in corrections.recurring(connection, slug))
+    counts = Counter(partition.partition("/")[2] for partition, _, _ in learnt_corrections.recurring(connection, slug))
     return [
         f"{count} {'thing' if count == 1 else 'things'} that {agent} had learnt {'is' if count == 1 else 'are'} corrected again "
         f"(`learning-pipelines corrections --agent {agent}`)"

@@ -1,6 +1,7 @@
-"""Corrections as judged and clustered: what is new, findings, clusters, who said the same when, what became of it after it was learnt.
+"""Corrections as judged and clustered: what is new, findings, clusters, who said the same when.
 
-Belongs here: SQL of correction_findings and correction_clusters. Not here: the judgement and the clustering (behavior/corrections/), rules' texts.
+Belongs here: SQL of correction_findings and correction_clusters. Not here: the judgement and the clustering (behavior/corrections/), rules' texts,
+what became of a cluster after it was learnt (learnt_corrections.py).
 
 A correction counts while its example is an active correction that no review turned down, approved or not. A voice is a person (all of whom nobody
 knows the name of are one); whoever says the same ten times is one voice, and once a week one occurrence.
@@ -15,23 +16,20 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from psycopg.types.json import Jsonb
 
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.rater_weights import weight_of
 from learning_pipelines.storage.tenants import AgentRef
 from learning_pipelines.storage.vectors import register_vectors, to_array
 
-LEAST_SHOWN = 3
-"""Corrections of a cluster that serving guidance can pick from, with which the cluster counts as learnt."""
 _COUNTS = """e.example_type = 'correction' AND e.is_active AND e.review_status NOT IN ('rejected', 'needs_revision')
     AND e.original_output IS NOT NULL AND e.expected_output IS NOT NULL"""
-_MEMBERS = f"""SELECT f.organization_id, f.cluster_id, f.example_id, f.significance, f.kinds, f.wrong_text, f.right_text, e.review_status, e.created_at,
+MEMBERS = f"""SELECT f.organization_id, f.cluster_id, f.example_id, f.significance, f.kinds, f.wrong_text, f.right_text, e.review_status, e.created_at,
         e.user_id, e.input_text, e.original_output, e.expected_output
     FROM correction_findings f JOIN learning_examples e ON e.organization_id = f.organization_id AND e.id = f.example_id
     WHERE f.organization_id = %(organization)s AND f.agent_id = %(agent)s AND e.content_hash = f.content_hash AND {_COUNTS}"""
 # Who gave a correction and when it happened: the feedback that an example came of; without any, whoever the example names.
-_SAID = """SELECT m.cluster_id, m.example_id, s.user_id, coalesce(b.created_at, s.created_at) AS at
+SAID = """SELECT m.cluster_id, m.example_id, s.user_id, coalesce(b.created_at, s.created_at) AS at
     FROM members m JOIN example_sources s ON s.organization_id = m.organization_id AND s.example_id = m.example_id
     LEFT JOIN agent_feedback b ON b.organization_id = s.organization_id AND b.execution_id = s.execution_id AND b.id = s.feedback_id
     UNION ALL
@@ -41,7 +39,7 @@ _SAID = """SELECT m.cluster_id, m.example_id, s.user_id, coalesce(b.created_at, 
 _BACKED = """SELECT m.cluster_id, m.example_id, n.expert_id AS user_id FROM members m
     JOIN expert_annotations n ON n.organization_id = m.organization_id AND n.example_id = m.example_id
     WHERE n.withdrawn_at IS NULL AND (n.corrected_output IS NOT NULL OR n.approved)"""
-_VOICE = "coalesce(user_id::text, 'unknown')"
+VOICE = "coalesce(user_id::text, 'unknown')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,21 +127,6 @@ class ClusterRow:
         }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class LearntCluster:
-    """A learnt cluster with what a test of recurrence needs. `looked_at`: corrections since it was learnt at the last look. Counts are
-    people × weeks, exposures executions of the agent (days, where there are none)."""
-
-    id: str
-    looks: int
-    looked_at: int
-    state: str
-    before: int
-    exposed_before: float
-    after: int
-    exposed_after: float
-
-
 def lock(connection: Connection, agent: AgentRef) -> None:
     """One refresh of an agent's corrections at a time; released with the transaction."""
     connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"corrections/{agent.organization_id}/{agent.agent_id}"])
@@ -181,7 +164,7 @@ def clusters(connection: Connection, agent: AgentRef, most: int) -> list[StoredC
                 ORDER BY joined DESC LIMIT %(most)s)
             UNION ALL SELECT * FROM correction_clusters WHERE organization_id = %(organization)s AND agent_id = %(agent)s AND total IS NULL) c
         ORDER BY joined, id""",
-        _values(agent) | {"most": most},
+        values(agent) | {"most": most},
     ).fetchall()
     return [
         StoredCluster(str(name), (wrong, right) if confusion else None, None if total is None else to_array(total), tuple(anchors))
@@ -192,7 +175,7 @@ def clusters(connection: Connection, agent: AgentRef, most: int) -> list[StoredC
 def confusions(connection: Connection, agent: AgentRef) -> dict[str, tuple[str, str]]:
     """The clusters that are pairs of labels: id → (wrong, right)."""
     rows = connection.execute(
-        "SELECT id, wrong_text, right_text FROM correction_clusters WHERE organization_id = %s AND agent_id = %s AND is_confusion", _mine(agent)
+        "SELECT id, wrong_text, right_text FROM correction_clusters WHERE organization_id = %s AND agent_id = %s AND is_confusion", mine(agent)
     ).fetchall()
     return {str(name): (wrong, right) for name, wrong, right in rows}
 
@@ -210,7 +193,7 @@ def store(connection: Connection, agent: AgentRef, encoder: str, touched: Sequen
     """Stores clusters in the order in which they were joined, and findings. Part of the caller's transaction."""
     register_vectors(connection)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT coalesce(max(joined), 0) FROM correction_clusters WHERE organization_id = %s AND agent_id = %s", _mine(agent))
+        cursor.execute("SELECT coalesce(max(joined), 0) FROM correction_clusters WHERE organization_id = %s AND agent_id = %s", mine(agent))
         row = cursor.fetchone()
         assert row is not None
         cursor.executemany(
@@ -220,7 +203,7 @@ def store(connection: Connection, agent: AgentRef, encoder: str, touched: Sequen
             SET total = excluded.total, encoder = excluded.encoder, anchors = excluded.anchors, joined = excluded.joined""",
             [
                 [
-                    *_mine(agent), one.id, one.confusion is not None, *(one.confusion or ("", "")), encoder if one.total is not None else "", one.total,
+                    *mine(agent), one.id, one.confusion is not None, *(one.confusion or ("", "")), encoder if one.total is not None else "", one.total,
                     sorted(one.anchors), row[0] + number,
                 ]
                 for number, one in enumerate(touched, 1)
@@ -230,7 +213,7 @@ def store(connection: Connection, agent: AgentRef, encoder: str, touched: Sequen
             """INSERT INTO correction_findings (organization_id, agent_id, example_id, content_hash, significance, kinds, wrong_text, right_text, cluster_id)
             VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)""",
             [
-                [*_mine(agent), one.example_id, one.content_hash, one.significance, list(one.kinds), one.wrong, one.right, one.cluster_id]
+                [*mine(agent), one.example_id, one.content_hash, one.significance, list(one.kinds), one.wrong, one.right, one.cluster_id]
                 for one in findings
             ],
         )
@@ -239,10 +222,10 @@ def store(connection: Connection, agent: AgentRef, encoder: str, touched: Sequen
 def texts(connection: Connection, agent: AgentRef, cluster_ids: Sequence[str], most: int) -> list[tuple[str, str, str, str]]:
     """(cluster, input, wrong, right) of up to `most` of the newest corrections of each cluster."""
     rows = connection.execute(
-        f"""WITH members AS ({_MEMBERS} AND f.cluster_id = ANY(%(clusters)s)),
+        f"""WITH members AS ({MEMBERS} AND f.cluster_id = ANY(%(clusters)s)),
         ranked AS (SELECT *, row_number() OVER (PARTITION BY cluster_id ORDER BY created_at DESC, example_id) AS place FROM members)
         SELECT cluster_id, input_text, wrong_text, right_text FROM ranked WHERE place <= %(most)s ORDER BY cluster_id, place""",
-        _values(agent) | {"clusters": list(cluster_ids), "most": most},
+        values(agent) | {"clusters": list(cluster_ids), "most": most},
     ).fetchall()
     return [(str(cluster), asked, wrong, right) for cluster, asked, wrong, right in rows]
 
@@ -250,10 +233,10 @@ def texts(connection: Connection, agent: AgentRef, cluster_ids: Sequence[str], m
 def answers(connection: Connection, agent: AgentRef, cluster_ids: Sequence[str], most: int) -> list[tuple[str, str, str]]:
     """(cluster, input, right answer) of up to `most` of the newest corrections of each cluster."""
     rows = connection.execute(
-        f"""WITH members AS ({_MEMBERS} AND f.cluster_id = ANY(%(clusters)s)),
+        f"""WITH members AS ({MEMBERS} AND f.cluster_id = ANY(%(clusters)s)),
         ranked AS (SELECT *, row_number() OVER (PARTITION BY cluster_id ORDER BY created_at DESC, example_id) AS place FROM members)
         SELECT cluster_id, input_text, expected_output FROM ranked WHERE place <= %(most)s ORDER BY cluster_id, place""",
-        _values(agent) | {"clusters": list(cluster_ids), "most": most},
+        values(agent) | {"clusters": list(cluster_ids), "most": most},
     ).fetchall()
     return [(str(cluster), asked, right) for cluster, asked, right in rows]
 
@@ -261,7 +244,7 @@ def answers(connection: Connection, agent: AgentRef, cluster_ids: Sequence[str],
 def newest_inputs(connection: Connection, agent: AgentRef, most: int) -> list[str]:
     """Inputs of the newest corrections: against them a cluster's words stand out."""
     rows = connection.execute(
-        f"WITH members AS ({_MEMBERS}) SELECT input_text FROM members ORDER BY created_at DESC LIMIT %(most)s", _values(agent) | {"most": most}
+        f"WITH members AS ({MEMBERS}) SELECT input_text FROM members ORDER BY created_at DESC LIMIT %(most)s", values(agent) | {"most": most}
     ).fetchall()
     return [str(text) for (text,) in rows]
 
@@ -273,7 +256,7 @@ def rename(connection: Connection, agent: AgentRef, names: dict[str, tuple[str, 
             """UPDATE correction_clusters SET name = %s, wrong_text = CASE WHEN is_confusion THEN wrong_text ELSE %s END,
                 right_text = CASE WHEN is_confusion THEN right_text ELSE %s END
             WHERE organization_id = %s AND agent_id = %s AND id = %s""",
-            [[*named, *_mine(agent), cluster] for cluster, named in names.items()],
+            [[*named, *mine(agent), cluster] for cluster, named in names.items()],
         )
 
 
@@ -283,7 +266,7 @@ def set_totals(connection: Connection, agent: AgentRef, encoder: str, totals: di
     with connection.cursor() as cursor:
         cursor.executemany(
             "UPDATE correction_clusters SET total = %s, encoder = %s WHERE organization_id = %s AND agent_id = %s AND id = %s",
-            [[total, encoder, *_mine(agent), cluster] for cluster, total in totals.items()],
+            [[total, encoder, *mine(agent), cluster] for cluster, total in totals.items()],
         )
 
 
@@ -292,23 +275,23 @@ def drop_empty(connection: Connection, agent: AgentRef) -> int:
     return connection.execute(
         """DELETE FROM correction_clusters c WHERE c.organization_id = %s AND c.agent_id = %s AND c.learnt_at IS NULL AND NOT EXISTS (
             SELECT FROM correction_findings f WHERE f.organization_id = c.organization_id AND f.agent_id = c.agent_id AND f.cluster_id = c.id)""",
-        _mine(agent),
+        mine(agent),
     ).rowcount
 
 
 def listed(connection: Connection, agent: AgentRef, *, timezone: str = "UTC", cluster: str | None = None) -> list[ClusterRow]:
     """The agent's clusters with corrections that count, largest first (people, then corrections). Weeks begin on Mondays of `timezone`."""
     weight = weight_of("v")
-    rows = _hashed(
+    rows = hashed(
         connection,
-        f"""WITH members AS ({_MEMBERS} AND (%(cluster)s::text IS NULL OR f.cluster_id = %(cluster)s)),
-        said AS MATERIALIZED ({_SAID}),
+        f"""WITH members AS ({MEMBERS} AND (%(cluster)s::text IS NULL OR f.cluster_id = %(cluster)s)),
+        said AS MATERIALIZED ({SAID}),
         voices AS (
             SELECT DISTINCT %(organization)s::uuid AS organization_id, cluster_id, user_id
             FROM (SELECT cluster_id, user_id FROM said UNION ALL SELECT cluster_id, user_id FROM ({_BACKED}) b) a),
         people AS (SELECT v.cluster_id, count(*) AS people, sum({weight.weight}) AS weight FROM voices v {weight.join} GROUP BY 1),
         weekly AS (
-            SELECT cluster_id, week, count(DISTINCT {_VOICE}) AS count
+            SELECT cluster_id, week, count(DISTINCT {VOICE}) AS count
             FROM (SELECT cluster_id, user_id, date_trunc('week', at AT TIME ZONE %(timezone)s)::date AS week FROM said) w GROUP BY 1, 2),
         weeks AS (SELECT cluster_id, array_agg(week ORDER BY week) AS weeks, array_agg(count ORDER BY week) AS counts FROM weekly GROUP BY 1),
         times AS (SELECT cluster_id, min(at) AS first_at, max(at) AS last_at FROM said GROUP BY 1),
@@ -322,25 +305,25 @@ def listed(connection: Connection, agent: AgentRef, *, timezone: str = "UTC", cl
         JOIN weeks w ON w.cluster_id = c.id LEFT JOIN kinds k ON k.cluster_id = c.id
         WHERE c.organization_id = %(organization)s AND c.agent_id = %(agent)s
         ORDER BY p.people DESC, s.corrections DESC, c.id""",
-        _values(agent) | {"cluster": cluster, "timezone": timezone},
+        values(agent) | {"cluster": cluster, "timezone": timezone},
     )
     return [_row(*row) for row in rows]
 
 
 def members(connection: Connection, agent: AgentRef, cluster: str | None, most: int | None = None) -> list[Member]:
     """The corrections of a cluster (None: of all) that count, oldest first; of more than `most` the newest."""
-    rows = _hashed(
+    rows = hashed(
         connection,
-        f"""WITH members AS ({_MEMBERS} AND (%(cluster)s::text IS NULL OR f.cluster_id = %(cluster)s)
+        f"""WITH members AS ({MEMBERS} AND (%(cluster)s::text IS NULL OR f.cluster_id = %(cluster)s)
             ORDER BY e.created_at DESC, f.example_id COLLATE "C" LIMIT %(most)s),
-        voices AS (SELECT example_id, array_agg(DISTINCT {_VOICE} ORDER BY {_VOICE}) AS voices
-            FROM (SELECT example_id, user_id FROM ({_SAID}) s UNION ALL SELECT example_id, user_id FROM ({_BACKED}) b) a GROUP BY 1)
+        voices AS (SELECT example_id, array_agg(DISTINCT {VOICE} ORDER BY {VOICE}) AS voices
+            FROM (SELECT example_id, user_id FROM ({SAID}) s UNION ALL SELECT example_id, user_id FROM ({_BACKED}) b) a GROUP BY 1)
         SELECT m.cluster_id, m.example_id, m.input_text, m.original_output, m.expected_output, m.wrong_text, m.right_text, m.review_status = 'approved',
             v.voices, p.split
         FROM members m JOIN voices v USING (example_id)
         LEFT JOIN example_splits p ON p.organization_id = m.organization_id AND p.example_id = m.example_id
         ORDER BY m.created_at, m.example_id COLLATE "C" """,
-        _values(agent) | {"cluster": cluster, "most": most},
+        values(agent) | {"cluster": cluster, "most": most},
     )
     return [Member(*row) for row in rows]
 
@@ -355,99 +338,16 @@ def others(connection: Connection, agent: AgentRef, cluster: str, wrong: str, mo
             AND NOT EXISTS (SELECT FROM correction_findings f WHERE f.organization_id = e.organization_id AND f.example_id = e.id
                 AND f.cluster_id = %(cluster)s)
         ORDER BY e.expected_output = %(wrong)s DESC, sha256(convert_to(e.id, 'UTF8')) LIMIT %(most)s""",
-        _values(agent) | {"cluster": cluster, "wrong": wrong, "most": most},
+        values(agent) | {"cluster": cluster, "wrong": wrong, "most": most},
     ).fetchall()
     return [(str(name), asked, right) for name, asked, right in rows]
 
 
-def note_learnt(connection: Connection, agent: AgentRef) -> list[str]:
-    """Clusters are learnt since rules about them serve, else since guidance serves that shows at least LEAST_SHOWN of their corrections; where that was taken
-    back they are open again. The ids that changed."""
-    rows = connection.execute(
-        """WITH shown AS (
-            SELECT f.cluster_id, l.number, l.moved_at FROM behavior_labels l
-            JOIN behavior_versions v ON v.organization_id = l.organization_id AND v.agent_id = l.agent_id AND v.kind = l.kind AND v.number = l.number
-            JOIN dataset_examples d ON d.organization_id = l.organization_id AND d.dataset_id = (v.config ->> 'dataset_id')::uuid AND d.split = 'train'
-            JOIN correction_findings f ON f.organization_id = d.organization_id AND f.example_id = d.example_id
-            WHERE l.organization_id = %s AND l.agent_id = %s AND l.kind = 'guidance' AND l.topic = '' AND l.label = 'serving' AND l.number > 0
-                AND v.config -> 'sources' -> 'corrections' IS NOT NULL
-            GROUP BY f.cluster_id, l.number, l.moved_at HAVING count(*) >= %s),
-        serving AS (
-            SELECT c.id, coalesce(l.moved_at, g.moved_at) AS moved_at, coalesce('rules/' || l.number, 'guidance/' || g.number, '') AS by
-            FROM correction_clusters c
-            LEFT JOIN behavior_labels l ON l.organization_id = c.organization_id AND l.agent_id = c.agent_id AND l.kind = 'rules' AND l.topic = c.id
-                AND l.label = 'serving' AND l.number > 0
-            LEFT JOIN shown g ON g.cluster_id = c.id
-            WHERE c.organization_id = %s AND c.agent_id = %s)
-        UPDATE correction_clusters c SET learnt_at = s.moved_at, learnt_by = s.by, recurrences = 0, looks = 0,
-            last_look = '{}', state = CASE WHEN s.moved_at IS NULL THEN 'open' ELSE 'learnt' END
-        FROM serving s WHERE c.organization_id = %s AND c.agent_id = %s AND c.id = s.id AND c.learnt_at IS DISTINCT FROM s.moved_at RETURNING c.id""",
-        [*_mine(agent), LEAST_SHOWN, *_mine(agent), *_mine(agent)],
-    ).fetchall()
-    return sorted(str(cluster) for (cluster,) in rows)
-
-
-def learnt(connection: Connection, agent: AgentRef, weeks_before: int) -> list[LearntCluster]:
-    """The agent's learnt clusters with their counts before and since, and how many executions there were in the same stretches of time."""
-    rows = _hashed(
-        connection,
-        f"""WITH held AS (
-            SELECT c.*, c.learnt_at - make_interval(weeks => %(weeks)s) AS since FROM correction_clusters c
-            WHERE c.organization_id = %(organization)s AND c.agent_id = %(agent)s AND c.learnt_at IS NOT NULL),
-        members AS ({_MEMBERS} AND f.cluster_id IN (SELECT id FROM held)),
-        said AS ({_SAID}),
-        counted AS (
-            SELECT h.id, min(s.at) AS first_at,
-                count(DISTINCT ({_VOICE}, date_trunc('week', s.at))) FILTER (WHERE s.at < h.learnt_at AND s.at >= h.since) AS before,
-                count(DISTINCT ({_VOICE}, date_trunc('week', s.at))) FILTER (WHERE s.at >= h.learnt_at) AS after
-            FROM held h LEFT JOIN said s ON s.cluster_id = h.id GROUP BY h.id),
-        begun AS (SELECT h.id, greatest(h.since, least(n.first_at, h.learnt_at)) AS begin FROM held h JOIN counted n USING (id))
-        SELECT h.id, h.looks, coalesce((h.last_look ->> 'after')::integer, 0), h.state, n.before,
-            (SELECT count(*) FROM agent_executions x WHERE x.organization_id = h.organization_id AND x.agent_id = h.agent_id
-                AND x.created_at >= b.begin AND x.created_at < h.learnt_at),
-            extract(epoch FROM h.learnt_at - b.begin) / 86400.0, n.after,
-            (SELECT count(*) FROM agent_executions x WHERE x.organization_id = h.organization_id AND x.agent_id = h.agent_id AND x.created_at >= h.learnt_at),
-            extract(epoch FROM greatest(now(), h.learnt_at) - h.learnt_at) / 86400.0
-        FROM held h JOIN counted n USING (id) JOIN begun b USING (id) ORDER BY h.id""",
-        _values(agent) | {"weeks": weeks_before},
-    )
-    return [_learnt(*row) for row in rows]
-
-
-def note_recurrences(connection: Connection, agent: AgentRef, counts: dict[str, int]) -> None:
-    """How often learnt clusters were corrected since."""
-    connection.execute(
-        """UPDATE correction_clusters c SET recurrences = n.count FROM unnest(%s::text[], %s::integer[]) AS n (id, count)
-        WHERE c.organization_id = %s AND c.agent_id = %s AND c.id = n.id AND c.recurrences <> n.count""",
-        [list(counts), list(counts.values()), *_mine(agent)],
-    )
-
-
-def note_look(connection: Connection, agent: AgentRef, cluster: str, *, recurs: bool, look: dict[str, Any]) -> None:
-    """What a test of recurrence said of a learnt cluster; `look` holds its count as `after`."""
-    connection.execute(
-        """UPDATE correction_clusters SET looks = looks + 1, last_look = %s, state = CASE WHEN %s THEN 'recurring' ELSE state END
-        WHERE organization_id = %s AND agent_id = %s AND id = %s""",
-        [Jsonb(look), recurs, *_mine(agent), cluster],
-    )
-
-
-def recurring(connection: Connection, organization: str | None = None) -> list[tuple[str, str, int]]:
-    """(agent's partition, cluster id, occurrences since it was learnt) of everything that recurs after it was learnt."""
-    rows = connection.execute(
-        """SELECT o.slug || '/' || a.slug, c.id, c.recurrences FROM correction_clusters c JOIN organizations o USING (organization_id)
-        JOIN agents a ON a.organization_id = c.organization_id AND a.id = c.agent_id
-        WHERE c.state = 'recurring' AND (%(organization)s::text IS NULL OR o.slug = %(organization)s) ORDER BY 1, 2""",
-        {"organization": organization},
-    ).fetchall()
-    return [(str(partition), str(cluster), int(count)) for partition, cluster, count in rows]
-
-
-def _hashed(connection: Connection, query: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+def hashed(connection: Connection, query: str, given: dict[str, Any]) -> list[tuple[Any, ...]]:
     """The rows of a query whose parts have no statistics: the planner takes each for a few rows, and loops over all pairs of them."""
     with connection.transaction():
         connection.execute("SET LOCAL enable_nestloop = off")
-        rows = connection.execute(query, values).fetchall()
+        rows = connection.execute(query, given).fetchall()
         connection.execute("SET LOCAL enable_nestloop = on")
     return rows
 
@@ -462,18 +362,9 @@ def _row(
     )  # fmt: skip
 
 
-def _learnt(
-    name: str, looks: int, looked_at: int, state: str, before: int, executed_before: int, days_before: Any, after: int, executed_after: int, days_after: Any
-) -> LearntCluster:
-    """Executions are what corrections are about; where none are stored on a side, days stand for them on both."""
-    if executed_before and executed_after:
-        return LearntCluster(name, looks, looked_at, state, before, float(executed_before), after, float(executed_after))
-    return LearntCluster(name, looks, looked_at, state, before, float(days_before), after, float(days_after))
-
-
-def _mine(agent: AgentRef) -> list[Any]:
+def mine(agent: AgentRef) -> list[Any]:
     return [agent.organization_id, agent.agent_id]
 
 
-def _values(agent: AgentRef) -> dict[str, Any]:
+def values(agent: AgentRef) -> dict[str, Any]:
     return {"organization": agent.organization_id, "agent": agent.agent_id}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from learning_pipelines.behavior.corrections.recurrence import LEVEL, TOLERATED, Counted, due, look
-from learning_pipelines.storage import behavior_versions, corrections
+from learning_pipelines.storage import behavior_versions, learnt_corrections
 from learning_pipelines.storage.database import Connection
 from learning_pipelines_tests.behavior.corrected import LABELS, NOW, Desk
 from learning_pipelines_tests.conftest import Load
@@ -98,7 +98,7 @@ def test_a_learnt_correction_that_comes_back_raises_one_alert_with_an_entry_in_t
     (found,) = classifier.clusters()
     assert (found.state, found.recurrences) == ("recurring", 12)
     assert found.last_look["p_value"] <= found.last_look["level"]
-    assert corrections.recurring(classifier.connection) == [("default/desk", cluster, 12)]
+    assert learnt_corrections.recurring(classifier.connection) == [("default/desk", cluster, 12)]
     assert classifier.refresh().recurring == (), "it is said once"
     entries = [row for row in table(classifier.connection, "audit_log") if row["action"] == "recurred"]
     assert [entry["subject_id"] for entry in entries] == [f"desk/{cluster}"]

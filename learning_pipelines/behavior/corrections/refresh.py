@@ -20,7 +20,7 @@ from learning_pipelines.behavior.corrections.clusters import MOST, Cluster, Clus
 from learning_pipelines.behavior.corrections.facts import anchors, facts_of
 from learning_pipelines.behavior.corrections.significance import confused, significance
 from learning_pipelines.encoder import Encoder
-from learning_pipelines.storage import audit, tenants
+from learning_pipelines.storage import audit, learnt_corrections, tenants
 from learning_pipelines.storage import corrections as storage
 from learning_pipelines.storage.corrections import Finding, NewCorrection, StoredCluster
 from learning_pipelines.storage.database import Connection, database_errors
@@ -70,7 +70,7 @@ def refresh_corrections(connection: Connection, agent: AgentRef, open_encoder: O
                     continue
                 _name(connection, agent, sorted(stale))
                 done.dropped = storage.drop_empty(connection, agent)
-                done.learnt = len(storage.note_learnt(connection, agent))
+                done.learnt = len(learnt_corrections.note_learnt(connection, agent))
                 done.recurring = tuple(_look_again(connection, agent))
                 return done
 
@@ -145,8 +145,8 @@ def _name(connection: Connection, agent: AgentRef, cluster_ids: Sequence[str]) -
 def _look_again(connection: Connection, agent: AgentRef) -> list[str]:
     """Learnt clusters that were corrected again since the last look, and recur by more than what is tolerated."""
     found = []
-    watched = storage.learnt(connection, agent, recurrence.WEEKS_BEFORE)
-    storage.note_recurrences(connection, agent, {one.id: one.after for one in watched})
+    watched = learnt_corrections.learnt(connection, agent, recurrence.WEEKS_BEFORE)
+    learnt_corrections.note_recurrences(connection, agent, {one.id: one.after for one in watched})
     for one in watched:
         if not recurrence.due(one.after, one.looked_at):
             continue
@@ -156,7 +156,7 @@ def _look_again(connection: Connection, agent: AgentRef) -> list[str]:
             "p_value": seen.p_value, "level": seen.level, "ratio": seen.ratio, "before": one.before, "after": one.after,
             "exposed_before": one.exposed_before, "exposed_after": one.exposed_after,
         }  # fmt: skip
-        storage.note_look(connection, agent, one.id, recurs=seen.recurs, look=told)
+        learnt_corrections.note_look(connection, agent, one.id, recurs=seen.recurs, look=told)
         if seen.recurs and one.state != "recurring":
             found.append(one.id)
             audit.record(
