@@ -18,7 +18,7 @@ import pytest
 
 from learning_pipelines.acceptance.approval import OPERATOR, approve
 from learning_pipelines.defs.corrections import correction_patterns, correction_rules
-from learning_pipelines.encoder_server import stop_encoder
+from learning_pipelines.encoder_server import encoder_running, stop_encoder
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import behavior_versions
 from learning_pipelines.storage.database import Connection, Database
@@ -31,7 +31,7 @@ from learning_pipelines_tests.feedback.rows import agent_ref, execution, said, t
 
 DESK = "default/desk"
 RULE = "are «card_stolen», not «card_lost»"
-PEOPLE, OTHERS = 48, 24
+PEOPLE, PINS, OTHERS = 48, 24, 24
 PLACES = ("market", "station", "beach", "museum", "tram", "stadium", "hotel", "pier")
 Run = Callable[..., dg.ExecuteInProcessResult]
 
@@ -88,13 +88,14 @@ def run(instance: dg.DagsterInstance, store: Store) -> Run:
 
 @pytest.fixture
 def desk(load: Load) -> None:
-    """Many people say that thieves are no lost cards, three that a typed number is none; and approved examples of lost cards."""
+    """Many people say that thieves are no lost cards, two again and again that a typed number is none; and approved examples of lost cards."""
     load("agents", [{"agent": "desk", "system_prompt": "Sort the message.", "labels": LABELS, "metric": {"type": "exact_match"}}])
     thieves = [(f"a thief took my card at the {PLACES[number % 8]} {number}", "card_stolen") for number in range(PEOPLE)]
-    asked = [*thieves, *((f"typed the wrong number {number} times", "pin_blocked") for number in (3, 4, 5))]
+    asked = [*thieves, *((f"typed the wrong number {number} times", "pin_blocked") for number in range(PINS))]
+    people = [*(f"u{number}" for number in range(PEOPLE)), *(("eve", "lee")[number % 2] for number in range(PINS))]  # whose corrections all teach
     load("executions", [execution(f"e{number}", input=text, output="card_lost") for number, (text, _) in enumerate(asked)])
     load("feedback", [
-        said(f"f{number}", f"e{number}", "correction", correction_text=right, user=f"u{number}") for number, (_, right) in enumerate(asked)
+        said(f"f{number}", f"e{number}", "correction", correction_text=right, user=people[number]) for number, (_, right) in enumerate(asked)
     ])  # fmt: skip
     load("examples", [
         {"example_id": f"a{number}", "agent": "desk", "user": f"v{number}", "input_text": f"my card is gone since the trip {number}",
@@ -128,12 +129,11 @@ def test_a_rule_that_the_model_heeds_is_proposed_with_its_numbers_and_serves_onc
     held_out = test["evidence"]["n"]
     assert len(model.requests) == found["answers_asked_for"] == 2 * (held_out + OTHERS) <= store.settings.optimization_calls
     assert sum(row["answers"] for row in table(pipeline, "llm_usage")) == len(model.requests)
+    assert encoder_running(store.settings) is not None, "whether the questions tell what is due is seen by their vectors"
     agent = agent_ref(pipeline)
     assert not behavior_versions.label_target(pipeline, agent, "rules", "serving", topic), "nothing learnt serves before somebody approves it"
     approve(pipeline, agent.organization_id, proposal["id"], "immediate", OPERATOR, settings=store.settings)
     assert behavior_versions.label_target(pipeline, agent, "rules", "serving", topic) == 1
-    run()
-    assert table(pipeline, "correction_clusters", "learnt_at IS NOT NULL")[0]["learnt_by"] == "rules/1"
 
 
 def test_the_model_is_sent_a_rule_as_a_turn_of_the_user_and_never_as_the_system(
