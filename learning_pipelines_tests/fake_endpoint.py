@@ -11,12 +11,33 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 
 Reply = Callable[["_Handler", dict[str, Any]], None]
 
 
-class FakeEndpoint:
+class FakeServer:
+    """A server on a port of its own, whose handlers find the fake that they speak for as `server.fake`."""
+
+    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server.fake = self  # type: ignore[attr-defined]
+        self._server.daemon_threads = True
+        self.base_url = f"http://127.0.0.1:{self._server.server_port}/v1"
+
+    @contextmanager
+    def running(self) -> Iterator[Self]:
+        thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._server.shutdown()
+            self._server.server_close()
+            thread.join()
+
+
+class FakeEndpoint(FakeServer):
     """Answers with what `replies` holds, one per request, then with `always`. `requests` is what it was asked."""
 
     def __init__(self) -> None:
@@ -26,21 +47,7 @@ class FakeEndpoint:
         self.always: Reply = says("fine")
         self.most_at_once = self._at_once = 0
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-        self._server.fake = self  # type: ignore[attr-defined]
-        self._server.daemon_threads = True
-        self.base_url = f"http://127.0.0.1:{self._server.server_port}/v1"
-
-    @contextmanager
-    def running(self) -> Iterator[FakeEndpoint]:
-        thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield self
-        finally:
-            self._server.shutdown()
-            self._server.server_close()
-            thread.join()
+        super().__init__(_Handler)
 
     @contextmanager
     def _next(self, body: dict[str, Any], key: str | None) -> Iterator[Reply]:

@@ -6,18 +6,16 @@ Belongs here: the server's ways to answer. Not here: what a client should make o
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from learning_pipelines_tests.fake_endpoint import completion
+from learning_pipelines_tests.fake_endpoint import FakeServer, completion
 
 Answer = Callable[[dict[str, Any]], str]
 
 
-class FakeTuning:
+class FakeTuning(FakeServer):
     """`states`: what a job is each time it is asked for, the last one for good. `refuse`: (status, path part) → HTTP status, once each. `answer`: what a
     model says to the messages of a request."""
 
@@ -32,21 +30,7 @@ class FakeTuning:
         self.silent_create = False
         self.answer: Answer = lambda body: "fine"
         self.asked: list[dict[str, Any]] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-        self._server.fake = self  # type: ignore[attr-defined]
-        self._server.daemon_threads = True
-        self.base_url = f"http://127.0.0.1:{self._server.server_port}/v1"
-
-    @contextmanager
-    def running(self) -> Iterator[FakeTuning]:
-        thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield self
-        finally:
-            self._server.shutdown()
-            self._server.server_close()
-            thread.join()
+        super().__init__(_Handler)
 
     def job(self, identity: str) -> dict[str, Any]:
         """The job as it is now; it goes on by one state each time."""
