@@ -20,7 +20,7 @@ _WEEKS = 6
 def corrections(agent: str, organization: str | None, output: Output) -> None:
     """List what people correct in an agent's answers: name, people, weeks, whether it was learnt, and whether it came back."""
     from learning_pipelines.storage import corrections as storage
-    from learning_pipelines.storage.corrections import ClusterRow
+    from learning_pipelines.storage.correction_rows import ClusterRow
     from learning_pipelines.storage.installation import ready_store
     from learning_pipelines.storage.tenants import known_agent, known_organization
 

@@ -21,7 +21,7 @@ from learning_pipelines.defs.common import OWNERS, agent_behind, bring_up_to_dat
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.defs.parts import left_out, worked
 from learning_pipelines.storage import acceptance, corrections, learnt_corrections, proposals, training_runs
-from learning_pipelines.storage.corrections import ClusterRow
+from learning_pipelines.storage.correction_rows import ClusterRow
 from learning_pipelines.storage.store import Store
 
 RECURS, HELP = "learnt_corrections_do_not_recur", "rules_help_on_held_out_corrections"

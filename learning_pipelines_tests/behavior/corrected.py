@@ -14,7 +14,7 @@ from typing import Any
 from learning_pipelines.behavior.corrections.refresh import Refreshed, refresh_corrections
 from learning_pipelines.examples.refresh import refresh_examples
 from learning_pipelines.storage import corrections as storage
-from learning_pipelines.storage.corrections import ClusterRow
+from learning_pipelines.storage.correction_rows import ClusterRow
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.tenants import AgentRef
 from learning_pipelines_tests.conftest import Load

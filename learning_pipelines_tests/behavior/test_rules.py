@@ -21,7 +21,7 @@ from learning_pipelines.prompts.judge_agreement import JudgeNotTrusted
 from learning_pipelines.prompts.task import Item
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import corrections as storage
-from learning_pipelines.storage.corrections import ClusterRow, Member
+from learning_pipelines.storage.correction_rows import ClusterRow, Member
 from learning_pipelines.storage.database import Connection
 from learning_pipelines_tests.behavior.corrected import LABELS, Desk
 from learning_pipelines_tests.conftest import Load

@@ -22,7 +22,7 @@ from learning_pipelines.behavior.corrections.significance import confused, signi
 from learning_pipelines.encoder import Encoder
 from learning_pipelines.storage import audit, learnt_corrections, tenants
 from learning_pipelines.storage import corrections as storage
-from learning_pipelines.storage.corrections import Finding, NewCorrection, StoredCluster
+from learning_pipelines.storage.correction_rows import Finding, NewCorrection, StoredCluster
 from learning_pipelines.storage.database import Connection, database_errors
 from learning_pipelines.storage.tenants import AgentRef
 

@@ -18,7 +18,7 @@ from typing import Any
 from learning_pipelines.behavior.corrections import naming
 from learning_pipelines.behavior.guidance import Guidance, Piece, choose, note
 from learning_pipelines.llm import Message
-from learning_pipelines.storage.corrections import ClusterRow, Member
+from learning_pipelines.storage.correction_rows import ClusterRow, Member
 
 FEWEST = 3
 """People (users who corrected, experts who corrected or approved) behind a rule."""

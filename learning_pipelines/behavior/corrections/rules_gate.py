@@ -22,7 +22,7 @@ from learning_pipelines.behavior.corrections.rules import Rule, as_messages
 from learning_pipelines.prompts.task import Item
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import acceptance, behavior_versions
-from learning_pipelines.storage.corrections import Member
+from learning_pipelines.storage.correction_rows import Member
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.tenants import AgentRef
 

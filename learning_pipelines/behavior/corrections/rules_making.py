@@ -9,7 +9,7 @@ import datetime as dt
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from uuid import UUID
 
 import orjson
@@ -30,7 +30,7 @@ from learning_pipelines.prompts.task import Item
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import corrections as storage
 from learning_pipelines.storage import prompt_runs, prompts, training_runs
-from learning_pipelines.storage.corrections import Member
+from learning_pipelines.storage.correction_rows import Member
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.prompts import Version
 from learning_pipelines.storage.tenants import AgentRef
@@ -90,16 +90,15 @@ def make_all(
     try:
         scoring = open_score or _scoring(connection, agent, settings, run.spent_usd)
         opened = cache(lambda: scoring(serving, _items(made), str(run.id)))
+        prompt = serving.content_hash.hex()
+        meet = partial(rules_gate.meet, connection, agent, settings, prompt=prompt, model=model, run_id=run.id, dagster_run_id=dagster_run_id)
         left = calls
         known = rules.sides(storage.members(connection, agent, None, COMPARED_WITH)).train
         for number, (rule, found) in enumerate(made, 1):
             if (unlike := _unlike(rule, found, known, open_encoder)) is not None:
                 tested.append(unlike)
                 continue
-            one = rules_gate.meet(
-                connection, agent, settings, rule, found.held_out, others[rule.cluster], opened, prompt=serving.content_hash.hex(), model=model,
-                calls_left=left, run_id=run.id, dagster_run_id=dagster_run_id,
-            )  # fmt: skip
+            one = meet(rule, found.held_out, others[rule.cluster], opened, calls_left=left)
             tested.append(one)
             left -= one.calls
             training_runs.progressed(connection, agent, run.id, number / (len(made) + 1))
@@ -115,11 +114,15 @@ def make_all(
         if error:
             training_runs.failed(connection, agent, run.id, error)
     done = Made(run.id, "", tuple(tested), thin)
-    gains = [one.numbers["after"] - one.numbers["before"] for one in done.proposed]
-    put_off = sum(one.state == "too dear" for one in tested) if left < calls else 0
-    best = {"rules": len(tested), "proposed": len(gains), "put_off": put_off} | ({"mean_gain": sum(gains) / len(gains)} if gains else {})
-    training_runs.completed(connection, agent, run.id, best=best, requires_review=bool(gains))
+    training_runs.completed(connection, agent, run.id, best=_best(done, asked=left < calls), requires_review=bool(done.proposed))
     return done
+
+
+def _best(done: Made, *, asked: bool) -> dict[str, float]:
+    """What the training run keeps of it. `put_off`: tests that calls which others took were missing for; the next run makes them."""
+    gains = [one.numbers["after"] - one.numbers["before"] for one in done.proposed]
+    put_off = sum(one.state == "too dear" for one in done.tested) if asked else 0
+    return {"rules": len(done.tested), "proposed": len(gains), "put_off": put_off} | ({"mean_gain": sum(gains) / len(gains)} if gains else {})
 
 
 def _made(connection: Connection, agent: AgentRef) -> tuple[list[tuple[Rule, Sides]], int]:
