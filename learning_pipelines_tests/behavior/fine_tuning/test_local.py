@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 from collections.abc import Mapping
@@ -113,6 +114,14 @@ def test_a_run_that_is_done_is_not_made_again(model: Path, done: dict[Method, tu
     assert work(request(model, "sft").as_json(), folder, silent) == result
 
 
+def kill_the_child() -> None:
+    """By its command line. A child that has ended, by an earlier line or by itself, has none any more."""
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if any("learning.child" in part for part in child.cmdline()):
+                child.kill()
+
+
 def test_killed_it_goes_on_from_its_checkpoint_and_reaches_the_same_weights(
     model: Path, done: dict[Method, tuple[Path, dict[str, Any]]], tmp_path: Path
 ) -> None:
@@ -121,9 +130,7 @@ def test_killed_it_goes_on_from_its_checkpoint_and_reaches_the_same_weights(
     def killing(share: float, line: str, numbers: Mapping[str, float]) -> None:
         told.append(line)
         if "learnt: step 20" in line:
-            for child in psutil.Process().children():
-                if any("learning.child" in part for part in child.cmdline()):
-                    child.kill()
+            kill_the_child()
 
     with pytest.raises(TrainingKilled, match="goes on from its last checkpoint"):
         run(WORK, sent, tmp_path, killing)
