@@ -21,7 +21,7 @@ VALUES: dict[str, Any] = {
     "judge_verdicts.approved": True, "execution_scores.score": 0.5,
     "index_labels.label": "serving", "operation": "merge", "behavior_labels.label": "serving", "behavior_labels.kind": "policy",
     "behavior_versions.kind": "policy", "behavior_patterns.kind": "pattern",
-    "chunk_relevance.alpha": 1, "chunk_relevance.beta": 1,
+    "experiment_decisions.decision": "inconclusive", "chunk_relevance.alpha": 1, "chunk_relevance.beta": 1,
 }  # fmt: skip
 OF_TYPE: dict[str, Any] = {
     "integer": 1, "bigint": 1, "smallint": 1, "double precision": 0, "bytea": b"x" * 32, "jsonb": "{}", "text[]": [], "boolean": True,

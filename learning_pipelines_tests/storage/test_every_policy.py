@@ -59,7 +59,8 @@ RULES: dict[str, tuple[str, str]] = {
     "document_chunkings": ("member", "none"),
     "correction_clusters": ("expert|trainer", "none"), "correction_findings": ("expert|trainer", "none"),
     "demonstration_splits": ("trainer", "none"), "behavior_versions": ("member", "none"), "behavior_labels": ("member", "admin"),
-    "behavior_patterns": ("trainer", "none"),
+    "behavior_patterns": ("trainer", "none"), "experiment_epochs": ("experimenter", "experimenter"), "experiment_units": ("experimenter", "none"),
+    "experiment_metrics": ("experimenter", "none"), "experiment_decisions": ("experimenter", "experimenter"),
 }  # fmt: skip
 READ_BY_APPLICATIONS = ("outbox", "outbox_positions")
 """Beside the rule: ids and times of what changed, for exact statistics."""
