@@ -1,6 +1,8 @@
 """The options of an experiment beside its columns: what `config` holds, each with its range and default.
 
 Belongs here: names, ranges, defaults. Not here: columns (storage/experiment_rows.py), what follows from an option (decision.py, rollout.py).
+
+Beside the options, `config` holds what is kept up while an experiment runs (KEPT): nobody may ask for it.
 """
 
 from __future__ import annotations
@@ -12,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from learning_pipelines.errors import BadInput
 from learning_pipelines.experiments.metrics import metric
+
+KEPT = ("slice", "withdrawn")
+"""Spans of the exclusion group's hash space that were given at the start; treatments that were stopped for harm while the others went on."""
 
 
 class Options(BaseModel):
@@ -32,6 +37,9 @@ class Options(BaseModel):
         dict[str, float], Field(max_length=50, description="Guardrail → how much worse it may become without harm, in its own unit (0 where none is named).")
     ] = {}
     cuped: Annotated[bool, Field(description="Ratio metrics are adjusted by the unit's own values before its exposure.")] = True
+    traffic: Annotated[float | None, Field(gt=0, le=1, description="In an exclusion group: share of its units that take part; null: half of what is free.")] = (
+        None
+    )
     max_hours: Annotated[int | None, Field(ge=1, le=87_600, description="Hours after which it ends inconclusive; null: it waits.")] = None
     step_hours: Annotated[int, Field(ge=0, le=8_760, description="Rollouts: hours that each step lasts at least.")] = 24
     step_units: Annotated[int, Field(ge=0, le=1_000_000_000, description="Rollouts: units of the treatment that each step needs at least.")] = 100
@@ -57,9 +65,9 @@ class Options(BaseModel):
 
 
 def options_of(config: Mapping[str, Any]) -> Options:
-    """The options that a stored or given config means. Raises BadInput naming the option that is unknown or out of its range."""
+    """The options that a config means, whatever is kept up beside them. Raises BadInput naming the option that is unknown or out of its range."""
     try:
-        return Options.model_validate(dict(config))
+        return Options.model_validate({name: value for name, value in config.items() if name not in KEPT})
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "options"

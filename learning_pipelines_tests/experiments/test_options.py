@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from learning_pipelines.errors import BadInput
-from learning_pipelines.experiments.options import Options, options_of
+from learning_pipelines.experiments.options import KEPT, Options, options_of
 
 
 def test_an_empty_config_means_the_defaults_and_defaults_are_not_kept() -> None:
@@ -20,6 +20,11 @@ def test_what_differs_from_the_defaults_is_kept_and_read_back() -> None:
     assert chosen.as_config() == {"alpha": 0.01, "tolerances": {"latency_ms": 50.0}, "step_hours": 1} and options_of(chosen.as_config()) == chosen
 
 
+def test_what_is_kept_up_while_it_runs_is_no_option() -> None:
+    assert options_of({"slice": [[0.0, 0.5]], "withdrawn": ["b"], "traffic": 0.5}) == Options(traffic=0.5)
+    assert not set(KEPT) & set(Options.model_fields)
+
+
 @pytest.mark.parametrize(
     ("config", "said"),
     [
@@ -27,6 +32,7 @@ def test_what_differs_from_the_defaults_is_kept_and_read_back() -> None:
         ({"alpha": 0}, "The option alpha is refused"),
         ({"alpha": float("nan")}, "The option alpha is refused"),
         ({"minimum_effect": -0.1}, "The option minimum_effect is refused"),
+        ({"traffic": 0}, "The option traffic is refused"),
         ({"step_units": 1.5}, "The option step_units is refused"),
         ({"tolerances": {"speed": 1}}, "'speed' is no metric"),
         ({"tolerances": {"latency_ms": -1}}, "The tolerance of latency_ms is below 0"),
