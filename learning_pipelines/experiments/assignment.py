@@ -89,16 +89,17 @@ def ranges_of_weights(arms: Sequence[Arm], before: Ranges | None = None) -> dict
 
 
 def ranges_of_step(percent: float, treatment: str = TREATMENT, control: str = CONTROL) -> dict[str, tuple[Span, ...]]:
-    """Ranges of a rollout at `percent` of the traffic, above 0 to 100: the treatment grows from 0, the control has the upper half from the beginning, and
-    who lies between is served production and takes no part. Up to 50 nobody changes hands; above, new units of the lower control places are treated.
+    """Ranges of a rollout at `percent` of the traffic, above 0 to 100: the treatment grows from 0, the control from the middle, and who lies in neither is
+    served production and takes no part. Up to 50 nobody changes hands; above, new units of the lower control places are treated.
 
-    Raises BadInput for another percentage.
+    Both grow alike. A step opens places whose regular units have not been met yet: were they only the treatment's, regulars would be compared with
+    newcomers. Raises BadInput for another percentage.
     """
     if not 0 < percent <= 100:
         raise BadInput(f"A step of {percent} % of the traffic cannot be taken.", "Steps are above 0 and at most 100.")
     share = percent / 100
-    start = max(share, _CONTROL_FROM)
-    return {control: ((start, 1.0),) if start < 1 else (), treatment: ((0.0, share),)}
+    start, end = max(share, _CONTROL_FROM), min(1.0, _CONTROL_FROM + share)
+    return {control: ((start, end),) if start < end else (), treatment: ((0.0, share),)}
 
 
 def check_weights(arms: Sequence[Arm]) -> None:

@@ -119,10 +119,18 @@ def test_steps_of_a_rollout_grow_without_moving_anyone() -> None:
             assert assignment.variant_at(before, at) in (None, assignment.variant_at(after, at))
     assert assignment.variant_at(steps[0], 0.005) == "treatment"
     assert assignment.variant_at(steps[0], 0.3) is None
-    assert assignment.variant_at(steps[0], 0.7) == "control"
+    assert assignment.variant_at(steps[0], 0.505) == "control"
+    assert assignment.variant_at(steps[0], 0.7) is None
     assert assignment.ranges_of_step(100) == {"control": (), "treatment": ((0.0, 1.0),)}
     for ranges in steps:
         assignment.check_ranges(ranges)
+
+
+def test_every_step_opens_as_many_places_of_the_control_as_of_the_treatment() -> None:
+    """Regular units are met when their place is opened: regulars of one arm must not meet newcomers of the other."""
+    for percent in (1, 5, 25, 50):
+        width = {variant: sum(high - low for low, high in spans) for variant, spans in assignment.ranges_of_step(percent).items()}
+        assert width["control"] == pytest.approx(width["treatment"]) == pytest.approx(percent / 100)
 
 
 @pytest.mark.parametrize("percent", [0, -1, 100.5, math.nan])
