@@ -63,6 +63,8 @@ class News:
 EXAMPLES_READER = "learning_examples"
 METRICS_READER = "feedback_metrics"
 WEIGHTS_READER = "rater_weights"
+EXPERIMENTS_READER = "experiment_metrics"
+"""One reader for all agents: its position belongs to nobody (the nil organization and agent)."""
 
 
 def cluster(connection: Connection) -> str:
@@ -268,7 +270,8 @@ def lag(connection: Connection, after: Position | None, limit: int = 1_000_000) 
 def prune(connection: Connection, older_than: dt.timedelta, readers: Sequence[str] = (EXAMPLES_READER, METRICS_READER, WEIGHTS_READER)) -> int:
     """Deletes entries that arrived before `older_than` and that every reader of their agent has taken up.
 
-    Judged questions are counted anew where nobody has counted them yet: their readers hold back only what is behind a position of theirs.
+    Judged questions are counted anew where nobody has counted them yet: their readers hold back only what is behind a position of theirs. The reader
+    of experiments holds back what it has not taken up of organizations that started one.
     """
     return connection.execute(
         """DELETE FROM outbox o WHERE o.received_at < now() - %s AND NOT EXISTS (
@@ -278,8 +281,12 @@ def prune(connection: Connection, older_than: dt.timedelta, readers: Sequence[st
         AND NOT EXISTS (
             SELECT FROM outbox_positions q WHERE q.organization_id = o.organization_id AND q.cluster = %s AND (o.xid, o.id) > (q.xid, q.id) AND CASE
                 WHEN o.agent_id = '00000000-0000-0000-0000-000000000000' THEN o.kind = 'retrieval_feedback' AND q.reader = 'retrieval_queries_shared'
-                ELSE o.kind IN ('retrieval_feedback', 'feedback') AND q.reader = 'retrieval_queries' AND q.agent_id = o.agent_id END)""",
-        [older_than, list(readers), cluster(connection), cluster(connection)],
+                ELSE o.kind IN ('retrieval_feedback', 'feedback') AND q.reader = 'retrieval_queries' AND q.agent_id = o.agent_id END)
+        AND NOT (o.kind IN ('executions', 'feedback')
+            AND o.organization_id IN (SELECT e.organization_id FROM learning_experiments e WHERE e.started_at IS NOT NULL)
+            AND NOT EXISTS (SELECT FROM outbox_positions r WHERE r.organization_id = %s AND r.agent_id = %s AND r.reader = %s AND r.cluster = %s
+                AND (o.xid, o.id) <= (r.xid, r.id)))""",
+        [older_than, list(readers), cluster(connection), cluster(connection), NIL, NIL, EXPERIMENTS_READER, cluster(connection)],
     ).rowcount
 
 
