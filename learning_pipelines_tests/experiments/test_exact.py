@@ -1,0 +1,103 @@
+"""The state of an exact comparison: kept up in portions, stored, mirrored, pooled, and silent where it has nothing to say.
+
+Belongs here: the state and the comparison made of it. Not here: error rates (test_exact_error_rates.py), capital and intervals (test_betting.py).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from learning_pipelines.experiments.exact import ExactState, block_size, compare
+from learning_pipelines.experiments.metrics import METRICS
+
+RATING, THUMBS = METRICS["rating"], METRICS["thumbs"]
+SHARES = ((0.5, 0.5), (0.5, 0.25), (0.25, 0.5), (0.5, 0.01), (0.95, 0.05))
+
+
+def drawn(seed: int, n: int = 1500, share: float = 0.5, effect: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Arms and five-star values of n events."""
+    rng = np.random.default_rng(seed)
+    arms = rng.random(n) < share
+    return arms, rng.binomial(4, np.where(arms, 0.5 + effect, 0.5)) / 4
+
+
+@pytest.mark.parametrize("shares", SHARES)
+def test_values_in_portions_give_the_state_of_all_at_once_and_it_survives_json(shares: tuple[float, float]) -> None:
+    arms, values = drawn(1, share=shares[1] / sum(shares))
+    whole = ExactState.for_shares(*shares)
+    made = whole.add(arms, values)
+    parts, cuts = ExactState.for_shares(*shares), sorted(np.random.default_rng(2).choice(1500, 400).tolist())
+    for start, end in zip([0, *cuts], [*cuts, 1500], strict=True):
+        parts.add(arms[start:end], values[start:end])
+    assert parts == whole == ExactState.from_json(json.loads(json.dumps(whole.as_json())))
+    assert len(made.last) == sum(whole.differences.values()) > 10
+    assert compare([parts], RATING, "b", 0.05) == compare([whole], RATING, "b", 0.05)
+
+
+@pytest.mark.parametrize("shares", SHARES)
+def test_swapping_the_arms_mirrors_everything_to_the_last_digit(shares: tuple[float, float]) -> None:
+    arms, values = drawn(3, share=shares[1] / sum(shares), effect=0.1)
+    one, other = ExactState.for_shares(*shares), ExactState.for_shares(*reversed(shares))
+    one.add(arms, values)
+    other.add(~arms, values)
+    a, b = (compare([state], RATING, "b", 0.05) for state in (one, other))
+    assert (a.low, a.high, a.p, a.difference) == (-b.high, -b.low, b.p, -b.difference if b.difference else None)
+    assert (a.n_control, a.mean_treatment, a.conclusive) == (b.n_treatment, b.mean_control, b.conclusive)
+
+
+def test_without_a_value_in_both_arms_nothing_is_said() -> None:
+    for arms in ([], [True] * 40, [False] * 40):
+        state = ExactState()
+        state.add(arms, [1.0] * len(arms))
+        found = compare([state], THUMBS, "b", 0.05)
+        assert (found.ready, found.conclusive, found.p, found.low, found.high, found.difference) == (False, False, 1.0, -math.inf, math.inf, None)
+    assert not compare([], THUMBS, "b", 0.05).ready
+
+
+def test_values_that_never_differ_are_no_evidence_of_a_difference_but_narrow_it_down() -> None:
+    state = ExactState()
+    state.add([True, False] * 2000, [1.0] * 4000)
+    found = compare([state], THUMBS, "b", 0.05)
+    assert (found.p, found.difference, found.conclusive) == (1.0, 0.0, False)
+    assert -0.01 < found.low < 0 < found.high < 0.01
+
+
+def test_epochs_are_stratified() -> None:
+    """The treatment is worse in both epochs, and looks better when they are thrown together: it got most of the good one."""
+    rng = np.random.default_rng(4)
+    states = [ExactState.for_shares(0.9, 0.1), ExactState.for_shares(0.1, 0.9)]
+    for state, share, rate in zip(states, (0.1, 0.9), (0.2, 0.8), strict=True):
+        arms = rng.random(6000) < share
+        state.add(arms, (rng.random(6000) < np.where(arms, rate - 0.1, rate)).astype(float))
+    found = compare(states, THUMBS, "b", 0.05)
+    assert found.mean_treatment is not None and found.mean_control is not None and found.difference is not None
+    assert found.mean_treatment > found.mean_control + 0.3
+    assert found.low < found.difference < found.high < 0
+    assert found.difference == pytest.approx(-0.1, abs=0.03)
+    assert compare(list(reversed(states)), THUMBS, "b", 0.05).low == found.low
+
+
+def test_results_are_in_the_unit_of_the_metric() -> None:
+    state = ExactState()
+    state.add(*drawn(5, 4000, effect=0.2))
+    stars, share = compare([state], RATING, "b", 0.05), compare([state], THUMBS, "b", 0.05)
+    assert stars.low == 4 * share.low
+    assert stars.mean_control == pytest.approx(3.0, abs=0.1)
+    assert stars.difference is not None and stars.mean_treatment is not None and stars.mean_control is not None
+    assert stars.difference == pytest.approx(stars.mean_treatment - stars.mean_control, abs=1e-12)
+
+
+@pytest.mark.parametrize("value", [1.25, -0.25, 0.3, math.nan, math.inf])
+def test_a_value_off_the_scale_is_refused_and_nothing_of_its_portion_kept(value: float) -> None:
+    state = ExactState()
+    with pytest.raises(ValueError, match="multiples of 1/4"):
+        state.add([True, False], [1.0, value])
+    assert state == ExactState()
+
+
+def test_blocks_do_not_depend_on_which_arm_is_the_rarer_one() -> None:
+    assert [block_size(*shares) for shares in SHARES] == [block_size(*reversed(shares)) for shares in SHARES] == [2, 9, 9, 92, 38]
