@@ -22,11 +22,12 @@ class Reason(StrEnum):
 
 
 class Refused(LearningError):
-    """A review or rollback that is not done. Nothing was changed."""
+    """A review, rollback or change of an experiment that is not done. Nothing was changed. `field`: the name of what was given that is at fault."""
 
-    def __init__(self, reason: Reason, cause: str, advice: str) -> None:
+    def __init__(self, reason: Reason, cause: str, advice: str, field: str | None = None) -> None:
         super().__init__(cause, advice)
         self.reason = reason
+        self.field = field
         self.exit_code = 1 if reason is Reason.STATE else 2
 
 

@@ -138,6 +138,25 @@ def set_arms(connection: Connection, organization_id: UUID, experiment_id: UUID,
     )  # fmt: skip
 
 
+def end_epoch(connection: Connection, organization_id: UUID, experiment_id: UUID) -> None:
+    """Ends the epoch that lasts: nobody is assigned from now on."""
+    connection.execute(
+        "UPDATE experiment_epochs SET ended_at = now() WHERE organization_id = %s AND experiment_id = %s AND ended_at IS NULL", [organization_id, experiment_id]
+    )
+
+
+def set_config(connection: Connection, organization_id: UUID, experiment_id: UUID, changed: Mapping[str, Any]) -> None:
+    """Changes options by their names; the others stay."""
+    connection.execute(
+        "UPDATE learning_experiments SET config = config || %s WHERE organization_id = %s AND id = %s", [Jsonb(dict(changed)), organization_id, experiment_id]
+    )
+
+
+def note(connection: Connection, organization_id: UUID, experiment_id: UUID, notes: str | None) -> None:
+    """Why it ended as it did, where no decision says so."""
+    connection.execute("UPDATE learning_experiments SET decision_notes = %s WHERE organization_id = %s AND id = %s", [notes, organization_id, experiment_id])
+
+
 def add_decision(
     connection: Connection, organization_id: UUID, experiment_id: UUID, decision: Decision, *, final: bool, reason: str, evidence: Mapping[str, Any],
     decided_by: str,

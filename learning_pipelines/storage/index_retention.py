@@ -2,8 +2,8 @@
 
 Belongs here: SQL that deletes them, and what is still named. Not here: versions and labels themselves (indexes.py), artifacts (retrieval/retention.py).
 
-Never deleted: what a label points at (serving, previous, candidate), what an open proposal names, the base index, and what is younger than `grace` (a
-training that runs has an encoder before it has a version).
+Never deleted: what a label points at (serving, previous, candidate), what an open proposal names, what an experiment compares that runs or is paused, the
+base index, and what is younger than `grace` (a training that runs has an encoder before it has a version).
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ def prune_versions(connection: Connection, agent: AgentRef, kept: int, grace: dt
             AND v.number <= (SELECT max(number) FROM index_versions WHERE organization_id = %(organization)s AND agent_id = %(agent)s) - %(kept)s
             AND NOT EXISTS (SELECT FROM index_labels l WHERE l.organization_id = v.organization_id AND l.agent_id = v.agent_id AND l.number = v.number)
             AND NOT EXISTS (SELECT FROM proposals p WHERE p.organization_id = v.organization_id AND p.agent_id = v.agent_id AND p.state = 'open'
-                AND p.kind = ANY(%(kinds)s) AND v.number::text IN (p.subject->>'version', p.incumbent->>'version'))""",
+                AND p.kind = ANY(%(kinds)s) AND v.number::text IN (p.subject->>'version', p.incumbent->>'version'))
+            AND NOT EXISTS (SELECT FROM learning_experiments e WHERE e.organization_id = v.organization_id AND e.agent_id = v.agent_id
+                AND e.subject = 'index' AND e.status IN ('running', 'paused')
+                AND e.arms @> jsonb_build_array(jsonb_build_object('version', v.number)))""",
             {"organization": agent.organization_id, "agent": agent.agent_id, "kept": kept, "grace": grace, "kinds": list(LEARNT)},
         ).rowcount
 
