@@ -162,7 +162,8 @@ def status_command(organization: str | None, output: Output) -> None:
         jobs = [f"  {job['name']:28} last {job['last_run'] or 'never'} {job['last_status'] or ''}  next {job['next_run'] or '–'}" for job in document["jobs"]]
         sensors = [f"  {sensor['name']:28} lag {sensor['lag_rows']}  last tick {sensor['last_tick'] or 'never'}" for sensor in document["sensors"]]
         problems = [f"  {problem}" for problem in document["problems"]] or ["  none"]
-        return ["Rows", *(tables or ["  none"]), "Jobs", *jobs, "Sensors", *sensors, "Problems", *problems]
+        off = ["Learning switched off (`enable` brings back what served)", *(f"  {agent}" for agent in document["disabled"])] if document["disabled"] else []
+        return ["Rows", *(tables or ["  none"]), "Jobs", *jobs, "Sensors", *sensors, *off, "Problems", *problems]
 
     output.answer(document, lines)
 

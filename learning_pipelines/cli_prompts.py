@@ -131,7 +131,7 @@ def rollback_command(agent: str, kind: str, topic: str | None, organization: str
     output.answer(done.as_json(), lambda: [f"{agent}: {was}."])
 
 
-def _switch(name: str, state: str, enabled: bool, summary: str) -> click.Command:
+def _switch(name: str, state: str, enabled: bool, led_to: str, summary: str) -> click.Command:
     @click.command(name, help=summary)
     @click.option("--agent", metavar="SLUG", help="Only this agent (default: every agent of the organization).")
     @organization_option
@@ -149,13 +149,19 @@ def _switch(name: str, state: str, enabled: bool, summary: str) -> click.Command
             one = None if agent is None else known_agent(connection, slug, agent)
             changed = set_learning(connection, tenant, one, OPERATOR, enabled=enabled)
         document = {"id": str(tenant if one is None else one.agent_id), "state": state, "agents": changed}
-        output.answer(document, lambda: [f"Learning {state} for {', '.join(changed)}." if changed else f"Learning was {state} before, and nothing changed."])
+        said = f"Learning {state} for {', '.join(changed)}: {led_to}." if changed else f"Learning was {state} before, and nothing changed."
+        output.answer(document, lambda: [said])
 
     return command
 
 
-disable_command = _switch("disable", "disabled", False, "Stop learning: runs end skipped and nothing learnt is approved. What serves stays.")
-enable_command = _switch("enable", "enabled", True, "Learn again.")
+disable_command = _switch(
+    "disable", "disabled", False, "the base prompt and the base index serve within a second, and nothing is learnt",
+    "Switch learning off, within a second: base prompt, base index, nothing learnt, no experiments, no learning runs. `enable` brings it all back.",
+)  # fmt: skip
+enable_command = _switch(
+    "enable", "enabled", True, "what served before serves again within a second", "Learn again; what served before `disable` serves again."
+)
 COMMANDS = (prompts_command, proposals_command, approve_command, reject_command, rollback_command, disable_command, enable_command)
 
 

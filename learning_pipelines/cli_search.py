@@ -70,6 +70,7 @@ def _lines(answered: Answered) -> list[str]:
     if not answered.hits:
         return [answered.hint or "Nothing was found."]
     by = "the base index" if not answered.index else f"version {answered.index} of the index"
+    by += ": learning is switched off" if answered.disabled else ""
     return [line for number, hit in enumerate(answered.hits, start=1) for line in _of_hit(number, hit)] + [f"By {by}."]
 
 

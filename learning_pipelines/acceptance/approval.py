@@ -38,10 +38,13 @@ def open_proposal(
     """Stores a proposal and returns its id. An older open one of the same agent, kind and topic is rejected: it was measured against less.
 
     The version gets the label candidate. Where `auto_approve` (the setting) names the kind and the verdict is better, it is
-    approved at once; if approval is refused, it stays open with the reason in its notes.
+    approved at once; if approval is refused, it stays open with the reason in its notes. Raises Refused where learning was switched off while the run
+    was going: nothing is stored then.
     """
     with connection.transaction():
-        prompts.lock_agent(connection, agent)
+        if not prompts.lock_agent(connection, agent):
+            again = f"After `learning-pipelines enable --agent {agent.agent}` run the job again: it goes on from what it measured."
+            raise Refused(Reason.STATE, f"Learning was switched off for {agent.agent} while this was measured: nothing is proposed.", again)
         for older in proposals.open_ones(connection, agent, kind):
             if behavior_change.about(older.subject) != behavior_change.about(subject):
                 continue  # of another kind of behaviour, or another topic: both may be approved
@@ -126,7 +129,8 @@ def rollback(
 
 
 def set_learning(connection: Connection, organization_id: UUID, agent: AgentRef | None, who: Reviewer, *, enabled: bool) -> list[str]:
-    """Lets an agent (None: every agent of the organization) learn, or not. What serves stays. Returns the agents for which that is new."""
+    """Lets an agent (None: every agent of the organization) learn and be served by what was learnt, or not. No label moves: what served before it was
+    switched off serves again when it is switched on. Returns the agents for which that is new."""
     with connection.transaction():
         changed = proposals.set_learning(connection, organization_id, None if agent is None else agent.agent_id, enabled)
         for slug in changed:

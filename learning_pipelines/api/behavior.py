@@ -42,7 +42,7 @@ class SuggestedAction(BaseModel):
 
 class NextAction(BaseModel):
     """Likeliest first. `abstained`: the policy suggests nothing, for this `reason`. `policy`: number of the version that serves; 0: none does yet,
-    and `hint` says how to get one."""
+    and `hint` says how to get one. `disabled`: learning is switched off for the agent, nothing learnt serves it."""
 
     agent_id: str
     suggestions: list[SuggestedAction]
@@ -50,6 +50,7 @@ class NextAction(BaseModel):
     reason: str | None = Field(json_schema_extra={"example": None})
     policy: int
     hint: str | None = Field(json_schema_extra={"example": None})
+    disabled: bool = Field(False, json_schema_extra={"example": False})
 
 
 @router.get("/agents/{agent_id}/next-action", response_model=NextAction)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from learning_pipelines.api.service import Serving, User
 from learning_pipelines.behavior.playbooks.registry import playbooks, told
+from learning_pipelines.storage import tenants
 
 router = APIRouter(tags=["behavior"])
 _SHARE = {"count": 34, "of": 40, "low": 0.71, "high": 0.93}
@@ -63,10 +64,11 @@ class Playbook(BaseModel):
 
 
 class Playbooks(BaseModel):
-    """In the order of task types; [] where none serves."""
+    """In the order of task types; [] where none serves. `disabled`: learning is switched off for the agent, so none does."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"playbooks": [_PLAYBOOK]}})
+    model_config = ConfigDict(json_schema_extra={"example": {"playbooks": [_PLAYBOOK], "disabled": False}})
     playbooks: list[Playbook]
+    disabled: bool = False
 
 
 @router.get("/agents/{agent_id}/playbooks", response_model=Playbooks)
@@ -82,6 +84,7 @@ async def get_playbooks(
     def read() -> dict[str, Any]:
         with service.acting(who) as connection:
             agent = service.agent(connection, who, agent_id)
-            return {"playbooks": [told(one) for one in playbooks(connection, agent, version, task_type)]}
+            found = [told(one) for one in playbooks(connection, agent, version, task_type)]
+            return {"playbooks": found, "disabled": tenants.switched_off(connection, agent.organization_id, agent.agent_id)}
 
     return await run_in_threadpool(read)

@@ -41,6 +41,7 @@ class ServedPrompt(BaseModel):
         str | None,
         Field(description="The model to ask: the fine-tuned one that serves, else the one the agent was imported with; null where neither is known."),
     ] = None
+    disabled: Annotated[bool, Field(description="Learning is switched off for the agent: this is its base prompt, with nothing learnt beside it.")] = False
     guidance: Annotated[str | None, Field(description="Version of the guidance that is shown for the input; null where none is. Only with `input`.")] = None
     guidance_problem: Annotated[
         str | None, Field(description="Why guidance that serves is not shown: what it was measured with changed, or the encoder is away. Only with `input`.")

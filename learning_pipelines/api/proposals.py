@@ -149,13 +149,14 @@ async def roll_back(agent_id: str, who: Admin, service: Serving, body: Rollback 
 
 @router.post("/agents/{agent_id}/disable", response_model=Learning)
 async def disable(agent_id: str, who: Admin, service: Serving, body: OnBehalf | None = None) -> dict[str, Any]:
-    """The agent learns no more: its runs end skipped and nothing learnt is approved. What serves stays."""
+    """Switches learning off, seen by every client within a second: the base prompt and the base index serve, nothing learnt, no experiments; runs of its
+    jobs end skipped and nothing is proposed or approved. No label moves, so `enable` brings everything back as it was."""
     return await _switched(agent_id, who, service, body, enabled=False)
 
 
 @router.post("/agents/{agent_id}/enable", response_model=Learning)
 async def enable(agent_id: str, who: Admin, service: Serving, body: OnBehalf | None = None) -> dict[str, Any]:
-    """The agent learns again."""
+    """The agent learns again, and what served before `disable` serves again."""
     return await _switched(agent_id, who, service, body, enabled=True)
 
 
@@ -167,7 +168,9 @@ async def _switched(agent_id: str, who: Principal, service: Service, body: OnBeh
         changed = approval.set_learning(connection, who.organization_id, agent, _reviewer(who), enabled=enabled)
         return {"id": str(agent.agent_id), "state": "enabled" if enabled else "disabled", "agents": changed}
 
-    return await _in_transaction(service, who, work)
+    done = await _in_transaction(service, who, work)
+    service.served.forget(who.organization_id)
+    return done
 
 
 def _reviewer(who: Principal) -> Reviewer:

@@ -54,11 +54,13 @@ class SearchHit(BaseModel):
 
 
 class SearchAnswer(BaseModel):
-    """Best first. `index`: number of the version that found them all, 0 for the organization's base. `hint`: why there are none."""
+    """Best first. `index`: number of the version that found them all, 0 for the organization's base. `hint`: why there are none. `disabled`: learning is
+    switched off for the agent, so the base index answered."""
 
     results: list[SearchHit]
     index: int | None
     hint: str | None = Field(json_schema_extra={"example": None})
+    disabled: bool = Field(False, json_schema_extra={"example": False})
 
 
 @router.get("/search", response_model=SearchAnswer)

@@ -2,7 +2,8 @@
 
 Belongs here: keeping, looking again, demonstrations for an input. Not here: the route (prompts.py), the lookup (prompts/serving.py), guidance (guided.py).
 
-A label that moves is seen by every worker within FRESH_SECONDS. Nothing heavy is loaded: texts are encoded by the shared encoder process.
+A label that moves, and learning that is switched off or on, is seen by every worker within FRESH_SECONDS. Nothing heavy is loaded: texts are encoded by
+the shared encoder process.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from uuid import UUID
 import orjson
 from fastapi.concurrency import run_in_threadpool
 
-from learning_pipelines.api.guided import Guided
+from learning_pipelines.api.guided import Guided, Turns
 from learning_pipelines.api.principals import Principal
 from learning_pipelines.api.problems import Problem, not_found
 from learning_pipelines.behavior.fine_tuning.serving import serving_model
@@ -62,6 +63,7 @@ class Served:
     answer: Answer
     model: str | None = None
     model_mark: str = ""
+    disabled: bool = False
 
     @property
     def mark(self) -> str:
@@ -98,11 +100,12 @@ class ServedPrompts:
         shown: list[Demonstration] = []
         if served.prompt.retrieval is not None:
             shown = served.prompt.retrieval.shown(self._few_shot.nearest(served.agent, served.prompt.retrieval, text))
-        turns = self._guided.for_input(served.agent, served.content_hash, served.version, text, shown)
+        turns = Turns() if served.disabled else self._guided.for_input(served.agent, served.content_hash, served.version, text, shown)
         messages = [{"role": message.role, "content": message.content} for message in served.prompt.for_input(text, shown, turns.messages)]
+        said = {"model": served.model, "disabled": served.disabled}
         guidance = {"guidance": None if turns.version is None else str(turns.version), "guidance_problem": turns.problem}
         mark = hashlib.sha256(orjson.dumps([messages, guidance])).hexdigest()[:24]
-        return _answer(messages, served.version, f"{served.version}-{served.mark}{served.model_mark}-{mark}", {"model": served.model, **guidance})
+        return _answer(messages, served.version, f"{served.version}-{served.mark}{served.model_mark}-{mark}", said | guidance)
 
     def forget(self, organization_id: UUID) -> None:
         """What serves in an organization was changed through this worker: whoever changed it sees it at once. Belongs to the event loop."""
@@ -129,14 +132,15 @@ class ServedPrompts:
             agent = tenants.agent_by_name(connection, who.organization_id, who.organization, name)
             if agent is None:
                 raise not_found("agent", "agent_id")
-            found = prompts.labelled(connection, agent, label)
+            found = prompts.served(connection, agent, label)
             model, tuned = serving_model(connection, agent)
         if found is None:
             raise Problem(404, f"The agent has no prompt with the label {label}: import one (kind agents), or write one.", field="agent_id")
         content = found.content_hash.hex()
-        model_mark = f"-{hashlib.sha256(str(model).encode()).hexdigest()[:12]}" if tuned else ""
-        answer = _answer(found.messages, found.version, f"{found.version}-{content[:24]}{model_mark}", {"model": model})
-        return Served(at, agent, found.version, from_stored(found.messages, found.serving), content, answer, model, model_mark)
+        mark = f"-{hashlib.sha256(str(model).encode()).hexdigest()[:12]}" if tuned else ""
+        mark += "-off" if found.disabled else ""
+        answer = _answer(found.messages, found.version, f"{found.version}-{content[:24]}{mark}", {"model": model, "disabled": found.disabled})
+        return Served(at, agent, found.version, from_stored(found.messages, found.serving), content, answer, model, mark, found.disabled)
 
 
 class _FewShot:

@@ -18,19 +18,20 @@ from learning_pipelines.behavior.policy.policy import Suggestion, Suggestions
 from learning_pipelines.behavior.task import State
 from learning_pipelines.errors import LearningError
 from learning_pipelines.retrieval.index import Artifact
-from learning_pipelines.storage import behavior_versions
+from learning_pipelines.storage import behavior_versions, tenants
 from learning_pipelines.storage.behavior_versions import BehaviorVersion
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.tenants import AgentRef
 
 MOST = 20
 NOTHING = 0
+OFF = "Learning is switched off for {agent}: nothing learnt is suggested. `learning-pipelines enable --agent {agent}` brings back what served."
 Open = Callable[[], AbstractContextManager[Connection]]
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """`policy`: the number of the version that answered; 0: none serves, and `hint` says how to get one."""
+    """`policy`: the number of the version that answered; 0: none serves, and `hint` says how to get one. `disabled`: learning is switched off."""
 
     agent: str
     policy: int
@@ -38,11 +39,12 @@ class Answered:
     abstained: bool = False
     reason: str | None = None
     hint: str | None = None
+    disabled: bool = False
 
     def as_json(self) -> dict[str, Any]:
         return {
             "agent_id": self.agent, "suggestions": self.suggestions, "abstained": self.abstained, "reason": self.reason, "policy": self.policy,
-            "hint": self.hint,
+            "hint": self.hint, "disabled": self.disabled,
         }  # fmt: skip
 
 
@@ -51,7 +53,10 @@ def answer(connect: Open, find: Callable[[Connection], AgentRef], policies: Poli
     waits for the encoder. Raises what `find`, loading and the encoder raise."""
     with connect() as connection:
         agent = find(connection)
-        serving = behavior_versions.labelled(connection, agent.organization_id, agent.agent_id, "policy")
+        serving = behavior_versions.serving(connection, agent.organization_id, agent.agent_id, "policy")
+        off = not serving and tenants.switched_off(connection, agent.organization_id, agent.agent_id)
+    if off:
+        return Answered(agent.agent, NOTHING, [], hint=OFF.format(agent=agent.agent), disabled=True)
     if not serving:
         hint = f"No policy serves: `learning-pipelines run behavior_learning --agent {agent.agent}` learns one from demonstrations; approve what it proposes."
         return Answered(agent.agent, NOTHING, [], hint=hint)

@@ -11,10 +11,12 @@ import dagster as dg
 
 from learning_pipelines.defs.common import REASON_TAG, skip
 from learning_pipelines.errors import LearningError
-from learning_pipelines.storage import training_runs
+from learning_pipelines.storage import proposals, training_runs
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.tenants import AgentRef
 from learning_pipelines.storage.training_runs import TrainingRun
+
+OFF = "learning was switched off for this agent while the run was going; `learning-pipelines enable` turns it on again"
 
 
 def taken_up(
@@ -23,7 +25,7 @@ def taken_up(
     """The training run that this Dagster run began or resumed in the asset `first`, with its configuration, under the agent's lock until the
     connection ends.
 
-    None, and the run is skipped as `busy`: another one was started meanwhile and goes on with it.
+    None, and the run is skipped: as `busy` where another one was started meanwhile and goes on with it, as OFF where learning was switched off since.
     """
     alone = training_runs.lock_agent(connection, agent, training_type)
     found = training_runs.of_dagster_run(connection, agent, context.run.run_id)
@@ -32,6 +34,10 @@ def taken_up(
         raise dg.Failure(f"There is no training run to go on with: materialize {first} in the same run.", allow_retries=False)
     if found is None or not alone:
         skip(context, busy)
+        return None
+    if not proposals.may_learn(connection, agent):
+        training_runs.failed(connection, agent, found[0].id, OFF)  # the next run goes on with it
+        skip(context, OFF)
         return None
     return found
 

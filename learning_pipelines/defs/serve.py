@@ -22,7 +22,7 @@ from learning_pipelines.encoder_server import stop_encoder
 from learning_pipelines.errors import LearningError
 from learning_pipelines.llm_server import stop_model
 from learning_pipelines.settings import Settings
-from learning_pipelines.storage import embedded, learnt_corrections, migrate, outbox, overview
+from learning_pipelines.storage import embedded, learnt_corrections, migrate, outbox, overview, proposals
 from learning_pipelines.storage.database import Connection, Database, open_database
 from learning_pipelines.storage.installation import Finding, findings
 from learning_pipelines.storage.store import Store
@@ -167,7 +167,7 @@ def _last_line(log: Path) -> str:
 
 
 def status(settings: Settings, organization: str | None) -> dict[str, Any]:
-    """Counts, jobs, sensors and problems."""
+    """Counts, jobs, sensors, agents for which learning is switched off (`<organization>/<agent>`) and problems."""
     store = Store(settings)
     migrate.require_head(store.database)
     slug = None if organization is None else known_organization(store, organization)
@@ -181,8 +181,9 @@ def status(settings: Settings, organization: str | None) -> dict[str, Any]:
         orphans = overview.orphans(connection, settings.orphan_days, slug)
         unsearchable = overview.documents_without_chunks(connection, slug)
         again = corrected_again(connection, slug)
+        disabled = sorted(proposals.disabled_agents(connection, slug))
     problems = [*_problems(settings, store, state, orphans), *(f"{count} documents cannot be searched for: {why}" for why, count in unsearchable.items())]
-    return {"counts": counts, "jobs": state["jobs"], "sensors": sensors, "problems": [*problems, *again]}
+    return {"counts": counts, "jobs": state["jobs"], "sensors": sensors, "disabled": disabled, "problems": [*problems, *again]}
 
 
 def corrected_again(connection: Connection, slug: str | None) -> list[str]:

@@ -43,13 +43,18 @@ def add_learnt(
 
 
 def named_version(connection: Connection, agent: AgentRef, name: str = "serving") -> Version:
-    """The version that is meant by a number, by `serving` (the label production) or by another label. Raises BadInput naming what there is."""
+    """The version that is meant by a number, by `serving` (what is handed out: the label production, or the base prompt while learning is switched off) or
+    by another label. Raises BadInput naming what there is."""
     if name.isdecimal():
         number: int | None = int(name) if len(name) < 10 else None
         missing = f"{agent.partition} has no prompt version {name}."
     else:
         label = prompts.PRODUCTION if name == "serving" else name
-        number = prompts.label_target(connection, agent, label)
+        if name == "serving":
+            serving = prompts.served(connection, agent)
+            number = None if serving is None else serving.version
+        else:
+            number = prompts.label_target(connection, agent, label)
         missing = f"No version of {agent.partition}'s prompt has the label {label}."
     found = None if number is None else prompts.version(connection, agent, number)
     if found is None:

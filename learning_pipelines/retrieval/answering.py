@@ -15,7 +15,7 @@ from uuid import UUID
 
 from learning_pipelines.retrieval.loaded import Loaded
 from learning_pipelines.retrieval.searcher import Hit, Searcher
-from learning_pipelines.storage import found_chunks, indexes
+from learning_pipelines.storage import found_chunks, indexes, tenants
 from learning_pipelines.storage.database import Connection
 
 NO_DOCUMENTS = "There are no documents to search: import them (kind documents)."
@@ -28,30 +28,32 @@ Open = Callable[[], AbstractContextManager[Connection]]
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """`index`: the number of the version that answered, 0 for the base; None where there is none. `hint`: why nothing was found."""
+    """`index`: the number of the version that answered, 0 for the base; None where there is none. `hint`: why nothing was found. `disabled`: learning is
+    switched off for the agent, so the base answered."""
 
     hits: list[Hit]
     index: int | None
     hint: str | None
+    disabled: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """{results, index, hint}; scores are rounded to six digits, which is what they are good for."""
-        return {"results": [_as_json(hit) for hit in self.hits], "index": self.index, "hint": self.hint}
+        """{results, index, hint, disabled}; scores are rounded to six digits, which is what they are good for."""
+        return {"results": [_as_json(hit) for hit in self.hits], "index": self.index, "hint": self.hint, "disabled": self.disabled}
 
 
 def answer(connect: Open, snapshot: Open, loaded: Loaded, organization_id: UUID, agent_id: UUID | None, query: str, k: int) -> Answered:
     """`connect` and `snapshot` open transactions of whoever asks; the second sees one state of the database. Raises what the encoder raises."""
     with connect() as connection:
-        version = indexes.serving(connection, organization_id, agent_id)
+        version, off = indexes.serving(connection, organization_id, agent_id), tenants.switched_off(connection, organization_id, agent_id)
         if version is None:
-            return Answered([], None, NOT_BUILT if found_chunks.any_document(connection, organization_id, agent_id) else NO_DOCUMENTS)
+            return Answered([], None, NOT_BUILT if found_chunks.any_document(connection, organization_id, agent_id) else NO_DOCUMENTS, off)
     (question,) = loaded.questions(version, [query])
     with snapshot() as connection:
         hits = Searcher(connection, organization_id, agent_id, version, loaded).search(question, k)
         hint = None
         if not hits:
             hint = NOTHING_FOUND if found_chunks.any_document(connection, organization_id, agent_id) else NO_DOCUMENTS
-    return Answered(hits, version.number, hint)
+    return Answered(hits, version.number, hint, off)
 
 
 def _as_json(hit: Hit) -> dict[str, Any]:

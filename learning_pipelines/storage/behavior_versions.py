@@ -2,7 +2,8 @@
 
 Belongs here: SQL of behavior_versions and behavior_labels. Not here: what a version holds (behavior/), proposals (proposals.py), demonstrations.
 
-Whoever adds a version or moves a label holds the lock of the agent's row (prompts.lock_agent), as for prompts. Number 0 is nothing learnt.
+Whoever adds a version or moves a label holds the lock of the agent's row (prompts.lock_agent), as for prompts. Number 0 is nothing learnt. What serves is
+what has the label, unless learning is switched off for the agent: then nothing learnt serves, and no label moves.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from learning_pipelines.storage import tenants
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.prompts import lock_agent
 from learning_pipelines.storage.tenants import AgentRef
@@ -90,11 +92,17 @@ def labelled(connection: Connection, organization_id: UUID, agent_id: UUID, kind
     return [BehaviorVersion(*row) for row in rows]
 
 
+def serving(connection: Connection, organization_id: UUID, agent_id: UUID, kind: Kind) -> list[BehaviorVersion]:
+    """The versions that serve now, one per topic, in the order of topics; [] where nothing learnt does, and while learning is switched off."""
+    return [] if tenants.switched_off(connection, organization_id, agent_id) else labelled(connection, organization_id, agent_id, kind)
+
+
 def last_moved(connection: Connection, organization_id: UUID, agent_id: UUID, kind: Kind, topics: Sequence[str]) -> BehaviorVersion | None:
-    """Of the versions that serve one of these topics, the one whose label was moved last; None where nothing learnt serves any of them."""
+    """Of the versions that serve one of these topics now, the one whose label was moved last; None where nothing learnt serves any of them."""
     row = connection.execute(
         """SELECT v.kind, v.number, v.topic, v.parent, v.config, v.artifact_path, v.artifact_sha256, v.metrics, v.training_run_id, v.created_at
         FROM behavior_labels l JOIN behavior_versions v USING (organization_id, agent_id, kind, topic, number)
+        JOIN agents a ON a.organization_id = l.organization_id AND a.id = l.agent_id AND a.learning_enabled
         WHERE l.organization_id = %s AND l.agent_id = %s AND l.kind = %s AND l.label = 'serving' AND l.topic = ANY(%s)
         ORDER BY l.moved_at DESC, l.topic LIMIT 1""",
         [organization_id, agent_id, kind, list(topics)],

@@ -26,9 +26,10 @@ class Serving:
 
 
 def serving(connection: Connection, agent: AgentRef) -> Serving:
-    """What serves now."""
+    """What serves now: nothing while learning is switched off for the agent."""
     rows = connection.execute(
         """SELECT s.kind, s.number, coalesce(p.number, 0) FROM behavior_labels s
+        JOIN agents a ON a.organization_id = s.organization_id AND a.id = s.agent_id AND a.learning_enabled
         LEFT JOIN behavior_labels p ON p.organization_id = s.organization_id AND p.agent_id = s.agent_id AND p.kind = s.kind AND p.topic = s.topic
             AND p.label = 'previous'
         WHERE s.organization_id = %s AND s.agent_id = %s AND s.label = 'serving' AND s.number > 0 AND s.kind IN ('guidance', 'playbook', 'rules')

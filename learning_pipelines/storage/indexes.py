@@ -120,9 +120,11 @@ def version(connection: Connection, agent: AgentRef, number: int) -> IndexVersio
 
 
 def serving(connection: Connection, organization_id: UUID, agent_id: UUID | None) -> IndexVersion | None:
-    """What answers an agent's searches: the version with the label serving, else the base. Without an agent, the base."""
+    """What answers an agent's searches: the version with the label serving, else the base. Without an agent, and while learning is switched off for it,
+    the base."""
     row = connection.execute(
         f"""{_SELECT} WHERE v.organization_id = %(organization)s AND v.agent_id = %(agent)s AND v.number = (SELECT l.number FROM index_labels l
+        JOIN agents a ON a.organization_id = l.organization_id AND a.id = l.agent_id AND a.learning_enabled
         WHERE l.organization_id = %(organization)s AND l.agent_id = %(agent)s AND l.label = 'serving')""",
         {"organization": organization_id, "agent": agent_id},
     ).fetchone()

@@ -1,5 +1,7 @@
 """Prompt versions and the labels that point at them: reading what serves, adding versions written by hand or learnt, moving labels.
 
+What serves is what the label points at, unless learning is switched off for the agent: then it is its base prompt, and no label moves.
+
 Belongs here: SQL of prompt_versions and prompt_labels. Not here: imported prompts (ingest_sql.py), proposals (proposals.py), learning new ones.
 
 Whoever adds a version or moves a label first locks the agent's row: imports that change a prompt hold the same lock, so numbers are never
@@ -27,12 +29,14 @@ PRODUCTION, CANDIDATE, PREVIOUS = "production", "candidate", "previous"
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A version as it is handed out; `serving` is what is done for each input beside the messages ({}: nothing)."""
+    """A version as it is handed out; `serving` is what is done for each input beside the messages ({}: nothing). `disabled`: learning is switched off,
+    and this is the base prompt."""
 
     version: int
     messages: list[dict[str, Any]]
     content_hash: bytes
     serving: dict[str, Any]
+    disabled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,24 @@ def labelled(connection: Connection, agent: AgentRef, label: str = PRODUCTION) -
         [agent.organization_id, agent.agent_id, label],
     ).fetchone()
     return None if row is None else Served(int(row[0]), row[1], bytes(row[2]), row[3])
+
+
+def served(connection: Connection, agent: AgentRef, label: str = PRODUCTION) -> Served | None:
+    """What is handed out for a label: the version it points at; while learning is switched off for the agent its base prompt, whatever the label.
+
+    The base prompt is the newest system prompt that the agent was imported with, else its first version, with nothing done for each input.
+    None if nothing has the label.
+    """
+    row = connection.execute(
+        """SELECT p.version, p.messages, p.content_hash, CASE WHEN a.learning_enabled THEN p.serving ELSE '{}' END, NOT a.learning_enabled
+        FROM prompt_labels l JOIN agents a ON a.organization_id = l.organization_id AND a.id = l.agent_id
+        JOIN prompt_versions p ON p.organization_id = l.organization_id AND p.agent_id = l.agent_id AND p.version = CASE WHEN a.learning_enabled THEN l.version
+            ELSE (SELECT b.version FROM prompt_versions b WHERE b.organization_id = l.organization_id AND b.agent_id = l.agent_id
+                ORDER BY b.origin <> 'imported', CASE WHEN b.origin = 'imported' THEN -b.version ELSE b.version END LIMIT 1) END
+        WHERE l.organization_id = %s AND l.agent_id = %s AND l.label = %s""",
+        [agent.organization_id, agent.agent_id, label],
+    ).fetchone()
+    return None if row is None else Served(int(row[0]), row[1], bytes(row[2]), row[3], bool(row[4]))
 
 
 def version(connection: Connection, agent: AgentRef, number: int) -> Version | None:

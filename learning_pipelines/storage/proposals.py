@@ -149,9 +149,11 @@ def may_learn(connection: Connection, agent: AgentRef) -> bool:
     return row is not None and bool(row[0])
 
 
-def disabled_agents(connection: Connection) -> frozenset[str]:
-    """Partition keys of the agents that may not learn, of all organizations."""
+def disabled_agents(connection: Connection, organization: str | None = None) -> frozenset[str]:
+    """Partition keys of the agents that may not learn, of one organization or of all."""
     rows = connection.execute(
-        "SELECT o.slug || '/' || a.slug FROM agents a JOIN organizations o USING (organization_id) WHERE NOT a.learning_enabled"
+        """SELECT o.slug || '/' || a.slug FROM agents a JOIN organizations o USING (organization_id)
+        WHERE NOT a.learning_enabled AND (%(organization)s::text IS NULL OR o.slug = %(organization)s)""",
+        {"organization": organization},
     ).fetchall()
     return frozenset(str(key) for (key,) in rows)

@@ -107,6 +107,12 @@ def model_of(connection: Connection, agent: AgentRef) -> str | None:
     return None if row is None else row[0]
 
 
+def switched_off(connection: Connection, organization_id: UUID, agent_id: UUID | None) -> bool:
+    """Whether nothing learnt serves the agent and it learns nothing (`disable`); False for an agent that is not there, and without one."""
+    row = connection.execute("SELECT NOT learning_enabled FROM agents WHERE organization_id = %s AND id = %s", [organization_id, agent_id]).fetchone()
+    return row is not None and bool(row[0])
+
+
 def _as_uuid(text: str) -> UUID | None:
     try:
         return UUID(text)

@@ -110,7 +110,7 @@ def test_an_unknown_proposal_is_refused(pipeline: Connection, desk: AgentRef) ->
             work(pipeline, desk.organization_id, uuid4(), ADA)
 
 
-def test_a_disabled_agent_gets_nothing_learnt_and_keeps_what_serves(pipeline: Connection, desk: AgentRef, load: Load) -> None:
+def test_a_disabled_agent_gets_nothing_learnt_and_no_label_moves(pipeline: Connection, desk: AgentRef, load: Load) -> None:
     other = an_agent(pipeline, load, "other")
     identity = proposed(pipeline, desk, learnt(pipeline, desk))
     assert approval.set_learning(pipeline, desk.organization_id, desk, ADA, enabled=False) == ["desk"]
@@ -142,10 +142,20 @@ def test_the_setting_approves_what_it_names_when_it_is_proposed(pipeline: Connec
 
 
 def test_an_automatic_approval_that_is_refused_leaves_the_reason(pipeline: Connection, desk: AgentRef) -> None:
-    approval.set_learning(pipeline, desk.organization_id, desk, ADA, enabled=False)
-    proposed(pipeline, desk, learnt(pipeline, desk), auto_approve=("prompt",))
+    proposed(pipeline, desk, learnt(pipeline, desk), incumbent={"version": 9}, auto_approve=("prompt",))
     (found,) = proposals.listed(pipeline, desk.organization_id)
-    assert found.state == "open" and "Not approved automatically: Learning is disabled" in str(found.notes)
+    assert found.state == "open" and "Not approved automatically: Version 2 was measured against version 9" in str(found.notes)
+
+
+def test_what_was_measured_while_learning_was_switched_off_is_not_proposed(pipeline: Connection, desk: AgentRef) -> None:
+    version = learnt(pipeline, desk)
+    approval.set_learning(pipeline, desk.organization_id, desk, ADA, enabled=False)
+    with pytest.raises(Refused, match="switched off for desk while this was measured"):
+        proposed(pipeline, desk, version, auto_approve=("prompt",))
+    assert proposals.listed(pipeline, desk.organization_id) == [] and labels(pipeline, desk)["candidate"] is None
+    approval.set_learning(pipeline, desk.organization_id, desk, ADA, enabled=True)
+    proposed(pipeline, desk, version, auto_approve=("prompt",))
+    assert labels(pipeline, desk)["production"] == 2
 
 
 def test_rejecting_moves_nothing_and_can_be_repeated(pipeline: Connection, desk: AgentRef) -> None:

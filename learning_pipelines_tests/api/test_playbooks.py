@@ -52,6 +52,6 @@ def test_an_unknown_agent_is_not_found_and_an_unknown_version_is_bad_input(api: 
 def test_odd_values_are_answered_and_never_an_error_of_the_service(api: Api, organization: str) -> None:
     key = api.key("user", organization)
     for odd in ("\x00", "’; DROP TABLE", "送金", "x" * 255):
-        assert api.get("/agents/desk/playbooks", key, params={"task_type": odd}).json() == {"playbooks": []}
+        assert api.get("/agents/desk/playbooks", key, params={"task_type": odd}).json()["playbooks"] == []
     assert api.get("/agents/%00/playbooks", key).status_code in (404, 422)
     assert api.get("/agents/desk/playbooks", key, params={"task_type": "x" * 256}).status_code == 422

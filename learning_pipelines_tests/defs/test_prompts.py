@@ -190,6 +190,22 @@ def test_what_is_missing_is_said_and_no_model_asked(
     assert (model.requests, table(pipeline, "acceptance_tests"), table(pipeline, "training_runs")) == ([], [], [])
 
 
+def test_a_run_that_is_going_when_learning_is_switched_off_ends_skipped_without_a_test_and_can_be_gone_on_with(
+    desk: None, run_job: Materialize, pipeline: Connection, instance: dg.DagsterInstance, model: FakeEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def take_and_switch_off(*given: Any) -> None:
+        take(*given)
+        pipeline.execute("UPDATE agents SET learning_enabled = false")
+
+    take = optimization.take_written
+    monkeypatch.setattr(optimization, "take_written", take_and_switch_off)
+    prompts.add_written(pipeline, agent_ref(pipeline), messages := [{"role": "system", "content": "Sort well."}], None, content_hash(messages, {}), None)
+    result = run_job("prompt_optimization", DESK, tags={"learning/candidate": "2"})
+    assert result.success and "learning was switched off for this agent while the run was going" in reason_of(result, instance)
+    (run,) = table(pipeline, "training_runs")
+    assert (run["status"], model.requests, table(pipeline, "acceptance_tests"), table(pipeline, "proposals")) == ("failed", [], [], [])
+
+
 def test_a_budget_is_kept_to_the_call_and_covers_the_test(desk: None, run_job: Materialize, pipeline: Connection, model: FakeEndpoint) -> None:
     run_job("prompt_optimization", DESK, tags={"learning/budget": "180"})
     assert 100 < len(model.requests) <= 180

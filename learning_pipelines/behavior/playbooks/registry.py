@@ -9,13 +9,14 @@ from typing import Any, Literal
 
 from learning_pipelines.behavior.playbooks.gate import KIND
 from learning_pipelines.errors import BadInput
-from learning_pipelines.storage import behavior_versions, proposals
+from learning_pipelines.storage import behavior_versions, proposals, tenants
 from learning_pipelines.storage.behavior_versions import BehaviorVersion
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.tenants import AgentRef
 
 Which = Literal["serving", "candidate"]
 NONE = "No playbook serves for {agent}: `learning-pipelines run behavior_learning --agent {agent}` proposes what tested better, which serves once approved."
+OFF = "Learning is switched off for {agent}: no playbook serves. `learning-pipelines enable --agent {agent}` brings back what did."
 WAITING = "No playbook serves for {agent}; {count} proposed (--version candidate): approve what should serve."
 _TOLD = ("demonstrations", "experts", "lengths", "failures", "steps", "avoid", "seldom", "text", "markdown", "mermaid")
 
@@ -27,11 +28,8 @@ def playbooks(connection: Connection, agent: AgentRef, which: Which | int = "ser
         if found is None:
             raise BadInput(f"{agent.agent} has no version {which} of a playbook.", "`--version serving` and `--version candidate` name those there are.")
         return [found]
-    if which == "candidate":
-        labelled = proposed(connection, agent)
-    else:
-        labelled = behavior_versions.labelled(connection, agent.organization_id, agent.agent_id, KIND, "serving")
-    return [one for one in labelled if task_type is None or one.topic == task_type]
+    meant = proposed(connection, agent) if which == "candidate" else behavior_versions.serving(connection, agent.organization_id, agent.agent_id, KIND)
+    return [one for one in meant if task_type is None or one.topic == task_type]
 
 
 def proposed(connection: Connection, agent: AgentRef) -> list[BehaviorVersion]:
@@ -55,6 +53,8 @@ def told(version: BehaviorVersion) -> dict[str, Any]:
 
 def hint(connection: Connection, agent: AgentRef, which: Which | int) -> str:
     """What to do where there is none."""
+    if which == "serving" and tenants.switched_off(connection, agent.organization_id, agent.agent_id):
+        return OFF.format(agent=agent.agent)
     if which == "serving" and (waiting := playbooks(connection, agent, "candidate")):
         return WAITING.format(agent=agent.agent, count=len(waiting))
     return NONE.format(agent=agent.agent)

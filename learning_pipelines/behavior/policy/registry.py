@@ -15,11 +15,8 @@ from learning_pipelines.storage.tenants import AgentRef
 def named_policy(connection: Connection, agent: AgentRef, name: str) -> BehaviorVersion | None:
     """`name`: serving, candidate or a number; None for 0, and where nothing learnt serves. Raises BadInput where there is no such version."""
     if name == "serving":
-        number = behavior_versions.label_target(connection, agent, "policy", "serving") or 0
-    elif name == "candidate":
-        number = _candidate(connection, agent)
-    else:
-        number = int(name) if name.isdecimal() and len(name) < 10 else -1
+        return next(iter(behavior_versions.serving(connection, agent.organization_id, agent.agent_id, "policy")), None)
+    number = _candidate(connection, agent) if name == "candidate" else int(name) if name.isdecimal() and len(name) < 10 else -1
     if number == 0:
         return None
     found = None if number < 0 else behavior_versions.version(connection, agent, "policy", number)
