@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from learning_pipelines.experiments.betting import Differences, interval, p_value
+from learning_pipelines.experiments.betting import Array, Differences, Peaks, gains, interval, log_capitals, p_value
 from learning_pipelines.experiments.comparison import Comparison
 from learning_pipelines.experiments.metrics import Metric
 
@@ -52,14 +52,11 @@ class Blocks:
     numerator: Integers
     last: Integers
 
-
-def weight(block: int, level: int, treated: int) -> float:
-    """How much a difference tells beside that of one value against one: proportional to 1 / its variance."""
-    return 2.0 * treated * (block - treated) * int(block**level) / block
-
-
-def denominator(block: int, level: int, treated: int, steps: int) -> int:
-    return treated * (block - treated) * int(block**level) * steps
+    def scaled(self, block: int, steps: int) -> tuple[Array, Array]:
+        """The differences in [-1, 1], and their weights."""
+        size = block**self.level
+        both = self.treated * (block - self.treated)
+        return self.numerator / (both * size * steps), 2.0 * both * size / block
 
 
 @dataclass(slots=True)
@@ -87,15 +84,18 @@ class ExactState:
     waiting: Waiting = field(default_factory=list)
     differences: Counter[tuple[int, int, int]] = field(default_factory=Counter)
     """(level, elements of the treatment, numerator) → how often."""
+    peaks: Peaks = (0.0, 0.0)
+    """Logarithms of the highest capital so far against "the effect is at most 0" and "at least 0"."""
 
     @classmethod
     def for_shares(cls, control: float, treatment: float, steps: int = STEPS) -> ExactState:
         """The empty state of an epoch in which the arms get these shares of new units."""
         return cls(block_size(control, treatment), steps)
 
-    def add(self, treated: ArrayLike, values: ArrayLike) -> Blocks:
+    def add(self, treated: ArrayLike, values: ArrayLike) -> tuple[Blocks, Array]:
         """Takes in values of [0, 1] of both arms in the order in which they came; `treated` says of each whether it is the treatment's. Returns the
-        differences that this made. Raises ValueError for values outside the scale or between its steps."""
+        differences that this made, and after each of them the logarithms of the capital against "the effect is at most 0" and "at least 0".
+        Raises ValueError for values outside the scale or between its steps."""
         arms = np.asarray(treated, dtype=np.bool_)
         whole = self._in_steps(values)
         if arms.shape != whole.shape:
@@ -103,9 +103,30 @@ class ExactState:
         self.control.add(whole[~arms])
         self.treatment.add(whole[arms])
         made = _blocks(self.waiting, arms, whole, self.block)
+        capital = self._capital(made)
+        self.peaks = (max(self.peaks[0], *capital[:, 0].tolist(), 0.0), max(self.peaks[1], *capital[:, 1].tolist(), 0.0))
         for key in zip(made.level.tolist(), made.treated.tolist(), made.numerator.tolist(), strict=True):
             self.differences[key] += 1
-        return made
+        return made, capital
+
+    def _capital(self, made: Blocks) -> Array:
+        """Logarithms of the capital against "at most 0" and "at least 0" after each of the new differences."""
+        if not len(made.last):
+            return np.empty((0, 2))
+        before, counts = self._histogram()
+        (old, old_weights), (new, new_weights) = before.scaled(self.block, self.steps), made.scaled(self.block, self.steps)
+        sides = [counts @ gains(sign * old, old_weights) + gains(sign * new, new_weights).cumsum(axis=0) for sign in (1, -1)]
+        return np.stack([log_capitals(side) for side in sides], axis=1)
+
+    def _histogram(self) -> tuple[Blocks, Integers]:
+        """The differences so far, each kind once, and how often it occurred."""
+        keys = np.array(list(self.differences), dtype=np.int64).reshape(-1, 3).T
+        return Blocks(keys[0], keys[1], keys[2], np.zeros_like(keys[0])), np.array(list(self.differences.values()), dtype=np.int64)
+
+    def scaled(self) -> tuple[Array, Array, Integers]:
+        """Values, weights and counts of the differences so far."""
+        kinds, counts = self._histogram()
+        return *kinds.scaled(self.block, self.steps), counts
 
     def _in_steps(self, values: ArrayLike) -> Integers:
         given = np.asarray(values, dtype=np.float64) * self.steps
@@ -121,6 +142,7 @@ class ExactState:
             "treatment": [self.treatment.n, self.treatment.total, self.treatment.squares],
             "waiting": [[[int(arm), total] for arm, total in level] for level in self.waiting],
             "differences": [[*key, count] for key, count in sorted(self.differences.items())],
+            "peaks": list(self.peaks),
         }  # fmt: skip
 
     @classmethod
@@ -129,6 +151,7 @@ class ExactState:
             int(stored["block"]), int(stored["steps"]), Sums(*stored["control"]), Sums(*stored["treatment"]),
             [[(bool(arm), int(total)) for arm, total in level] for level in stored["waiting"]],
             Counter({(level, treated, numerator): count for level, treated, numerator, count in stored["differences"]}),
+            (float(stored["peaks"][0]), float(stored["peaks"][1])),
         )  # fmt: skip
 
 
@@ -137,15 +160,16 @@ def compare(states: Sequence[ExactState], metric: Metric, variant: str, alpha: f
     nothing is said. The difference weights epochs by n·m / (n + m), n and m being their units in both arms."""
     control, treatment = [_pooled([getattr(state, arm) for state in states], [state.steps for state in states]) for arm in ("control", "treatment")]
     found = pooled(states)
+    peaks = _peaks(states)
     ready = len(found.values) > 0
-    low, high = interval(found, alpha) if ready else (-np.inf, np.inf)
+    low, high = interval(found, alpha, peaks) if ready else (-np.inf, np.inf)
     spread, difference = metric.high - metric.low, _stratified(states)
     return Comparison(
         metric=metric.name, variant=variant, n_control=control[0], n_treatment=treatment[0],
         mean_control=None if control[1] is None else metric.low + spread * control[1],
         mean_treatment=None if treatment[1] is None else metric.low + spread * treatment[1],
         difference=None if difference is None else spread * difference,
-        low=spread * low, high=spread * high, p=p_value(found) if ready else 1.0, alpha=alpha, exact=True, ready=ready,
+        low=spread * low, high=spread * high, p=p_value(found, peaks) if ready else 1.0, alpha=alpha, exact=True, ready=ready,
     )  # fmt: skip
 
 
@@ -153,11 +177,16 @@ def pooled(states: Sequence[ExactState]) -> Differences:
     """The differences of all epochs in one histogram."""
     found = Counter[tuple[float, float]]()
     for state in states:
-        for (level, treated, numerator), count in state.differences.items():
-            value = numerator / denominator(state.block, level, treated, state.steps)
-            found[weight(state.block, level, treated), value] += count
+        for value, weight, count in zip(*(column.tolist() for column in state.scaled()), strict=True):
+            found[weight, value] += count
     weights, values = np.array(list(found), dtype=np.float64).reshape(-1, 2).T
     return Differences.of(values, weights, np.array(list(found.values()), dtype=np.float64))
+
+
+def _peaks(states: Sequence[ExactState]) -> Peaks:
+    """Of several epochs together no peak was kept; the capital of one of them is not that of all."""
+    said = [state.peaks for state in states if state.differences]
+    return said[0] if len(said) == 1 else (0.0, 0.0)
 
 
 def _pooled(arms: Sequence[Sums], steps: Sequence[int]) -> tuple[int, float | None]:

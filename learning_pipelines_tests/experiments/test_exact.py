@@ -29,12 +29,13 @@ def drawn(seed: int, n: int = 1500, share: float = 0.5, effect: float = 0.0) -> 
 def test_values_in_portions_give_the_state_of_all_at_once_and_it_survives_json(shares: tuple[float, float]) -> None:
     arms, values = drawn(1, share=shares[1] / sum(shares))
     whole = ExactState.for_shares(*shares)
-    made = whole.add(arms, values)
+    made, capital = whole.add(arms, values)
     parts, cuts = ExactState.for_shares(*shares), sorted(np.random.default_rng(2).choice(1500, 400).tolist())
     for start, end in zip([0, *cuts], [*cuts, 1500], strict=True):
         parts.add(arms[start:end], values[start:end])
     assert parts == whole == ExactState.from_json(json.loads(json.dumps(whole.as_json())))
     assert len(made.last) == sum(whole.differences.values()) > 10
+    assert whole.peaks == tuple(capital.max(axis=0, initial=0.0))
     assert compare([parts], RATING, "b", 0.05) == compare([whole], RATING, "b", 0.05)
 
 
@@ -101,3 +102,18 @@ def test_a_value_off_the_scale_is_refused_and_nothing_of_its_portion_kept(value:
 
 def test_blocks_do_not_depend_on_which_arm_is_the_rarer_one() -> None:
     assert [block_size(*shares) for shares in SHARES] == [block_size(*reversed(shares)) for shares in SHARES] == [2, 9, 9, 92, 38]
+
+
+def test_what_was_refuted_once_stays_refuted_though_the_effect_ends() -> None:
+    """The verdict does not depend on whether somebody looked in between."""
+    rng, state = np.random.default_rng(6), ExactState()
+    for effect in (0.2, -0.02):
+        arms = rng.random(700 if effect > 0 else 8000) < 0.5
+        state.add(arms, (rng.random(len(arms)) < np.where(arms, 0.5 + effect, 0.5)).astype(float))
+    found = compare([state], THUMBS, "b", 0.05)
+    assert found.conclusive
+    assert found.p < 0.05
+    assert 0 < found.low < 1e-9
+    arms = np.tile([True, False], 3000)
+    state.add(arms, ~arms)
+    assert compare([state], THUMBS, "b", 0.05).high < 0, "an effect that turns round is told as it is so far"
