@@ -9,8 +9,8 @@ no epoch weighs more because its values happened to be small. Pooling the units 
 
 Variance. Units are independent, their executions are not: delta method on sums over units (A. Deng, U. Knoblich and J. Lu, "Applying the delta method
 in metric analytics", KDD 2018). In an epoch the larger of two is taken: with each arm's own variance, and with that of both together. With equal
-shares they are the same. With unequal ones (1 % treatment) a small arm of skewed values often misses the long tail, looks fast and sure of it; the
-large arm knows better. Without this lognormal values give more than the stated error (tests).
+shares they are the same. With unequal ones a small arm of skewed values often misses the long tail, looks fast and sure of it; the large arm knows
+better. With its own variance alone, lognormal values (σ 1.5) and 5 % treatment give 15 % false differences in place of 5; with the larger, below 1.
 
 At any time. I. Waudby-Smith, D. Arbour, R. Sinha, E. Kennedy and A. Ramdas, "Time-uniform central limit theory and asymptotic confidence sequences",
 Annals of Statistics 52 (2024) 2613-2640: with H the units of a comparison of equal precision, summed over epochs, the interval is the estimate ±
@@ -67,7 +67,6 @@ def compare(
     theta = common_theta(pairs) if cuped else 0.0
     strata = [(stratum, pair) for pair in pairs if (stratum := _stratum(*pair, theta)).variance > 0]
     size = math.fsum(stratum.size for stratum, _ in strata)
-    all_control, all_treatment = sum(control.values(), UnitSums()), sum(treatment.values(), UnitSums())
     difference, low, high, p, ready = None, -math.inf, math.inf, 1.0, False
     if size:
         difference = math.fsum(stratum.size * stratum.difference for stratum, _ in strata) / size
@@ -76,9 +75,9 @@ def compare(
         if ready:
             radius = math.sqrt(variance * squared_bound(size, alpha))
             low, high, p = difference - radius, difference + radius, anytime_p(difference**2 / variance, size)
-    return Comparison(
-        metric, variant, all_control.n, all_treatment.n, ratio(all_control), ratio(all_treatment), difference, low, high, p, alpha, exact=False, ready=ready
-    )
+    units = [sum(sums.n for sums in arm.values()) for arm in (control, treatment)]
+    means = [ratio(math.fsum(sums.x for sums in arm.values()), math.fsum(sums.y for sums in arm.values())) for arm in (control, treatment)]
+    return Comparison(metric, variant, units[0], units[1], means[0], means[1], difference, low, high, p, alpha, exact=False, ready=ready)
 
 
 def squared_bound(size: float, alpha: float) -> float:
@@ -99,9 +98,9 @@ def anytime_ps(squared: Array, size: Array) -> Array:
     return np.exp(np.minimum(0.0, (np.log1p(spread) - squared * spread / (1 + spread)) / 2))
 
 
-def ratio(sums: UnitSums) -> float | None:
-    """Sum of numerators over sum of denominators; None without denominators."""
-    return sums.x / sums.y if sums.y > 0 else None
+def ratio(numerators: float, denominators: float) -> float | None:
+    """None without denominators."""
+    return numerators / denominators if denominators > 0 else None
 
 
 def relative_difference(comparison: Comparison) -> float | None:

@@ -59,7 +59,7 @@ def sequential_p(epochs: Sequence[Counts]) -> float:
 
 def chi_square_p(epochs: Sequence[Counts]) -> float:
     """p value for one look. Epochs in which a variant should have got fewer than 5 units say nothing."""
-    from scipy.stats import chi2  # slow to import
+    from scipy.special import gammaincc  # slow to import
 
     statistic, freedom = 0.0, 0
     for epoch in epochs:
@@ -71,7 +71,7 @@ def chi_square_p(epochs: Sequence[Counts]) -> float:
         if min(mean for _, mean in expected) >= LEAST_EXPECTED:
             statistic += math.fsum((count - mean) ** 2 / mean for count, mean in expected)
             freedom += len(expected) - 1
-    return float(chi2.sf(statistic, freedom)) if freedom else 1.0
+    return float(gammaincc(freedom / 2, statistic / 2)) if freedom else 1.0
 
 
 def _log_evidence(epoch: Counts) -> float:
