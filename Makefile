@@ -8,9 +8,10 @@ STAMP := $(VENV)/.installed
 PEERS := .venv-peers/.installed
 PEER_SERVERS := .venv-peer-servers/.installed
 PEER_OPTIMIZERS := .venv-peer-optimizers/.installed
+PEER_EXPERIMENTS := .venv-peer-experiments/.installed
 PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: install demo up down test lint types fuzz outage behavior-story peers peer-servers peer-optimizers benchmark benchmark-agreement benchmark-behavior benchmark-significance benchmark-privacy benchmark-datasets benchmark-index benchmark-judge benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-few-shot benchmark-gate benchmark-rules benchmark-retrieval benchmark-expansion benchmark-finetune benchmark-finetuning benchmark-embedding benchmark-corrections benchmark-search benchmark-next-action benchmark-playbooks review-real-data clean
+.PHONY: install demo up down test lint types fuzz outage behavior-story peers peer-servers peer-optimizers peer-experiments benchmark benchmark-agreement benchmark-behavior benchmark-significance benchmark-privacy benchmark-datasets benchmark-index benchmark-judge benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-few-shot benchmark-gate benchmark-rules benchmark-retrieval benchmark-expansion benchmark-finetune benchmark-finetuning benchmark-embedding benchmark-corrections benchmark-search benchmark-next-action benchmark-playbooks review-real-data clean
 
 install: $(STAMP)
 
@@ -38,6 +39,9 @@ peer-servers: $(PEER_SERVERS)
 
 # Optimizers of peers for the benchmark of prompts, in no test: 400 MB, 40 s.
 peer-optimizers: $(PEER_OPTIMIZERS)
+
+# Statistics of a peer for the benchmark of experiments, in no test: 350 MB, 30 s.
+peer-experiments: $(PEER_EXPERIMENTS)
 
 .venv-%/.installed: requirements-%.txt
 	@echo "Installing $< into $(@D) …"
@@ -166,4 +170,4 @@ review-real-data: install
 	@$(BIN)/python -m learning_pipelines_tests.api.real_reviews $(ARGS)
 
 clean: down
-	rm -rf $(VENV) .venv-peers .venv-peer-servers .venv-peer-optimizers .learning
+	rm -rf $(VENV) .venv-peers .venv-peer-servers .venv-peer-optimizers .venv-peer-experiments .learning
