@@ -11,7 +11,7 @@ PEER_OPTIMIZERS := .venv-peer-optimizers/.installed
 PEER_EXPERIMENTS := .venv-peer-experiments/.installed
 PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: install demo up down test lint types fuzz outage behavior-story peers peer-servers peer-optimizers peer-experiments benchmark benchmark-agreement benchmark-behavior benchmark-significance benchmark-privacy benchmark-datasets benchmark-index benchmark-judge benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-few-shot benchmark-gate benchmark-rules benchmark-retrieval benchmark-expansion benchmark-finetune benchmark-finetuning benchmark-embedding benchmark-corrections benchmark-search benchmark-next-action benchmark-playbooks review-real-data clean
+.PHONY: install demo up down test lint types fuzz outage behavior-story peers peer-servers peer-optimizers peer-experiments benchmark benchmark-agreement benchmark-behavior benchmark-significance benchmark-privacy benchmark-datasets benchmark-index benchmark-judge benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-few-shot benchmark-gate benchmark-rules benchmark-retrieval benchmark-expansion benchmark-finetune benchmark-finetuning benchmark-embedding benchmark-corrections benchmark-search benchmark-next-action benchmark-playbooks benchmark-experiment-metrics review-real-data clean
 
 install: $(STAMP)
 
@@ -143,6 +143,10 @@ benchmark-next-action: install
 # What playbooks know on real trajectories, controls, and how seldom chance is called an anti-pattern (2 minutes of a core).
 benchmark-playbooks: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.playbooks $(ARGS)
+
+# An hourly run over 1,000 running experiments and a long history: ARGS="--feedback 10000000"; ARGS=--ingest prints what the index costs at import.
+benchmark-experiment-metrics: install
+	@$(BIN)/python -m learning_pipelines_tests.benchmarks.experiment_metrics $(ARGS)
 
 # Errors that people corrected, with and without served corrections: two tasks, three seeds, 2,700 calls of the embedded model (15 minutes).
 benchmark-corrections: install

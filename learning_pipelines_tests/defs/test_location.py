@@ -75,6 +75,7 @@ def test_every_asset_is_where_it_belongs(nodes: dict[str, dg.AssetSpec]) -> None
         "judge_verdicts": "prompts",
         "execution_scores": "prompts",
         "fine_tuned_models": "behavior",
+        "experiment_metrics": "experiments",
     }
 
 
@@ -104,6 +105,7 @@ def test_lineage_leads_from_what_people_write_to_the_report(nodes: dict) -> None
         "prompt_evaluations": {"prompt_candidates"},
         "optimized_prompts": {"prompt_evaluations"},
         "judge_verdicts": {"learning_examples", "expert_annotations"},
+        "experiment_metrics": {"agent_executions", "agent_feedback"},
         "execution_scores": {"agent_executions", "judge_verdicts"},
         "fine_tuned_models": {"training_datasets", "preference_pairs"},
         "knowledge_chunks": {"documents"},
