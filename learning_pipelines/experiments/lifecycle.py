@@ -9,6 +9,7 @@ approval, a clean-up of versions and another experiment of the agent wait meanwh
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,11 +23,12 @@ from learning_pipelines.experiments.plans import Asked, Plan
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import audit, experiments
 from learning_pipelines.storage.database import Connection
-from learning_pipelines.storage.experiment_rows import Arm, Experiment, Status
+from learning_pipelines.storage.experiment_rows import Arm, Experiment, Ranges, Status
 from learning_pipelines.storage.prompts import lock_agent
 from learning_pipelines.storage.tenants import AgentRef
 
 ENDED = ("completed", "cancelled")
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +48,9 @@ def create(connection: Connection, agent: AgentRef, plan: Plan, who: Reviewer, s
         arms = plans.arms_of(plan.arms, versions.serving(connection, agent, plan.subject))
         versions.require_servable(connection, agent, plan.subject, arms, settings, Reason.VALUE)
         identity = experiments.add(
-            connection, agent, name=plan.name.strip(), subject=plan.subject, unit=plan.unit, arms=arms, exclusion_group=plan.group, primary_metric=primary,
-            guardrails=guardrails, min_duration_hours=plan.min_hours, min_sample_size=plan.min_units, config=plan.options.as_config(),
-            created_by=who.user_id, description=plan.description,
+            connection, agent, name=plan.name.strip(), subject=plan.subject, unit=plan.unit, arms=arms, exclusion_group=plan.exclusion_group,
+            primary_metric=primary, guardrails=guardrails, min_duration_hours=plan.min_duration_hours, min_sample_size=plan.min_sample_size,
+            config=plan.options.as_config(), created_by=who.user_id, description=plan.description,
         )  # fmt: skip
         made = experiments.find(connection, agent.organization_id, identity)
         assert made is not None  # it was stored a line above
@@ -94,9 +96,7 @@ def resume(connection: Connection, organization_id: UUID, experiment_id: UUID, w
             raise _wrong_state(experiment, "resumed", _ANEW if experiment.status in ENDED else "`experiments start` begins it.")
         _require_runnable(connection, agent, experiment, enabled, settings)
         assert experiment.epoch is not None  # it ran before
-        before = experiment.epoch.ranges
-        rolled = experiment.kind == "rollout"  # whose ranges are those of its step, not of weights
-        experiments.begin_epoch(connection, organization_id, experiment.id, before if rolled else ranges_of_weights(experiment.arms, before))
+        experiments.begin_epoch(connection, organization_id, experiment.id, _ranges_again(experiment, experiment.epoch.ranges))
         return _to(connection, agent, experiment, "running", who, "resumed")
 
 
@@ -147,7 +147,7 @@ def require_alone(connection: Connection, agent: AgentRef, experiment: Experimen
         if other.status == "running" and not apart:
             raise Refused(
                 Reason.STATE, f"The experiment {other.name!r} ({other.id}) on {agent.agent}'s {other.subject} runs already: the same units would be in both.",
-                "Conclude or pause it first, or make both with the same exclusion group (--group), which shares the units between them.", "group",
+                "Conclude or pause it first, or make both with the same exclusion group (--group), which shares the units between them.", "exclusion_group",
             )  # fmt: skip
 
 
@@ -174,7 +174,7 @@ def _slice(connection: Connection, agent: AgentRef, experiment: Experiment) -> l
     try:
         return [list(span) for span in slice_for(held, experiment.config.get(TRAFFIC))]
     except BadInput as error:
-        raise Refused(Reason.STATE, error.cause, error.advice, "group") from error
+        raise Refused(Reason.STATE, error.cause, error.advice, "exclusion_group") from error
 
 
 def _reweighted(experiment: Experiment, weights: Mapping[str, float]) -> tuple[Arm, ...]:
@@ -192,6 +192,13 @@ def _reweighted(experiment: Experiment, weights: Mapping[str, float]) -> tuple[A
     shares = plans.weighted([Asked(arm.variant, arm.version, weights[arm.variant]) for arm in open_ones])
     share_of = {arm.variant: share for arm, share in zip(open_ones, shares, strict=True)}
     return tuple(replace(arm, weight=share_of.get(arm.variant, 0.0)) for arm in experiment.arms)
+
+
+def _ranges_again(experiment: Experiment, before: Ranges) -> Ranges:
+    """The ranges after a pause: those before it (of a step, or without what was withdrawn for harm) unless the weights were changed meanwhile."""
+    wide = {variant: math.fsum(high - low for low, high in spans) for variant, spans in before.items()}
+    same = all(abs(wide[arm.variant] - arm.weight) < _ROUNDING for arm in experiment.arms if arm.variant in wide)
+    return before if same or experiment.kind == "rollout" else ranges_of_weights(experiment.arms, before)
 
 
 def _locked(connection: Connection, organization_id: UUID, experiment_id: UUID) -> tuple[Experiment, AgentRef, bool]:

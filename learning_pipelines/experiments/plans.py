@@ -36,17 +36,17 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`arms`: the control first. `guardrails` None: the usual ones. `group`: exclusion group."""
+    """`arms`: the control first. `guardrails` None: the usual ones. """
 
     name: str
     arms: Sequence[Asked]
     subject: Subject = "prompt"
     unit: Unit = "user"
-    metric: str = "thumbs"
+    primary_metric: str = "thumbs"
     guardrails: Sequence[str] | None = None
-    group: str | None = None
-    min_hours: int = 168
-    min_units: int = 1000
+    exclusion_group: str | None = None
+    min_duration_hours: int = 168
+    min_sample_size: int = 1000
     options: Options = field(default_factory=Options)
     description: str | None = None
 
@@ -64,11 +64,12 @@ def check(plan: Plan) -> None:
         raise refused("subject", f"{plan.subject!r} cannot be compared.", f"There are {', '.join(get_args(Subject))}.")
     if plan.unit not in get_args(Unit):
         raise refused("unit", f"{plan.unit!r} is no unit.", f"There are {', '.join(get_args(Unit))}.")
-    if plan.group is not None and not GROUP.fullmatch(plan.group):
-        raise refused("group", f"{plan.group!r} is no name of an exclusion group.", "Use a-z, 0-9, _ and -, up to 63 characters, a letter or digit first.")
-    if plan.options.traffic is not None and plan.group is None:
-        raise refused("traffic", "A share of the traffic is taken from an exclusion group, and none is named.", "Name a group, or leave traffic out.")
-    for name, value in (("min_hours", plan.min_hours), ("min_units", plan.min_units)):
+    if plan.exclusion_group is not None and not GROUP.fullmatch(plan.exclusion_group):
+        advice = "Use a-z, 0-9, _ and -, up to 63 characters, a letter or digit first."
+        raise refused("exclusion_group", f"{plan.exclusion_group!r} is no name of an exclusion group.", advice)
+    if plan.options.traffic is not None and plan.exclusion_group is None:
+        raise refused("options.traffic", "A share of the traffic is taken from an exclusion group, and none is named.", "Name a group, or leave traffic out.")
+    for name, value in (("min_duration_hours", plan.min_duration_hours), ("min_sample_size", plan.min_sample_size)):
         if not 0 <= value <= LARGEST:
             raise refused(name, f"{name} is {value}.", f"It is 0 to {LARGEST}.")
     metrics_of(plan)
@@ -76,7 +77,7 @@ def check(plan: Plan) -> None:
 
 def metrics_of(plan: Plan) -> tuple[str, tuple[str, ...]]:
     """(primary metric, guardrails): each known, each once, none both. Raises Refused."""
-    primary = _known("metric", plan.metric)
+    primary = _known("primary_metric", plan.primary_metric)
     watched = tuple(dict.fromkeys(_known("guardrails", name) for name in (GUARDRAILS if plan.guardrails is None else plan.guardrails)))
     if plan.guardrails is None:
         watched = tuple(name for name in watched if name != primary)
@@ -84,7 +85,7 @@ def metrics_of(plan: Plan) -> tuple[str, tuple[str, ...]]:
         raise refused("guardrails", f"{primary} is the primary metric already.", "It is watched for harm as it is; leave it out of the guardrails.")
     unwatched = [name for name in plan.options.tolerances if name not in watched]
     if unwatched:
-        raise refused("tolerances", f"{unwatched[0]} is no guardrail of this experiment.", f"Its guardrails are {', '.join(watched) or 'none'}.")
+        raise refused("options.tolerances", f"{unwatched[0]} is no guardrail of this experiment.", f"Its guardrails are {', '.join(watched) or 'none'}.")
     return primary, watched
 
 

@@ -145,6 +145,20 @@ def test_a_treatment_that_was_withdrawn_for_harm_gets_no_new_weight(pipeline: Co
     assert [arm.weight for arm in changed.experiment.arms] == [0.6, 0.4, 0.0]
 
 
+def test_a_pause_gives_no_new_units_to_what_was_withdrawn(pipeline: Connection, agent: AgentRef) -> None:
+    made = running(pipeline, agent, arms=(Asked(None, None, 0.4), Asked("a", 2, 0.3), Asked("b", 3, 0.3)))
+    assert made.epoch is not None
+    left = {variant: spans for variant, spans in made.epoch.ranges.items() if variant != "b"}
+    experiments.set_config(pipeline, agent.organization_id, made.id, {"withdrawn": ["b"]})
+    experiments.begin_epoch(pipeline, agent.organization_id, made.id, left)
+    act("pause", pipeline, made)
+    assert act("resume", pipeline, made).experiment.epochs[-1].ranges == left
+    act("pause", pipeline, made)
+    act("change_weights", pipeline, made, weights={"control": 0.5, "a": 0.5})
+    again = act("resume", pipeline, made).experiment.epochs[-1].ranges
+    assert again["control"][0] == (0.0, 0.4) and sum(high - low for low, high in again["control"]) == pytest.approx(0.5) and not again.get("b")
+
+
 def test_a_rollout_goes_by_its_steps(pipeline: Connection, agent: AgentRef) -> None:
     made = experiments.add(pipeline, agent, name="canary", kind="rollout", arms=(Arm("control", 1, 0.5), Arm("treatment", 2, 0.01)), steps=(1, 5))
     found = experiments.find(pipeline, agent.organization_id, made)
@@ -219,7 +233,7 @@ def test_learning_that_is_disabled_starts_and_resumes_nothing(pipeline: Connecti
 def test_a_second_experiment_on_the_same_units_is_refused(pipeline: Connection, load: Load, agent: AgentRef) -> None:
     one, other = running(pipeline, agent), draft(pipeline, agent, **TO_THREE)
     refused = refusal("start", pipeline, other)
-    assert "'shorter'" in str(refused) and str(one.id) in str(refused) and "--group" in str(refused) and refused.field == "group"
+    assert "'shorter'" in str(refused) and str(one.id) in str(refused) and "--group" in str(refused) and refused.field == "exclusion_group"
     assert running(pipeline, desk(pipeline, load, "helper")).status == "running", "another agent's units are others"
     act("pause", pipeline, one)
     assert act("start", pipeline, other).changed
@@ -227,15 +241,15 @@ def test_a_second_experiment_on_the_same_units_is_refused(pipeline: Connection, 
 
 
 def test_experiments_of_one_group_share_the_units_between_them(pipeline: Connection, agent: AgentRef) -> None:
-    one = running(pipeline, agent, group="answers", options=Options(traffic=0.6))
-    other = running(pipeline, agent, group="answers", **TO_THREE)
+    one = running(pipeline, agent, exclusion_group="answers", options=Options(traffic=0.6))
+    other = running(pipeline, agent, exclusion_group="answers", **TO_THREE)
     assert one.config["slice"] == [[0.0, 0.6]] and other.config["slice"] == [[0.6, pytest.approx(0.8)]]
-    third = draft(pipeline, agent, group="answers", options=Options(traffic=0.3))
+    third = draft(pipeline, agent, exclusion_group="answers", options=Options(traffic=0.3))
     refused = refusal("start", pipeline, third)
-    assert "leave 0.2 of the units" in str(refused) and refused.field == "group"
+    assert "leave 0.2 of the units" in str(refused) and refused.field == "exclusion_group"
     act("abort", pipeline, one)
     assert act("start", pipeline, third).experiment.config["slice"] == [[0.0, pytest.approx(0.3)]]
-    assert "runs already" in str(refusal("start", pipeline, draft(pipeline, agent, group="others")))
+    assert "runs already" in str(refusal("start", pipeline, draft(pipeline, agent, exclusion_group="others")))
 
 
 @pytest.mark.parametrize("status", ["running", "paused"])
@@ -243,7 +257,7 @@ def test_a_rollout_shares_its_units_with_no_experiment(status: Any, pipeline: Co
     arms = (Arm("control", 1, 0.5), Arm("treatment", 2, 0.05))
     rollout = experiments.add(pipeline, agent, name="canary", kind="rollout", arms=arms, steps=(1, 5), exclusion_group="answers")
     experiments.set_status(pipeline, agent.organization_id, rollout, status)
-    refused = refusal("start", pipeline, draft(pipeline, agent, group="answers", **TO_THREE))
+    refused = refusal("start", pipeline, draft(pipeline, agent, exclusion_group="answers", **TO_THREE))
     assert f"A rollout of desk's prompt is {'under way' if status == 'running' else 'paused'} at 1 %" in str(refused)
     assert "rollback desk --kind prompt" in str(refused)
 

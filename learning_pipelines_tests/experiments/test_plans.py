@@ -80,11 +80,13 @@ def test_without_a_prompt_that_serves_the_control_has_to_be_named() -> None:
     [
         ({"name": " "}, "name", "is empty"), ({"name": "a\x00"}, "name", "NUL"), ({"name": "a" * 256}, "name", "longer than 255"),
         ({"subject": "model"}, "subject", "There are prompt, index, policy"), ({"unit": "day"}, "unit", "There are user, session, execution"),
-        ({"metric": "speed"}, "metric", "'speed' is no metric. There are thumbs"), ({"guardrails": ["speed"]}, "guardrails", "'speed' is no metric"),
-        ({"guardrails": ["thumbs"]}, "guardrails", "the primary metric already"), ({"group": "My Group"}, "group", "no name of an exclusion group"),
-        ({"options": Options(traffic=0.5)}, "traffic", "Name a group"), ({"min_hours": -1}, "min_hours", "min_hours is -1"),
-        ({"min_units": 2**31}, "min_units", "It is 0 to 2147483647"),
-        ({"guardrails": [], "options": Options(tolerances={"latency_ms": 1.0})}, "tolerances", "no guardrail of this experiment"),
+        ({"primary_metric": "speed"}, "primary_metric", "'speed' is no metric. There are thumbs"),
+        ({"guardrails": ["speed"]}, "guardrails", "'speed' is no metric"),
+        ({"guardrails": ["thumbs"]}, "guardrails", "the primary metric already"),
+        ({"exclusion_group": "My Group"}, "exclusion_group", "no name of an exclusion group"),
+        ({"options": Options(traffic=0.5)}, "options.traffic", "Name a group"), ({"min_duration_hours": -1}, "min_duration_hours", "min_duration_hours is -1"),
+        ({"min_sample_size": 2**31}, "min_sample_size", "It is 0 to 2147483647"),
+        ({"guardrails": [], "options": Options(tolerances={"latency_ms": 1.0})}, "options.tolerances", "no guardrail of this experiment"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused_by_its_name(more: dict[str, Any], field: str, said: str) -> None:
@@ -95,7 +97,7 @@ def test_what_cannot_be_meant_is_refused_by_its_name(more: dict[str, Any], field
 
 def test_metric_and_guardrails_have_sensible_defaults_and_no_metric_is_both() -> None:
     assert plans.metrics_of(Plan("a", TWO)) == ("thumbs", GUARDRAILS)
-    primary, watched = plans.metrics_of(Plan("a", TWO, metric="latency_ms"))
+    primary, watched = plans.metrics_of(Plan("a", TWO, primary_metric="latency_ms"))
     assert primary == "latency_ms" and watched == tuple(name for name in GUARDRAILS if name != "latency_ms")
     assert plans.metrics_of(Plan("a", TWO, guardrails=["cost_usd", "cost_usd"]))[1] == ("cost_usd",)
 
