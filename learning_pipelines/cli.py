@@ -13,6 +13,7 @@ from learning_pipelines import __version__
 from learning_pipelines.cli_corrections import corrections
 from learning_pipelines.cli_datasets import datasets_command, export_command
 from learning_pipelines.cli_evaluate import evaluate
+from learning_pipelines.cli_experiments import experiments
 from learning_pipelines.cli_experts import experts
 from learning_pipelines.cli_keys import keys
 from learning_pipelines.cli_output import Output, organization_option, say, verb
@@ -185,6 +186,7 @@ def report_command(week: str | None, organization: str | None, output: Output) -
 
 
 main.add_command(keys)
+main.add_command(experiments)
 main.add_command(experts)
 main.add_command(corrections)
 main.add_command(datasets_command)

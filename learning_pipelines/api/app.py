@@ -20,6 +20,7 @@ from learning_pipelines.api import (
     behavior,
     documentation,
     executions,
+    experiments,
     feedback,
     health,
     knowledge,
@@ -41,7 +42,7 @@ from learning_pipelines.api.service import Service
 from learning_pipelines.settings import Settings, load_settings
 from learning_pipelines.storage.database import Database
 
-ROUTERS = (behavior, feedback, executions, knowledge, playbooks, prompts, proposals, review, runs, search, sessions, summaries)
+ROUTERS = (behavior, feedback, executions, experiments, knowledge, playbooks, prompts, proposals, review, runs, search, sessions, summaries)
 
 
 def create_app(settings: Settings | None = None, database_of: Callable[[], Database] | None = None) -> FastAPI:

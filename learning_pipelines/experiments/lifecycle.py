@@ -164,7 +164,7 @@ def _require_runnable(connection: Connection, agent: AgentRef, experiment: Exper
 def _require_enabled(agent: AgentRef, enabled: bool) -> None:
     if not enabled:
         advice = f"`learning-pipelines enable --agent {agent.agent}` switches it on again."
-        raise Refused(Reason.STATE, f"Learning is disabled for {agent.agent}.", advice, "agent")
+        raise Refused(Reason.STATE, f"Learning is disabled for {agent.agent}.", advice)
 
 
 def _slice(connection: Connection, agent: AgentRef, experiment: Experiment) -> list[list[float]]:

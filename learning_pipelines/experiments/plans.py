@@ -104,19 +104,20 @@ def named(asked: Sequence[Asked]) -> tuple[Asked, ...]:
     return found
 
 
-def weighted(asked: Sequence[Asked]) -> tuple[float, ...]:
-    """The weights as shares that sum to 1: given as shares or as percentages; those that are not given share what is left. Raises Refused."""
+def weighted(asked: Sequence[Asked], name: str = "weights") -> tuple[float, ...]:
+    """The weights as shares that sum to 1: given as shares or as percentages; those that are not given share what is left. Raises Refused,
+    calling them `name`."""
     given = [one.weight for one in asked if one.weight is not None]
     for one in asked:
         if one.weight is not None and not (math.isfinite(one.weight) and 0 < one.weight <= 100):
-            raise refused("weights", f"The weight of {one.variant} is {one.weight:g}.", "Weights are shares above 0 and up to 1, or percentages up to 100.")
+            raise refused(name, f"The weight of {one.variant} is {one.weight:g}.", "Weights are shares above 0 and up to 1, or percentages up to 100.")
     whole = 100.0 if any(weight > 1 for weight in given) else 1.0
     total, missing = math.fsum(given), len(asked) - len(given)
     if missing and total >= whole - _ROUNDING * whole:
-        raise refused("weights", f"The given weights sum to {total:g}, which leaves nothing for the others.", f"Give weights that sum to less than {whole:g}.")
+        raise refused(name, f"The given weights sum to {total:g}, which leaves nothing for the others.", f"Give weights that sum to less than {whole:g}.")
     if not missing and abs(total - whole) > _ROUNDING * whole:
         raise refused(
-            "weights", f"The weights sum to {total:.12g}.", f"Make them sum to {whole:g}." if whole > 1 else "Make them sum to 1 (or to 100, as percentages)."
+            name, f"The weights sum to {total:.12g}.", f"Make them sum to {whole:g}." if whole > 1 else "Make them sum to 1 (or to 100, as percentages)."
         )
     rest = (whole - total) / missing if missing else 0.0
     shares = [rest if one.weight is None else one.weight for one in asked]
@@ -127,7 +128,7 @@ def arms_of(asked: Sequence[Asked], serving: int | None) -> tuple[Arm, ...]:
     """The arms, the control first; its version, where none is named, is `serving`. Raises Refused: weights, names, two arms with the same version."""
     given = named(asked)
     arms: list[Arm] = []
-    for one, weight in zip(given, weighted(given), strict=True):
+    for one, weight in zip(given, weighted(given, "arms"), strict=True):
         version = serving if one.version is None and one is given[0] else one.version
         if version is None:
             raise refused("arms", f"No version is named for {one.variant}, and none serves.", f"Say which version {one.variant} serves.")

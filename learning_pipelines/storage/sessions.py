@@ -38,6 +38,10 @@ class Acting:
         """The same organization with everything in view: only for statements that return counts, sums and means."""
         return replace(self, role="admin", application=True)
 
+    def for_experiments(self) -> Acting:
+        """The same organization with everything in view that a change of an experiment locks, checks and ends: only once the role was found to suffice."""
+        return replace(self, role="admin")
+
 
 class Busy(Unavailable):
     """The database is away or too slow right now; nothing of the request was stored, or it is not known: repeating it is safe with the same id."""

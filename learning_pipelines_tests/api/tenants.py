@@ -12,6 +12,8 @@ from learning_pipelines.acceptance.approval import open_proposal
 from learning_pipelines.feedback.identity import organization_id
 from learning_pipelines.prompts.registry import add_learnt
 from learning_pipelines.settings import Settings
+from learning_pipelines.storage import experiments
+from learning_pipelines.storage.experiment_rows import Arm
 from learning_pipelines.storage.tenants import agents
 from learning_pipelines_tests.api.serving import Api, make_agents, serving
 from learning_pipelines_tests.behavior.patterns.made import shown
@@ -50,6 +52,7 @@ def two_tenants(make_database: MakeDatabase, settings: Settings) -> Iterator[Api
                 )  # fmt: skip
                 of = {"subject": {"version": better}, "incumbent": {"version": 2}, "evidence": {"reason": mark}}
                 open_proposal(connection, desk, kind="prompt", verdict="better", **of)
+                experiments.add(connection, desk, name=mark, arms=(Arm("control", 2, 0.5), Arm(mark, better, 0.5)), description=mark)
                 for label in ("serving", "candidate"):
                     stored_playbook(connection, desk, mark, label, [shown(name, [mark]) for name in (f"{mark} one", f"{mark} two")])
             columns = "organization_id, id, agent_id, example_type, source_type, input_text, expected_output, content_hash, scrub_rules"

@@ -29,11 +29,12 @@ def named(api: Api) -> dict[str, list[str]]:
     with api.database.connect("pipeline") as connection:
         row = connection.execute("SELECT id::text FROM agents WHERE organization_id = %s AND slug = 'desk'", [organization_id("theirs")]).fetchone()
         proposal = connection.execute("SELECT id::text FROM proposals WHERE organization_id = %s", [organization_id("theirs")]).fetchone()
-    assert row is not None and proposal is not None
+        experiment = connection.execute("SELECT id::text FROM learning_experiments WHERE organization_id = %s", [organization_id("theirs")]).fetchone()
+    assert row is not None and proposal is not None and experiment is not None
     return {
         "agent_id": [row[0], f"{MARK}-agent"], "execution_id": [f"run-{MARK}"], "feedback_id": [f"said-run-{MARK}"], "user_id": [f"ada-{MARK}"],
         "week": ["2026-W47"], "run_id": ["00000000-0000-0000-0000-000000000000"], "label": ["production"], "id": [f"example-{MARK}"],
-        "example_id": [f"example-{MARK}"], "proposal_id": [proposal[0]], "trace_id": [f"run-{MARK}"],
+        "example_id": [f"example-{MARK}"], "proposal_id": [proposal[0]], "experiment_id": [experiment[0]], "trace_id": [f"run-{MARK}"],
     }  # fmt: skip
 
 
