@@ -29,7 +29,7 @@ def test_every_verb_explains_itself(verb: str, home: Path) -> None:
 def test_the_program_lists_its_verbs(home: Path) -> None:
     ended = call(home, "--help")
     assert ended.code == 0
-    assert all(f"\n  {verb} " in ended.out for verb in (*VERBS, "keys", "experts", "evaluate"))
+    assert all(f"\n  {verb} " in ended.out for verb in (*VERBS, "keys", "experts", "evaluate", "experiments"))
 
 
 @pytest.mark.parametrize("typed", [["fly"], ["import", "agents"], ["import"], ["run"], ["report", "--weak", "1"]])
