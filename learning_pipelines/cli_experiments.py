@@ -11,6 +11,7 @@ from uuid import UUID
 
 import click
 
+from learning_pipelines.cli_experiments_analyze import analyze_command
 from learning_pipelines.cli_output import Output, organization_option, verb
 from learning_pipelines.errors import BadInput
 from learning_pipelines.settings import Settings, load_settings
@@ -28,6 +29,9 @@ _ARM = "[NAME=]VERSION[:WEIGHT]"
 @click.group("experiments")
 def experiments() -> None:
     """Compare versions of a prompt, an index or a policy on live traffic."""
+
+
+experiments.add_command(analyze_command)
 
 
 @experiments.command("create")
