@@ -1,4 +1,4 @@
-"""`learning-pipelines experiments`: create, start, pause, resume, abort, weights, list, show.
+"""`learning-pipelines experiments`: create, start, pause, resume, abort, weights, list, show, analyze.
 
 Belongs here: the verbs and their tables. Not here: what may be done when (experiments/lifecycle.py), outside data (cli_experiments_analyze.py).
 """

@@ -46,7 +46,8 @@ def test_pairs_in_the_order_of_arrival_would_be_wrong_more_often() -> None:
 
 
 @pytest.mark.parametrize(
-    "stream", [Stream(level(0.6), effect=-0.15), Stream(days, stars=True, effect=0.1), Stream(level(0.02), effect=0.04, shares=(0.9, 0.1))],
+    "stream",
+    [Stream(level(0.6), effect=-0.15), Stream(days, stars=True, effect=0.1), Stream(level(0.02), effect=0.04, shares=(0.9, 0.1))],
     ids=["-15 points", "+0.4 stars by day and night", "2 to 6 % at 10 % of the units"],
 )
 def test_the_true_effect_is_in_the_interval_at_all_looks_in_95_of_100(stream: Stream) -> None:
