@@ -90,11 +90,13 @@ def proposals_command(agent: str | None, state: Any, organization: str | None, o
 @organization_option
 @verb
 def approve_command(proposal: str, rollout: str, notes: str | None, organization: str | None, output: Output) -> None:
-    """Approve the proposal ID: what it proposes serves from now on."""
+    """Approve the proposal ID: what it proposes serves from now on, for everybody (immediate) or in steps of 1, 5, 25, 50 and 100 % of the traffic that harm
+    takes back (canary; prompts, indexes, policies)."""
     from learning_pipelines.acceptance.approval import OPERATOR, approve
 
     reviewed = _with_connection(organization, lambda connection, tenant: approve(connection, tenant, _identity(proposal), rollout, OPERATOR, notes))
-    served = _instead(reviewed) if reviewed.changed else "it was approved before, and nothing changed"
+    begun = f"the experiment {reviewed.experiment} rolls it out, to 1 % of the traffic first"
+    served = "it was approved before, and nothing changed" if not reviewed.changed else _instead(reviewed) if reviewed.experiment is None else begun
     output.answer(reviewed.as_json(), lambda: [f"Approved for {reviewed.agent}: {served}."])
 
 
@@ -128,6 +130,8 @@ def rollback_command(agent: str, kind: str, topic: str | None, organization: str
     with store.pipeline() as connection:
         done = rollback(connection, known_agent(connection, slug, agent), OPERATOR, kind, topic=topic)
     was = _instead(done) if done.changed else f"{_numbered(done.kind, done.version)} serves since the last rollback"
+    if done.changed and done.experiment is not None:
+        was = f"the rollout of {_numbered(done.kind, done.before)} was ended, and {_numbered(done.kind, done.version)} serves everybody"
     output.answer(done.as_json(), lambda: [f"{agent}: {was}."])
 
 

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 from uuid import UUID
 
-from learning_pipelines.acceptance import behavior_change, index_change, prompt_change
+from learning_pipelines.acceptance import behavior_change, index_change, promotion, prompt_change
 from learning_pipelines.acceptance.reviewing import AUTO, OPERATOR, Reason, Refused, Reviewed, Reviewer
+from learning_pipelines.experiments import canary, versions
 from learning_pipelines.retrieval.index import KINDS as INDEX_KINDS
 from learning_pipelines.settings import Settings, load_settings
 from learning_pipelines.storage import audit, prompts, proposals
@@ -69,28 +70,40 @@ def approve(
     connection: Connection, organization_id: UUID, proposal_id: UUID, rollout: str, who: Reviewer, notes: str | None = None, *, organization: str = "",
     settings: Settings | None = None,
 ) -> Reviewed:  # fmt: skip
-    """Makes the proposed change serve, in one transaction. Approving what is approved already changes nothing and is no error.
+    """Makes the proposed change serve, in one transaction: for everybody (immediate), or for 1 % of the traffic first, where what serves stays until the
+    rollout has passed its steps (canary). Approving what is approved already changes nothing and is no error.
 
     `settings` say where learnt files lie (None: those of this process). Raises Refused: unknown, rejected, not better, learning disabled, another
-    incumbent than the one it was measured against, demonstrations, vectors or files without which it cannot be served, canary.
+    incumbent than the one it was measured against, demonstrations, vectors or files without which it cannot be served, a rollout of the same subject, a
+    canary of what serves for everybody or nobody.
     """
-    if rollout == "canary":
-        raise Refused(Reason.VALUE, "A canary rollout needs experiments, which are not there yet.", "Approve with the rollout immediate.")
-    if rollout != "immediate":
+    if rollout not in ("immediate", "canary"):
         raise Refused(Reason.VALUE, f"{rollout!r} is no rollout.", "There are immediate and canary.")
     with connection.transaction():
         proposal, agent, enabled = _locked(connection, organization_id, proposal_id, organization)
+        subject = promotion.subject_of(proposal.kind)
         if proposal.state == "approved":
+            if rollout == "immediate" and proposal.rollout == "canary" and subject is not None:
+                canary.require_none(connection, agent, subject)
             return Reviewed(proposal.id, "approved", proposal.agent, proposal.kind, False)
         _require_approvable(proposal, enabled)
         _close(connection, agent, proposal, "approved", who, notes, rollout)  # undone with the transaction where it cannot be served
-        if proposal.kind == "prompt":
-            version, before = prompt_change.serve(connection, agent, proposal, who)
-        elif proposal.kind in behavior_change.SUBJECTS:
-            version, before = behavior_change.serve(connection, agent, proposal, who, settings or load_settings())
-        else:
-            version, before = index_change.serve(connection, agent, proposal, who, settings or load_settings())
+        if rollout == "canary":
+            begun = canary.begin(connection, agent, proposal, who, settings or load_settings())
+            return Reviewed(proposal.id, "approved", proposal.agent, proposal.kind, True, experiment=begun.id)
+        if subject is not None:
+            canary.require_none(connection, agent, subject)
+        version, before = _serve(connection, agent, proposal, who, settings)
         return Reviewed(proposal.id, "approved", proposal.agent, proposal.kind, True, version, before)
+
+
+def _serve(connection: Connection, agent: AgentRef, proposal: Proposal, who: Reviewer, settings: Settings | None) -> tuple[int, int | None]:
+    if proposal.kind == "prompt":
+        return prompt_change.serve(connection, agent, int(proposal.subject["version"]), proposal.incumbent, who)
+    known = settings or load_settings()
+    if proposal.kind in behavior_change.SUBJECTS:
+        return behavior_change.serve(connection, agent, proposal.kind, proposal.subject, proposal.incumbent, who, known)
+    return index_change.serve(connection, agent, int(proposal.subject["version"]), proposal.incumbent, who, known)
 
 
 def reject(connection: Connection, organization_id: UUID, proposal_id: UUID, who: Reviewer, notes: str | None = None) -> Reviewed:
@@ -110,7 +123,8 @@ def rollback(
     """Makes what served before serve again: of the prompt (kind prompt), of the whole index (index, or any kind that changes it), or of one kind of
     behaviour, of one topic where it has several.
 
-    Done twice it is done once: previous stays where it is until something else is approved. Raises Refused where nothing served before.
+    While a rollout of the same brings something new, that is what is taken back, at once and for everybody, and no label moves. Done twice it is done once:
+    previous stays where it is until something else is approved. Raises Refused where nothing served before.
     """
     of_behavior = next((known for known in behavior_change.KINDS if known == kind), None)
     if kind not in SERVED_KINDS and of_behavior is None:
@@ -119,6 +133,8 @@ def rollback(
         raise Refused(Reason.VALUE, f"An agent has one {kind}, of no topic.", f"Topics are for {', '.join(behavior_change.KINDS)}.")
     with connection.transaction():
         prompts.lock_agent(connection, agent)
+        if (ended := _without_rollout(connection, agent, who, kind)) is not None:
+            return ended
         if kind == "prompt":
             version, before = prompt_change.take_back(connection, agent, who)
         elif of_behavior is not None:
@@ -126,6 +142,22 @@ def rollback(
         else:
             version, before = index_change.take_back(connection, agent, who, settings or load_settings())
         return Reviewed(agent.agent_id, "rolled_back", agent.agent, kind, before is not None, version, before)
+
+
+def _without_rollout(connection: Connection, agent: AgentRef, who: Reviewer, kind: str) -> Reviewed | None:
+    """What a rollback comes to where it meets a rollout, or follows one that was rolled back a moment ago; None: neither."""
+    subject = promotion.subject_of(kind)
+    if subject is None:
+        return None
+    running = canary.rolling_out(connection, agent, subject)
+    if running is not None:
+        canary.take_back(connection, agent, running, who)
+        treatment = running.treatments[0].version
+        return Reviewed(agent.agent_id, "rolled_back", agent.agent, kind, True, running.control.version, treatment, running.id)
+    over = canary.just_taken_back(connection, agent, subject)
+    if over is None:
+        return None
+    return Reviewed(agent.agent_id, "rolled_back", agent.agent, kind, False, versions.serving(connection, agent, subject), None, over.id)
 
 
 def set_learning(connection: Connection, organization_id: UUID, agent: AgentRef | None, who: Reviewer, *, enabled: bool) -> list[str]:

@@ -24,7 +24,6 @@ from learning_pipelines.storage import audit, behavior_demonstrations, behavior_
 from learning_pipelines.storage.behavior_versions import BehaviorVersion, Kind
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.prompts import lock_agent
-from learning_pipelines.storage.proposals import Proposal
 from learning_pipelines.storage.tenants import AgentRef
 
 SUBJECTS: Mapping[str, tuple[Kind, ...]] = {"policy": ("policy",), "playbook": ("playbook", "rules", "guidance"), "fine_tune": ("fine_tune",)}
@@ -79,10 +78,11 @@ def offer(connection: Connection, agent: AgentRef, kind: str, subject: Mapping[s
     behavior_versions.point(connection, agent, of, "candidate", int(subject["version"]), None, topic)
 
 
-def serve(connection: Connection, agent: AgentRef, proposal: Proposal, who: Reviewer, settings: Settings) -> tuple[int, int]:
-    """(version that serves now, version before; 0: nothing learnt). Raises Refused: measured against what no longer serves, its artifact is missing."""
-    kind, topic = _named(proposal.kind, proposal.subject)
-    number, measured = int(proposal.subject["version"]), int(proposal.incumbent["version"])
+def require(
+    connection: Connection, agent: AgentRef, kind: Kind, topic: str, number: int, incumbent: Mapping[str, Any], settings: Settings
+) -> None:  # fmt: skip
+    """Raises Refused unless the version may take the place of what serves: measured against what no longer serves, its artifact is missing."""
+    measured = int(incumbent["version"])
     serving = behavior_versions.label_target(connection, agent, kind, "serving", topic) or NOTHING
     if serving not in (measured, number):
         cause = f"Version {number} was measured against {numbered(measured)}, but {numbered(serving)} serves now."
@@ -90,6 +90,15 @@ def serve(connection: Connection, agent: AgentRef, proposal: Proposal, who: Revi
     found = require_servable(connection, agent, kind, topic, number, settings)
     if kind == "guidance":
         require_fitting(connection, agent, found)
+
+
+def serve(
+    connection: Connection, agent: AgentRef, proposal_kind: str, subject: Mapping[str, Any], incumbent: Mapping[str, Any], who: Reviewer, settings: Settings
+) -> tuple[int, int]:  # fmt: skip
+    """(version that serves now, version before; 0: nothing learnt). Raises Refused as `require` does."""
+    kind, topic = _named(proposal_kind, subject)
+    number = int(subject["version"])
+    require(connection, agent, kind, topic, number, incumbent, settings)
     before = behavior_versions.move_serving(connection, agent, kind, number, who.user_id, topic)
     _moved(connection, agent, who, kind, topic, before, number)
     return number, before
@@ -136,14 +145,18 @@ def require_servable(connection: Connection, agent: AgentRef, kind: Kind, topic:
 
 
 def retire(connection: Connection, agent: AgentRef, kind: Kind, topic: str, why: str) -> int:
-    """Takes what serves out of service, for good: nothing learnt serves then, and no rollback brings it back. Returns the version that served. In one
-    transaction, with its audit row."""
+    """Takes what serves out of service, for good: nothing learnt serves then, and no rollback brings it back; experiments that serve it end. Returns the
+    version that served. In one transaction, with its audit row."""
+    from learning_pipelines.experiments import canary  # which needs this module
+
     with connection.transaction():
         lock_agent(connection, agent)
         before = behavior_versions.label_target(connection, agent, kind, "serving", topic) or NOTHING
         for label in ("serving", "previous"):
             behavior_versions.point(connection, agent, kind, label, NOTHING, None, topic)
         _moved(connection, agent, Reviewer("pipeline"), kind, topic, before, NOTHING, why)
+        if kind == "policy" and before != NOTHING:
+            canary.end_those_of(connection, agent, "policy", before, Reviewer("pipeline"), f"Version {before} was taken out of service ({why}).")
     return before
 
 

@@ -20,7 +20,6 @@ from learning_pipelines.settings import Settings
 from learning_pipelines.storage import audit, chunk_vectors, indexes
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.indexes import IndexVersion
-from learning_pipelines.storage.proposals import Proposal
 from learning_pipelines.storage.tenants import AgentRef
 
 
@@ -34,11 +33,17 @@ def offer(connection: Connection, agent: AgentRef, version: int) -> None:
     indexes.point(connection, agent, "candidate", version, None)
 
 
-def serve(connection: Connection, agent: AgentRef, proposal: Proposal, who: Reviewer, settings: Settings) -> tuple[int, int]:
-    """(version that serves now, version before; 0 is the base). Raises Refused: measured against what no longer serves, vectors or artifacts missing."""
-    number = int(proposal.subject["version"])
-    _require_incumbent(connection, agent, proposal.incumbent, number)
+def require(connection: Connection, agent: AgentRef, number: int, incumbent: Mapping[str, Any], settings: Settings) -> None:
+    """Raises Refused unless the version may take the place of what serves: measured against what no longer serves, vectors or artifacts missing."""
+    _require_incumbent(connection, agent, incumbent, number)
     require_servable(connection, agent, number, settings)
+
+
+def serve(
+    connection: Connection, agent: AgentRef, number: int, incumbent: Mapping[str, Any], who: Reviewer, settings: Settings
+) -> tuple[int, int]:  # fmt: skip
+    """(version that serves now, version before; 0 is the base). Raises Refused as `require` does."""
+    require(connection, agent, number, incumbent, settings)
     before = indexes.move_serving(connection, agent, number, who.user_id)
     _moved(connection, agent, who, before, number)
     return number, before

@@ -7,12 +7,13 @@ All of it is part of the caller's transaction, under the lock of the agent's row
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from learning_pipelines.acceptance.reviewing import Reason, Refused, Reviewer
 from learning_pipelines.storage import audit, behavior_versions, demonstrations, guidance, prompts
 from learning_pipelines.storage.database import Connection
-from learning_pipelines.storage.proposals import Proposal
 from learning_pipelines.storage.tenants import AgentRef
 
 
@@ -21,12 +22,20 @@ def offer(connection: Connection, agent: AgentRef, version: int) -> None:
     prompts.move_label(connection, agent, prompts.CANDIDATE, version, None)
 
 
-def serve(connection: Connection, agent: AgentRef, proposal: Proposal, who: Reviewer) -> tuple[int, int | None]:
-    """(version that serves now, version before). Raises Refused: measured against what no longer serves, demonstrations that cannot be looked up."""
-    version = int(proposal.subject["version"])
-    before = _require_incumbent(connection, agent, proposal, version)
-    _require_guidance(connection, agent, proposal, version)
-    _require_servable(connection, agent, version)
+def require(connection: Connection, agent: AgentRef, version: int, incumbent: Mapping[str, Any]) -> int | None:
+    """The version that serves, if this one may take its place. `incumbent`: what it was measured against.
+
+    Raises Refused: measured against what no longer serves, demonstrations that cannot be looked up.
+    """
+    before = _require_incumbent(connection, agent, incumbent, version)
+    _require_guidance(connection, agent, incumbent, version)
+    require_servable(connection, agent, version)
+    return before
+
+
+def serve(connection: Connection, agent: AgentRef, version: int, incumbent: Mapping[str, Any], who: Reviewer) -> tuple[int, int | None]:
+    """(version that serves now, version before). Raises Refused as `require` does."""
+    before = require(connection, agent, version, incumbent)
     prompts.move_label(connection, agent, prompts.PRODUCTION, version, who.user_id)
     _moved(connection, agent, who, before, version)
     return version, before
@@ -45,10 +54,10 @@ def take_back(connection: Connection, agent: AgentRef, who: Reviewer) -> tuple[i
     return target, serving
 
 
-def _require_incumbent(connection: Connection, agent: AgentRef, proposal: Proposal, version: int) -> int | None:
+def _require_incumbent(connection: Connection, agent: AgentRef, incumbent: Mapping[str, Any], version: int) -> int | None:
     """The version that serves, if it is the one the candidate was measured against: the same number, or the same content under another one."""
     serving = prompts.labelled(connection, agent)
-    measured = int(proposal.incumbent["version"])
+    measured = int(incumbent["version"])
     if serving is not None and serving.version in (measured, version):
         return serving.version
     known = prompts.version(connection, agent, measured)
@@ -61,17 +70,17 @@ def _require_incumbent(connection: Connection, agent: AgentRef, proposal: Propos
     )  # fmt: skip
 
 
-def _require_guidance(connection: Connection, agent: AgentRef, proposal: Proposal, version: int) -> None:
+def _require_guidance(connection: Connection, agent: AgentRef, incumbent: Mapping[str, Any], version: int) -> None:
     """Guidance is left out with any other prompt than its own: whoever approves one must know that it is better than the old one with its guidance."""
     serving, number = prompts.labelled(connection, agent), guidance.serving(connection, agent).guidance
     stored = behavior_versions.version(connection, agent, "guidance", number) if number else None
     shown = stored is not None and serving is not None and serving.version != version and stored.config.get("prompt") == serving.content_hash.hex()
-    if shown and proposal.incumbent.get("guidance") != number:
+    if shown and incumbent.get("guidance") != number:
         cause = f"Version {version} was measured against the prompt without the guidance {number} that serves now, and would take its place too."
         raise Refused(Reason.STATE, cause, f"Run `learning-pipelines run prompt_optimization --agent {agent.agent}` to measure against what serves.")
 
 
-def _require_servable(connection: Connection, agent: AgentRef, number: int) -> None:
+def require_servable(connection: Connection, agent: AgentRef, number: int) -> None:
     """A prompt that picks demonstrations needs the vectors of the examples it picks from, or every request with an input would fail."""
     found = prompts.version(connection, agent, number)
     if found is None:

@@ -42,7 +42,7 @@ class Reviewer:
 @dataclass(frozen=True, slots=True)
 class Reviewed:
     """What a review led to. `changed` is False where the same had been done before; `version` is what serves now, if a label was moved (0 is
-    the base index, or nothing learnt)."""
+    the base index, or nothing learnt); `experiment`: the rollout that was begun or ended."""
 
     id: UUID
     state: str
@@ -51,11 +51,12 @@ class Reviewed:
     changed: bool
     version: int | None = None
     before: int | None = None
+    experiment: UUID | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {
             "id": str(self.id), "state": self.state, "agent": self.agent, "kind": self.kind, "changed": self.changed, "version": self.version,
-            "before": self.before,
+            "before": self.before, "experiment": None if self.experiment is None else str(self.experiment),
         }  # fmt: skip
 
 

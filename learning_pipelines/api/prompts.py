@@ -12,8 +12,10 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from learning_pipelines.acceptance.reviewing import Refused
 from learning_pipelines.api.problems import Problem
 from learning_pipelines.api.service import Admin, PersonName, Principal, Service, Serving, User
+from learning_pipelines.experiments import canary
 from learning_pipelines.feedback.kinds import TEXT_LIMIT
 from learning_pipelines.prompts.prompt import content_hash
 from learning_pipelines.storage import audit, prompts
@@ -122,13 +124,19 @@ class MovedLabel(BaseModel):
 async def put_label(
     agent_id: str, label: Annotated[str, Path(pattern=LABEL)], body: LabelTarget, who: Admin, service: Serving
 ) -> dict[str, str | None]:
-    """Points a label (production is the one that serves) at a version."""
+    """Points a label (production is the one that serves) at a version. A conflict while a canary rollout compares production with something else."""
 
     who = who.speaking_for(body.user)
 
     def write() -> dict[str, str | None]:
         with service.acting(who) as connection:
             agent = service.agent(connection, who, agent_id)
+            if label == prompts.PRODUCTION:
+                prompts.lock_agent(connection, agent)
+                try:
+                    canary.require_none(connection, agent, "prompt")
+                except Refused as refused:
+                    raise Problem(409, str(refused)) from None
             try:
                 before = prompts.move_label(connection, agent, label, body.version, who.user_id)
             except LookupError:

@@ -83,7 +83,7 @@ class OnBehalf(BaseModel):
 
 class Changed(BaseModel):
     """`changed` is false where the same had been done before. `version` serves now, `before` did until then (0: the base index, or nothing
-    learnt)."""
+    learnt). `experiment`: the rollout in steps that was begun, or that the rollback ended."""
 
     id: str
     state: str
@@ -92,6 +92,7 @@ class Changed(BaseModel):
     changed: bool
     version: int | None
     before: int | None
+    experiment: str | None = None
 
 
 class Learning(BaseModel):
@@ -117,7 +118,10 @@ async def list_proposals(
 
 @router.post("/proposals/{proposal_id}/review", response_model=Changed)
 async def review_proposal(proposal_id: UUID, body: Review, who: Admin, service: Serving) -> dict[str, Any]:
-    """Approves (what it proposes serves at once) or rejects. Repeating a decision changes nothing; deciding otherwise afterwards is a conflict."""
+    """Approves or rejects. Immediate: what it proposes serves everybody at once. Canary (prompts, indexes, policies): an experiment brings it to 1, 5, 25,
+    50 and 100 % of the traffic, with a look at harm every hour; harm takes it back.
+
+    Repeating a decision changes nothing; deciding otherwise afterwards is a conflict."""
     who = who.speaking_for(body.user)
 
     def work(connection: Connection) -> dict[str, Any]:
@@ -134,7 +138,9 @@ async def review_proposal(proposal_id: UUID, body: Review, who: Admin, service: 
 
 @router.post("/agents/{agent_id}/rollback", response_model=Changed)
 async def roll_back(agent_id: str, who: Admin, service: Serving, body: Rollback | None = None) -> dict[str, Any]:
-    """What served before serves again, for every client within a second. Doing it twice is doing it once. `id` is the agent's."""
+    """What served before serves again, for every client within a second; where a canary rollout brings something new, that is what is taken back.
+
+    Doing it twice is doing it once. `id` is the agent's."""
     asked = body or Rollback()
     who = who.speaking_for(asked.user)
 

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from learning_pipelines.acceptance.reviewing import Reason, Refused, Reviewer
 from learning_pipelines.errors import BadInput
-from learning_pipelines.experiments import plans, versions
+from learning_pipelines.experiments import canary, plans, versions
 from learning_pipelines.experiments.assignment import SLICE, TRAFFIC, ranges_of_weights, slice_for
 from learning_pipelines.experiments.plans import Asked, Plan
 from learning_pipelines.settings import Settings
@@ -101,13 +101,16 @@ def resume(connection: Connection, organization_id: UUID, experiment_id: UUID, w
 
 
 def abort(connection: Connection, organization_id: UUID, experiment_id: UUID, who: Reviewer, notes: str | None = None) -> Changed:
-    """Ends it without a decision: everybody gets what serves. Raises Refused where it was concluded."""
+    """Ends it without a decision: everybody gets what serves; the proposal of a rollout is open again. Raises Refused where it was concluded."""
     with connection.transaction():
         experiment, agent, _ = _locked(connection, organization_id, experiment_id)
         if experiment.status == "cancelled":
             return Changed(experiment, False)
         if experiment.status == "completed":
             raise _wrong_state(experiment, "aborted", "What it made serve is taken back with `learning-pipelines rollback`.")
+        if experiment.kind == "rollout":
+            canary.abort(connection, agent, experiment, who, notes or "nobody said why.")
+            return Changed(_again(connection, agent, experiment), True)
         experiments.end_epoch(connection, organization_id, experiment.id)
         experiments.note(connection, organization_id, experiment.id, notes)
         return _to(connection, agent, experiment, "cancelled", who, "aborted", notes)

@@ -59,7 +59,7 @@ def _require(connection: Connection, agent: AgentRef, subject: Subject, number: 
         if prompts.version(connection, agent, number) is None:
             advice = f"`learning-pipelines prompts {agent.agent}` lists its versions."
             raise Refused(Reason.STATE, f"There is no version {number} of {agent.agent}'s prompt.", advice)
-        prompt_change._require_servable(connection, agent, number)
+        prompt_change.require_servable(connection, agent, number)
     elif subject == "index":
         index_change.require_servable(connection, agent, number, settings)
     elif number != behavior_change.NOTHING:

@@ -1,7 +1,7 @@
 """Experiments, their epochs and decisions as rows.
 
-Belongs here: SQL of learning_experiments, experiment_epochs and experiment_decisions. Not here: assignments (experiment_assignments.py), values of units
-(experiment_units.py), what follows from a decision (experiments/).
+Belongs here: SQL of learning_experiments and experiment_epochs, storing decisions. Not here: reading decisions (experiment_decisions.py), assignments
+(experiment_assignments.py), values of units (experiment_units.py), what follows from a decision (experiments/).
 
 Whoever changes an experiment holds the lock of its row (`find` with lock).
 """
@@ -155,6 +155,38 @@ def set_config(connection: Connection, organization_id: UUID, experiment_id: UUI
 def note(connection: Connection, organization_id: UUID, experiment_id: UUID, notes: str | None) -> None:
     """Why it ended as it did, where no decision says so."""
     connection.execute("UPDATE learning_experiments SET decision_notes = %s WHERE organization_id = %s AND id = %s", [notes, organization_id, experiment_id])
+
+
+def unfinished(connection: Connection, agent: AgentRef, subject: Subject) -> list[Experiment]:
+    """The agent's experiments about a subject that run or are paused, oldest first, whether the agent may learn or not."""
+    rows = connection.execute(
+        f"""{_SELECT} WHERE e.organization_id = %s AND e.agent_id = %s AND e.subject = %s AND e.status IN ('running', 'paused')
+        ORDER BY e.started_at, e.id""",
+        [agent.organization_id, agent.agent_id, subject],
+    ).fetchall()
+    return [_experiment(row) for row in rows]
+
+
+def to_analyze(connection: Connection, organization: str | None = None) -> list[tuple[AgentRef, UUID]]:
+    """Agent and id of every running experiment of an organization (its slug; None: of all) whose agent may learn, oldest first."""
+    rows = connection.execute(
+        """SELECT o.organization_id, o.slug, a.id, a.slug, e.id FROM learning_experiments e
+        JOIN agents a ON a.organization_id = e.organization_id AND a.id = e.agent_id JOIN organizations o ON o.organization_id = e.organization_id
+        WHERE e.status = 'running' AND a.learning_enabled AND (%(organization)s::text IS NULL OR o.slug = %(organization)s)
+        ORDER BY e.started_at, e.id""",
+        {"organization": organization},
+    ).fetchall()
+    return [(AgentRef(*row[:4]), row[4]) for row in rows]
+
+
+def ended_by_rollback(connection: Connection, agent: AgentRef, subject: Subject, seconds: float) -> Experiment | None:
+    """The rollout about a subject that a rollback ended within the last seconds; None if there is none."""
+    row = connection.execute(
+        f"""{_SELECT} WHERE e.organization_id = %s AND e.agent_id = %s AND e.subject = %s AND e.kind = 'rollout' AND e.decision = 'rollback'
+        AND e.ended_at > now() - make_interval(secs => %s) ORDER BY e.ended_at DESC LIMIT 1""",
+        [agent.organization_id, agent.agent_id, subject, seconds],
+    ).fetchone()
+    return None if row is None else _experiment(row)
 
 
 def add_decision(

@@ -121,6 +121,21 @@ def close(
     )
 
 
+def reopen(connection: Connection, organization_id: UUID, proposal: Proposal, notes: str) -> None:
+    """Makes an approved proposal open again, and the review of its training run pending."""
+    values: dict[str, object] = {"organization": organization_id, "id": proposal.id, "run": proposal.training_run_id, "notes": notes}
+    connection.execute(
+        """UPDATE proposals SET state = 'open', rollout = NULL, reviewed_by = NULL, reviewed_at = NULL, notes = %(notes)s
+        WHERE organization_id = %(organization)s AND id = %(id)s""",
+        values,
+    )
+    connection.execute(
+        """UPDATE training_runs SET review_status = 'pending', reviewed_by = NULL, review_notes = %(notes)s
+        WHERE organization_id = %(organization)s AND id = %(run)s""",
+        values,
+    )
+
+
 def note(connection: Connection, organization_id: UUID, proposal_id: UUID, notes: str) -> None:
     """Writes notes on a proposal, whatever its state."""
     connection.execute("UPDATE proposals SET notes = %s WHERE organization_id = %s AND id = %s", [notes, organization_id, proposal_id])

@@ -99,11 +99,6 @@ def test_the_incumbent_under_another_number_is_still_the_incumbent(pipeline: Con
     assert approve(pipeline, desk, identity).version == 2
 
 
-def test_a_canary_is_refused_until_experiments_exist(pipeline: Connection, desk: AgentRef) -> None:
-    with pytest.raises(Refused, match="canary rollout needs experiments"):
-        approve(pipeline, desk, proposed(pipeline, desk, learnt(pipeline, desk)), "canary")
-
-
 def test_an_unknown_proposal_is_refused(pipeline: Connection, desk: AgentRef) -> None:
     for work in (approval.reject, lambda *given: approval.approve(given[0], given[1], given[2], "immediate", given[3])):
         with pytest.raises(Refused, match="no such proposal"):

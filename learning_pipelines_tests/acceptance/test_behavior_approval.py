@@ -18,7 +18,7 @@ from learning_pipelines.acceptance.approval import Refused, Reviewed, Reviewer
 from learning_pipelines.acceptance.behavior_change import propose, retire
 from learning_pipelines.retrieval.artifacts import put_folder
 from learning_pipelines.settings import Settings
-from learning_pipelines.storage import behavior_versions, index_retention, proposals
+from learning_pipelines.storage import behavior_versions, experiments, index_retention, proposals
 from learning_pipelines.storage.database import Connection, Database
 from learning_pipelines.storage.tenants import AgentRef
 from learning_pipelines_tests.acceptance.proposing import a_run, an_agent
@@ -185,9 +185,16 @@ def test_what_is_no_better_is_not_approved_and_is_no_candidate(pipeline: Connect
     assert labels(pipeline, desk) == (None, None, None)
 
 
-def test_a_canary_waits_for_experiments(pipeline: Connection, desk: AgentRef, proposed: Any) -> None:
-    with pytest.raises(Refused, match="canary"):
-        approval.approve(pipeline, desk.organization_id, proposed()[1], "canary", ADA)
+def test_a_policy_is_rolled_out_in_steps_and_what_is_retired_ends_its_rollout(pipeline: Connection, desk: AgentRef, proposed: Any, approve: Any) -> None:
+    approve(proposed()[1])
+    number, identity = proposed()
+    begun = approval.approve(pipeline, desk.organization_id, identity, "canary", ADA).experiment
+    assert begun is not None and labels(pipeline, desk) == (1, number, 0)
+    experiment = experiments.find(pipeline, desk.organization_id, begun)
+    assert experiment is not None and (experiment.subject, [arm.version for arm in experiment.arms]) == ("policy", [1, number])
+    retire(pipeline, desk, "policy", "", "retired")
+    over, stored = experiments.find(pipeline, desk.organization_id, begun), proposals.find(pipeline, desk.organization_id, identity)
+    assert over is not None and stored is not None and (over.status, stored.state) == ("cancelled", "open")
 
 
 def test_rejecting_what_is_approved_names_the_way_back(pipeline: Connection, desk: AgentRef, proposed: Any, approve: Any) -> None:

@@ -69,7 +69,9 @@ def test_a_proposal_is_listed_and_approved_and_serves(api: Api, propose: Propose
     }  # fmt: skip
     answer = review(api, proposal, approve=True, rollout="immediate", notes="reads well")
     assert answer.status_code == 200
-    assert answer.json() == {"id": proposal, "state": "approved", "agent": agent, "kind": "prompt", "changed": True, "version": 2, "before": 1}
+    said = answer.json()
+    assert said.pop("experiment") is None
+    assert said == {"id": proposal, "state": "approved", "agent": agent, "kind": "prompt", "changed": True, "version": 2, "before": 1}
     assert served(api, agent) == "2"
     assert review(api, proposal, approve=True).json()["changed"] is False
     (listed,) = api.get("/proposals", api.key("admin"), params={"agent": agent, "state": "approved"}).json()["proposals"]
@@ -89,7 +91,7 @@ def test_a_learnt_index_is_approved_and_rolled_back_by_an_admin(api: Api, propos
         index_proposing.corpus(connection, load, reference)
         proposal = str(index_proposing.proposed(connection, reference, index_proposing.learnt(connection, reference)))
         answer = review(api, proposal, approve=True)
-        assert answer.json() == {"id": proposal, "state": "approved", "agent": agent, "kind": "index", "changed": True, "version": 1, "before": 0}, answer.text
+        assert (answer.json()["kind"], answer.json()["version"], answer.json()["before"]) == ("index", 1, 0), answer.text
         assert index_proposing.labels(connection, reference) == (1, 1, 0)
         back = api.post(f"/agents/{agent}/rollback", {"kind": "index"}, api.key("admin")).json()
         assert (back["version"], back["before"], back["changed"]) == (0, 1, True)
@@ -97,12 +99,23 @@ def test_a_learnt_index_is_approved_and_rolled_back_by_an_admin(api: Api, propos
     assert served(api, agent) == "1"
 
 
+def test_a_canary_serves_nobody_else_until_its_steps_are_taken_and_a_rollback_ends_it(api: Api, propose: Propose) -> None:
+    agent, proposal = propose()
+    begun = review(api, proposal, approve=True, rollout="canary").json()
+    assert (begun["state"], begun["changed"], begun["version"]) == ("approved", True, None) and begun["experiment"] is not None
+    assert served(api, agent) == "1"
+    moved = api.ask("PUT", f"/prompts/{agent}/labels/production", api.key("admin"), json={"version": 2})
+    assert moved.status_code == 409 and begun["experiment"] in moved.json()["detail"]
+    back = api.post(f"/agents/{agent}/rollback", {}, api.key("admin")).json()
+    assert (back["experiment"], back["version"], back["before"], back["changed"]) == (begun["experiment"], 1, 2, True)
+    assert api.ask("PUT", f"/prompts/{agent}/labels/production", api.key("admin"), json={"version": 2}).status_code == 200
+
+
 def test_refusals_have_their_own_status(api: Api, propose: Propose) -> None:
     agent, proposal = propose(verdict="no evidence", evidence={"reason": "12 items are too few."})
     refused = review(api, proposal, approve=True)
     assert refused.status_code == 409 and "12 items are too few" in refused.json()["detail"]
-    assert review(api, proposal, approve=True, rollout="canary").status_code == 422
-    assert "canary" in review(api, proposal, approve=True, rollout="canary").json()["detail"]
+    assert review(api, proposal, approve=True, rollout="canary").status_code == 409
     assert review(api, str(uuid4()), approve=True).status_code == 404
     assert review(api, proposal, approve=False, notes="too few").json()["state"] == "rejected"
     assert review(api, proposal, approve=False).json()["changed"] is False

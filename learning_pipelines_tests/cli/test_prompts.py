@@ -100,7 +100,7 @@ def test_a_disabled_agent_approves_nothing_until_it_is_enabled(run: Run, proposa
         (["proposals", "--agent", "nobody"], 2, "There is no agent 'nobody'"),
         (["approve", "7"], 2, "'7' is no id of a proposal"),
         (["approve", str(uuid4())], 2, "no such proposal"),
-        (["approve", str(uuid4()), "--rollout", "canary"], 2, "canary rollout needs experiments"),
+        (["approve", str(uuid4()), "--rollout", "canary"], 2, "no such proposal"),
         (["reject", str(uuid4())], 2, "no such proposal"),
         (["rollback", "desk"], 1, "nothing to roll back"),
         (["rollback", "desk", "--kind", "index"], 1, "nothing to roll back: no learnt index ever served"),

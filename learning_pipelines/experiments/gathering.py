@@ -1,0 +1,26 @@
+"""From rows to evidence: what is stored of an experiment, read at one moment.
+
+Belongs here: which tables an evidence comes from. Not here: its shape (evidence.py), what it says (analysis.py), keeping the tables up (collecting.py).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from learning_pipelines.experiments.evidence import evidence_of
+from learning_pipelines.storage import experiment_assignments, experiment_units
+from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.experiment_rows import Experiment
+from learning_pipelines.storage.tenants import AgentRef
+
+
+def gathered(connection: Connection, experiment: Experiment, agent: AgentRef) -> dict[str, Any]:
+    """The evidence of an experiment now, by the clock of the database, which also dates epochs and exposures."""
+    row = connection.execute("SELECT clock_timestamp()").fetchone()
+    assert row is not None
+    organization = agent.organization_id
+    return evidence_of(
+        experiment, experiment_units.states(connection, organization, experiment.id),
+        experiment_assignments.counts(connection, organization, [experiment.id]).get(experiment.id, {}),
+        experiment_units.refused(connection, organization, experiment.id), row[0],
+    )  # fmt: skip

@@ -1,0 +1,53 @@
+"""Decisions about experiments, to read: what was decided when, from which evidence.
+
+Belongs here: reading experiment_decisions. Not here: storing them (experiments.add_decision), making them (experiments/decision.py).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.experiment_rows import Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A decision as it was stored. `final`: the experiment ended with it."""
+
+    id: int
+    decision: Decision
+    final: bool
+    reason: str
+    evidence: dict[str, Any]
+    decided_by: str
+    decided_at: dt.datetime
+
+
+def last(connection: Connection, organization_id: UUID, experiment_id: UUID) -> Stored | None:
+    """The newest decision about an experiment; None before the first."""
+    found = listed(connection, organization_id, experiment_id, limit=1)
+    return found[0] if found else None
+
+
+def listed(connection: Connection, organization_id: UUID, experiment_id: UUID, *, limit: int = 1000) -> list[Stored]:
+    """Decisions about an experiment, newest first."""
+    rows = connection.execute(
+        """SELECT id, decision, final, reason, evidence, decided_by, decided_at FROM experiment_decisions
+        WHERE organization_id = %s AND experiment_id = %s ORDER BY id DESC LIMIT %s""",
+        [organization_id, experiment_id, limit],
+    ).fetchall()
+    return [Stored(*row) for row in rows]
+
+
+def outcomes(connection: Connection, organization_id: UUID, experiment_id: UUID) -> list[tuple[dt.datetime, dict[str, Any]]]:
+    """(when, outcome) of every decision about an experiment, oldest first: what a plot is drawn from."""
+    rows = connection.execute(
+        """SELECT decided_at, evidence -> 'outcome' FROM experiment_decisions
+        WHERE organization_id = %s AND experiment_id = %s AND evidence ? 'outcome' ORDER BY id""",
+        [organization_id, experiment_id],
+    ).fetchall()
+    return [(when, outcome) for when, outcome in rows]
