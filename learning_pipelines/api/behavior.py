@@ -12,11 +12,14 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
 from learning_pipelines.api.behavior_query import read_state
+from learning_pipelines.api.experiments_serving import EXPOSURE, LONGEST_UNIT, PROBLEM, UNIT, checked
 from learning_pipelines.api.service import Principal, Service, Serving, User
 from learning_pipelines.behavior import suggesting
 from learning_pipelines.behavior.suggesting import MOST
 from learning_pipelines.behavior.task import State
 from learning_pipelines.errors import LearningError, Unavailable
+from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.tenants import AgentRef
 
 router = APIRouter(tags=["behavior"])
 _TEXT = 16_000
@@ -42,7 +45,8 @@ class SuggestedAction(BaseModel):
 
 class NextAction(BaseModel):
     """Likeliest first. `abstained`: the policy suggests nothing, for this `reason`. `policy`: number of the version that serves; 0: none does yet,
-    and `hint` says how to get one. `disabled`: learning is switched off for the agent, nothing learnt serves it."""
+    and `hint` says how to get one. `disabled`: learning is switched off for the agent, nothing learnt serves it. `experiment`, `variant`: what the unit
+    takes part in; null: in none."""
 
     agent_id: str
     suggestions: list[SuggestedAction]
@@ -51,6 +55,9 @@ class NextAction(BaseModel):
     policy: int
     hint: str | None = Field(json_schema_extra={"example": None})
     disabled: bool = Field(False, json_schema_extra={"example": False})
+    experiment: str | None = Field(json_schema_extra={"example": "5f2d8e1c-0f5b-4d0e-9a53-0c8f3f0a7b11"})
+    variant: str | None = Field(json_schema_extra={"example": "treatment"})
+    experiment_problem: str | None = Field(description=PROBLEM, json_schema_extra={"example": None})
 
 
 @router.get("/agents/{agent_id}/next-action", response_model=NextAction)
@@ -64,20 +71,32 @@ async def get_next_action(
     ] = None,
     action: Annotated[list[str] | None, Query(max_length=1_000, description="What it did so far, by types alone; instead of history.")] = None,
     k: Annotated[int, Query(ge=1, le=MOST, description="How many suggestions at most.")] = 3,
+    unit: Annotated[str | None, Query(max_length=LONGEST_UNIT, description=UNIT)] = None,
+    exposure: Annotated[bool, Query(description=EXPOSURE)] = True,
 ) -> dict[str, Any]:  # fmt: skip
     """What the agent would best do next, by the policy that serves: learnt from its experts' demonstrations, tested and approved.
 
+    With `unit`, while an experiment on policies runs, by the policy of the unit's variant.
     It abstains where no demonstration was in a situation like this, or where it would be wrong more often than right. No policy yet is no error.
     """
     asked = read_state(task, task_type, state, history, action or [])
-    return await run_in_threadpool(_suggest, service, who, agent_id, asked, k)
+    return await run_in_threadpool(_suggest, service, who, agent_id, asked, k, checked(unit), exposure)
 
 
-def _suggest(service: Service, who: Principal, name: str, state: State, k: int) -> dict[str, Any]:
+def _suggest(service: Service, who: Principal, name: str, state: State, k: int, unit: str | None, exposure: bool) -> dict[str, Any]:
+    agent = None
+    if unit is not None:
+        with service.acting(who) as connection:
+            agent = service.agent(connection, who, name)
+
+    def find(connection: Connection) -> AgentRef:
+        return agent or service.agent(connection, who, name)
+
+    def by(number: int | None) -> dict[str, Any]:
+        return suggesting.answer(lambda: service.acting(who), find, service.policies, state, k, number=number).as_json()
+
     try:
-        return suggesting.answer(
-            lambda: service.acting(who), lambda connection: service.agent(connection, who, name), service.policies, state, k
-        ).as_json()
+        return service.experiments.served(agent, "policy", unit, exposure, by)
     except Unavailable:
         raise
     except LearningError as error:  # whatever is wrong with what serves, it is not the request

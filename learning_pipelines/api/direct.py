@@ -9,7 +9,9 @@ document describes them, and any path that is not exactly one of these goes ther
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
+from urllib.parse import unquote_plus
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,7 +21,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from learning_pipelines.api import executions, feedback, problems, prompts
 from learning_pipelines.api.openapi import BASE
 from learning_pipelines.api.service import application, identified, service_of
-from learning_pipelines.storage.prompts import PRODUCTION
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -45,11 +46,15 @@ async def _prompt(request: Request) -> Response:
     who = await identified(request)
     who.require("user")
     name = request.scope["path"].rsplit("/", 1)[1]
-    return await prompts.served_prompt(service_of(request), who, name, PRODUCTION, None, request.headers.get("if-none-match"))
+    unit = unquote_plus(request.scope["query_string"][len(_UNIT_IS) :].decode("ascii")) or None
+    return await prompts.served_prompt(service_of(request), who, name, prompts.Asked(unit=unit), request.headers.get("if-none-match"))
 
 
 PROMPTS = f"{BASE}/prompts/"
-"""A prompt without a query; what a query says is for the declared route to check."""
+"""A prompt without a query, or with a unit alone; what another query says is for the declared route to check."""
+_UNIT_IS = b"unit="
+_SHORT_QUERY = re.compile(rb"(unit=[A-Za-z0-9._~%+@:/-]{1,255})?")
+"""Written as browsers and clients write it, no unit of it is longer than the declared route takes."""
 HANDLERS: dict[str, Handler] = {
     f"{BASE}/feedback": _feedback, f"{BASE}/feedback/batch": _feedback_batch, f"{BASE}/executions": _execution, f"{BASE}/executions/batch": _executions_batch
 }  # fmt: skip
@@ -80,6 +85,7 @@ class Direct:
         path: str = scope["path"]
         if scope["method"] == "POST":
             return self._routes.get(path)
-        if scope["method"] == "GET" and path.startswith(PROMPTS) and not scope["query_string"] and len(path) > len(PROMPTS) and "/" not in path[len(PROMPTS) :]:
-            return _prompt, self._prompt
-        return None
+        if scope["method"] != "GET" or not path.startswith(PROMPTS):
+            return None
+        name = path[len(PROMPTS) :]
+        return (_prompt, self._prompt) if name and "/" not in name and _SHORT_QUERY.fullmatch(scope["query_string"]) else None

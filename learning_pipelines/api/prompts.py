@@ -5,6 +5,7 @@ Belongs here: paths, roles, ETags. Not here: what is kept at hand (served.py), S
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Path, Query
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from learning_pipelines.acceptance.reviewing import Refused
+from learning_pipelines.api.experiments_serving import EXPOSURE, LONGEST_UNIT, PROBLEM, UNIT, checked
 from learning_pipelines.api.problems import Problem
 from learning_pipelines.api.service import Admin, PersonName, Principal, Service, Serving, User
 from learning_pipelines.experiments import canary
@@ -36,8 +38,8 @@ class Message(BaseModel):
 class ServedPrompt(BaseModel):
     messages: list[dict[str, Any]]
     version: str
-    experiment: str | None
-    variant: str | None
+    experiment: Annotated[str | None, Field(description="The experiment that the unit takes part in; null: in none.")]
+    variant: Annotated[str | None, Field(description="The unit's variant of it; `version` is what the variant serves.")]
     etag: str
     model: Annotated[
         str | None,
@@ -48,25 +50,41 @@ class ServedPrompt(BaseModel):
     guidance_problem: Annotated[
         str | None, Field(description="Why guidance that serves is not shown: what it was measured with changed, or the encoder is away. Only with `input`.")
     ] = None
+    experiment_problem: Annotated[str | None, Field(description=PROBLEM)] = None
 
 
 @router.get("/prompts/{agent_id}", response_model=ServedPrompt, responses={304: {"description": "The prompt is the one that If-None-Match names."}})
 async def get_prompt(
-    agent_id: str, who: User, service: Serving, unit: Annotated[str | None, Query(max_length=255)] = None,
+    agent_id: str, who: User, service: Serving, unit: Annotated[str | None, Query(max_length=LONGEST_UNIT, description=UNIT)] = None,
     input: Annotated[str | None, Query(max_length=16_000)] = None, label: Annotated[str, Query(pattern=LABEL)] = prompts.PRODUCTION,
-    if_none_match: Annotated[str | None, Header()] = None,
+    exposure: Annotated[bool, Query(description=EXPOSURE)] = True, if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:  # fmt: skip
     """The prompt that serves. With `input` the messages are those to send for it: guidance and demonstrations picked for it, its own turn last.
 
-    Without, they are as they are stored. `unit` decides about experiments once they exist; today it changes nothing.
+    Without, they are as they are stored. With `unit`, while an experiment runs: the version of the unit's variant, which stays the same for the unit while
+    the experiment lasts. Guidance is shown with the prompt it was measured with alone. Labels other than production know no experiment.
     """
-    return await served_prompt(service, who, agent_id, label, input, if_none_match)
+    return await served_prompt(service, who, agent_id, Asked(label, input, unit, exposure), if_none_match)
 
 
-async def served_prompt(service: Service, who: Principal, agent: str, label: str, text: str | None, if_none_match: str | None) -> Response:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request for a prompt says. `exposure`: whether the unit counts as met."""
+
+    label: str = prompts.PRODUCTION
+    text: str | None = None
+    unit: str | None = None
+    exposure: bool = True
+
+
+async def served_prompt(service: Service, who: Principal, agent: str, asked: Asked, if_none_match: str | None) -> Response:
     """The answer of the route, which the short way (direct.py) gives too."""
-    served = await service.served.get(who, agent, label)
-    answer = served.answer if text is None else await run_in_threadpool(service.served.for_input, served, text)
+    unit = checked(asked.unit)
+    served = await service.served.get(who, agent, asked.label)
+    mine, taking = (served, None) if unit is None or not served.running else await service.served.for_unit(served, unit)
+    answer = mine.answer if asked.text is None else await run_in_threadpool(service.served.for_unit_and_input, served, mine, asked.text)
+    if taking is not None and asked.exposure and answer.counted:
+        service.experiments.met(served.agent, taking)
     headers = {**_CACHED, "ETag": answer.etag}
     if if_none_match is not None and answer.etag in (part.strip().removeprefix("W/") for part in if_none_match.split(",")):
         return Response(status_code=304, headers=headers)

@@ -12,10 +12,11 @@ from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
+from learning_pipelines.api.experiments_serving import EXPOSURE, LONGEST_UNIT, PROBLEM, UNIT, checked
 from learning_pipelines.api.problems import Problem, not_found
 from learning_pipelines.api.service import Principal, Service, Serving, User
 from learning_pipelines.errors import LearningError, Unavailable
-from learning_pipelines.retrieval.answering import MOST_CHARS, MOST_HITS, Answered, answer
+from learning_pipelines.retrieval.answering import MOST_CHARS, MOST_HITS, answer
 from learning_pipelines.storage import tenants
 from learning_pipelines.storage.database import Connection
 
@@ -55,12 +56,15 @@ class SearchHit(BaseModel):
 
 class SearchAnswer(BaseModel):
     """Best first. `index`: number of the version that found them all, 0 for the organization's base. `hint`: why there are none. `disabled`: learning is
-    switched off for the agent, so the base index answered."""
+    switched off for the agent, so the base index answered. `experiment`, `variant`: what the unit takes part in; null: in none."""
 
     results: list[SearchHit]
     index: int | None
     hint: str | None = Field(json_schema_extra={"example": None})
     disabled: bool = Field(False, json_schema_extra={"example": False})
+    experiment: str | None = Field(json_schema_extra={"example": "5f2d8e1c-0f5b-4d0e-9a53-0c8f3f0a7b11"})
+    variant: str | None = Field(json_schema_extra={"example": "treatment"})
+    experiment_problem: str | None = Field(description=PROBLEM, json_schema_extra={"example": None})
 
 
 @router.get("/search", response_model=SearchAnswer)
@@ -68,31 +72,36 @@ async def get_search(
     who: User, service: Serving, q: Annotated[str, Query(min_length=1, max_length=MOST_CHARS, description="What is looked for, in words.")],
     agent: Annotated[str | None, Query(max_length=255, description="Slug or uuid: its index, its documents and the shared ones.")] = None,
     k: Annotated[int, Query(ge=1, le=MOST_HITS, description="How many chunks at most.")] = 10,
+    unit: Annotated[str | None, Query(max_length=LONGEST_UNIT, description=UNIT)] = None,
+    exposure: Annotated[bool, Query(description=EXPOSURE)] = True,
 ) -> dict[str, Any]:  # fmt: skip
     """The chunks that answer a question best, with where their scores come from.
 
-    With `agent` by the index that serves the agent; without, all documents of the organization by the base index. Nothing to find is no error:
-    `hint` says what is missing.
+    With `agent` by the index that serves the agent, and with `unit`, while an experiment on it runs, by that of the unit's variant; without, all documents
+    of the organization by the base index. Nothing to find is no error: `hint` says what is missing.
     """
     if "\x00" in q or "\x00" in (agent or ""):
         raise Problem(422, "The value contains a NUL character, which no text has.", field="q" if "\x00" in q else "agent")
-    return (await run_in_threadpool(_search, service, who, q, agent, k)).as_json()
+    return await run_in_threadpool(_search, service, who, q, agent, k, checked(unit), exposure)
 
 
-def _search(service: Service, who: Principal, query: str, name: str | None, k: int) -> Answered:
-    agent_id = None
+def _search(service: Service, who: Principal, query: str, name: str | None, k: int, unit: str | None, exposure: bool) -> dict[str, Any]:
+    found = None
     if name is not None:
         with service.acting(who) as connection:
-            agent = tenants.agent_by_name(connection, who.organization_id, who.organization, name)
-        if agent is None:
+            found = tenants.agent_by_name(connection, who.organization_id, who.organization, name)
+        if found is None:
             raise not_found("agent", "agent")
-        agent_id = agent.agent_id
 
     def still() -> AbstractContextManager[Connection]:
         return service.sessions.acting(who.acting, still=True)
 
+    def by(number: int | None) -> dict[str, Any]:
+        agent_id = None if found is None else found.agent_id
+        return answer(lambda: service.acting(who), still, service.loaded, who.organization_id, agent_id, query, k, number=number).as_json()
+
     try:
-        return answer(lambda: service.acting(who), still, service.loaded, who.organization_id, agent_id, query, k)
+        return service.experiments.served(found, "index", unit, exposure, by)
     except Unavailable:
         raise
     except LearningError as error:  # whatever is wrong with what serves, it is not the request

@@ -1,6 +1,7 @@
 """What serves, at hand: prompts are read by applications at every turn, so a worker keeps them for half a second, ready to be sent.
 
-Belongs here: keeping, looking again, demonstrations for an input. Not here: the route (prompts.py), the lookup (prompts/serving.py), guidance (guided.py).
+Belongs here: keeping, looking again, demonstrations for an input. Not here: the route (prompts.py), what is sent (served_answer.py), the lookup
+(prompts/serving.py), guidance (guided.py), who takes part in an experiment (experiments_serving.py).
 
 A label that moves, and learning that is switched off or on, is seen by every worker within FRESH_SECONDS. Nothing heavy is loaded: texts are encoded by
 the shared encoder process.
@@ -13,21 +14,19 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
-import orjson
 from fastapi.concurrency import run_in_threadpool
 
+from learning_pipelines.api.experiments_serving import ExperimentsServing, Taking
 from learning_pipelines.api.guided import Guided, Turns
 from learning_pipelines.api.principals import Principal
 from learning_pipelines.api.problems import Problem, not_found
+from learning_pipelines.api.served_answer import Answer, Part, Served, served_version, with_arms
 from learning_pipelines.behavior.fine_tuning.serving import serving_model
 from learning_pipelines.encoder import EncoderClient, open_encoder
 from learning_pipelines.errors import LearningError, Unavailable
-from learning_pipelines.prompts.prompt import Demonstration, Prompt, Retrieval, from_stored
+from learning_pipelines.prompts.prompt import Demonstration, Retrieval
 from learning_pipelines.prompts.serving import look_up
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import demonstrations, prompts, tenants
@@ -43,38 +42,12 @@ log = logging.getLogger("learning_pipelines.api")
 Key = tuple[UUID, str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A prompt as it is sent: body and ETag."""
-
-    etag: str
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A version that a label pointed at `at` (monotonic seconds). `answer` is for whoever asks without an input."""
-
-    at: float
-    agent: AgentRef
-    version: int
-    prompt: Prompt
-    content_hash: str
-    answer: Answer
-    model: str | None = None
-    model_mark: str = ""
-    disabled: bool = False
-
-    @property
-    def mark(self) -> str:
-        return self.content_hash[:24]
-
-
 class ServedPrompts:
     """One per worker. `get` belongs to the event loop, `for_input` may be called by threads."""
 
-    def __init__(self, sessions: Sessions, settings: Settings) -> None:
+    def __init__(self, sessions: Sessions, settings: Settings, experiments: ExperimentsServing) -> None:
         self._sessions = sessions
+        self._experiments = experiments
         self._kept: dict[Key, Served] = {}
         self._looking: dict[Key, asyncio.Task[Served]] = {}
         self._few_shot = _FewShot(sessions, settings)
@@ -102,10 +75,23 @@ class ServedPrompts:
             shown = served.prompt.retrieval.shown(self._few_shot.nearest(served.agent, served.prompt.retrieval, text))
         turns = Turns() if served.disabled else self._guided.for_input(served.agent, served.content_hash, served.version, text, shown)
         messages = [{"role": message.role, "content": message.content} for message in served.prompt.for_input(text, shown, turns.messages)]
-        said = {"model": served.model, "disabled": served.disabled}
-        guidance = {"guidance": None if turns.version is None else str(turns.version), "guidance_problem": turns.problem}
-        mark = hashlib.sha256(orjson.dumps([messages, guidance])).hexdigest()[:24]
-        return _answer(messages, served.version, f"{served.version}-{served.mark}{served.model_mark}-{mark}", said | guidance)
+        return served.with_input(messages, None if turns.version is None else str(turns.version), turns.problem)
+
+    async def for_unit(self, served: Served, unit: str) -> tuple[Served, Taking | None]:
+        """What serves the unit, and what it takes part in. Raises Busy where a row has to be looked up and cannot be."""
+        sure, taking = self._experiments.at_once(served.running, unit)
+        if not sure:
+            taking = await run_in_threadpool(self._experiments.take, served.agent, served.running, unit)
+        return (served, None) if taking is None else (served.arms[taking.experiment.id, taking.arm.variant], taking)
+
+    def for_unit_and_input(self, everybody: Served, mine: Served, text: str) -> Answer:
+        """As for_input. Where what the unit's variant shows cannot be looked up, but what serves everybody can, that is answered, and the unit not counted."""
+        try:
+            return self.for_input(mine, text)
+        except Unavailable as error:
+            if mine is everybody:
+                raise
+            return self.for_input(everybody.taking_part(Part(problem=error.cause)), text)
 
     def forget(self, organization_id: UUID) -> None:
         """What serves in an organization was changed through this worker: whoever changed it sees it at once. Belongs to the event loop."""
@@ -113,6 +99,7 @@ class ServedPrompts:
             for key in [key for key in kept if key[0] == organization_id]:
                 del kept[key]
         self._guided.forget(organization_id)
+        self._experiments.forget(organization_id)
 
     def close(self) -> None:
         self._few_shot.close()
@@ -136,11 +123,14 @@ class ServedPrompts:
             model, tuned = serving_model(connection, agent)
         if found is None:
             raise Problem(404, f"The agent has no prompt with the label {label}: import one (kind agents), or write one.", field="agent_id")
-        content = found.content_hash.hex()
         mark = f"-{hashlib.sha256(str(model).encode()).hexdigest()[:12]}" if tuned else ""
-        mark += "-off" if found.disabled else ""
-        answer = _answer(found.messages, found.version, f"{found.version}-{content[:24]}{mark}", {"model": model, "disabled": found.disabled})
-        return Served(at, agent, found.version, from_stored(found.messages, found.serving), content, answer, model, mark, found.disabled)
+        everybody = served_version(at, agent, found, model, mark)
+        running = self._experiments.read(agent, "prompt") if label == prompts.PRODUCTION and not found.disabled else ()
+        if not running:
+            return everybody
+        with self._sessions.acting(who.acting) as connection:
+            versions = prompts.served_versions(connection, agent, {arm.version for one in running for arm in one.arms})
+        return with_arms(everybody, running, versions)
 
 
 class _FewShot:
@@ -213,8 +203,3 @@ def demonstrating(agent: AgentRef) -> Acting:
     """Who looks demonstrations up: examples are for trainers, but what a prompt that serves shows of them is for whoever it serves."""
     return Acting(agent.organization_id, role="trainer")
 
-
-def _answer(messages: list[dict[str, Any]], version: int, mark: str, more: Mapping[str, Any] | None = None) -> Answer:
-    etag = f'"{mark}"'
-    said = {"messages": messages, "version": str(version), "experiment": None, "variant": None, "etag": etag, **(more or {})}
-    return Answer(etag, orjson.dumps(said))

@@ -20,6 +20,8 @@ from pydantic import Field
 from learning_pipelines.api.authentication import Authenticator
 from learning_pipelines.api.capture import Capture
 from learning_pipelines.api.dagster import Dagster
+from learning_pipelines.api.experiments_serving import ExperimentsServing
+from learning_pipelines.api.exposures import Exposures
 from learning_pipelines.api.keys import Role
 from learning_pipelines.api.limits import Limits
 from learning_pipelines.api.middleware import Metrics
@@ -54,7 +56,9 @@ class Service:
         self.limits = Limits(settings.rate_limits)
         self.writer = Writer(self.sessions.open_writer)
         self.metrics = Metrics()
-        self.served = ServedPrompts(self.sessions, settings)
+        self.exposures = Exposures(self.sessions)
+        self.experiments = ExperimentsServing(self.sessions, self.exposures)
+        self.served = ServedPrompts(self.sessions, settings, self.experiments)
         self.loaded = Loaded(settings)
         self.policies = Policies(settings)
         self._warm = Warm(self.loaded, self.policies)
@@ -71,10 +75,12 @@ class Service:
             log.error("the database is not ready: %s", error)
         self.sessions.open()
         self.writer.start()
+        self.exposures.start()
         self._warm.start()
 
     async def close(self) -> None:
         await self.writer.stop()
+        await run_in_threadpool(self.exposures.stop)
         await run_in_threadpool(self.sessions.close)
         self.served.close()
         self._warm.stop()

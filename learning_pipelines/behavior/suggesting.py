@@ -48,12 +48,15 @@ class Answered:
         }  # fmt: skip
 
 
-def answer(connect: Open, find: Callable[[Connection], AgentRef], policies: Policies, state: State, k: int) -> Answered:
+def answer(
+    connect: Open, find: Callable[[Connection], AgentRef], policies: Policies, state: State, k: int, *, number: int | None = None
+) -> Answered:  # fmt: skip
     """`connect` opens a transaction of whoever asks, in which `find` gives the agent. It is closed before anything is encoded, so that no connection
-    waits for the encoder. Raises what `find`, loading and the encoder raise."""
+    waits for the encoder. `number`: by this version of the policy, 0 none (None: by what serves). Raises LookupError where there is no such version, and
+    what `find`, loading and the encoder raise."""
     with connect() as connection:
         agent = find(connection)
-        serving = behavior_versions.serving(connection, agent.organization_id, agent.agent_id, "policy")
+        serving = _versions(connection, agent, number)
         off = not serving and tenants.switched_off(connection, agent.organization_id, agent.agent_id)
     if off:
         return Answered(agent.agent, NOTHING, [], hint=OFF.format(agent=agent.agent), disabled=True)
@@ -62,6 +65,17 @@ def answer(connect: Open, find: Callable[[Connection], AgentRef], policies: Poli
         return Answered(agent.agent, NOTHING, [], hint=hint)
     version = serving[0]
     return _answered(agent.agent, version, policies.policy(_artifact(version)).suggest(state, k))
+
+
+def _versions(connection: Connection, agent: AgentRef, number: int | None) -> list[BehaviorVersion]:
+    if number is None:
+        return behavior_versions.serving(connection, agent.organization_id, agent.agent_id, "policy")
+    if number == NOTHING:
+        return []
+    found = behavior_versions.version(connection, agent, "policy", number)
+    if found is None:
+        raise LookupError(number)
+    return [found]
 
 
 def _artifact(version: BehaviorVersion) -> Artifact:

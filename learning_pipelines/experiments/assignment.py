@@ -66,8 +66,8 @@ def placed(experiment: Experiment, unit: str) -> Placed:
     if experiment.epoch is None or not in_slice(experiment, unit):
         return NOWHERE
     at = place(experiment.salt, unit)
-    now = variant_at(experiment.epoch.ranges, at)
-    return Placed(now, all(variant_at(epoch.ranges, at) in (None, now) for epoch in experiment.epochs[:-1]))
+    now = None if experiment.epoch.ended_at is not None else variant_at(experiment.epoch.ranges, at)
+    return Placed(now, all(variant_at(epoch.ranges, at) in (None, now) for epoch in experiment.epochs if epoch.ended_at is not None))
 
 
 def ranges_of_weights(arms: Sequence[Arm], before: Ranges | None = None) -> dict[str, tuple[Span, ...]]:

@@ -17,6 +17,7 @@ from learning_pipelines.retrieval.loaded import Loaded
 from learning_pipelines.retrieval.searcher import Hit, Searcher
 from learning_pipelines.storage import found_chunks, indexes, tenants
 from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.indexes import IndexVersion
 
 NO_DOCUMENTS = "There are no documents to search: import them (kind documents)."
 NOT_BUILT = "The index is not built yet: `learning-pipelines run index_refresh` does it, and the sensor new_documents while `up` runs."
@@ -41,10 +42,13 @@ class Answered:
         return {"results": [_as_json(hit) for hit in self.hits], "index": self.index, "hint": self.hint, "disabled": self.disabled}
 
 
-def answer(connect: Open, snapshot: Open, loaded: Loaded, organization_id: UUID, agent_id: UUID | None, query: str, k: int) -> Answered:
-    """`connect` and `snapshot` open transactions of whoever asks; the second sees one state of the database. Raises what the encoder raises."""
+def answer(
+    connect: Open, snapshot: Open, loaded: Loaded, organization_id: UUID, agent_id: UUID | None, query: str, k: int, *, number: int | None = None
+) -> Answered:  # fmt: skip
+    """`connect` and `snapshot` open transactions of whoever asks; the second sees one state of the database. `number`: by this version of the agent's
+    index, 0 the base (None: by what serves). Raises LookupError where there is no such version, and what the encoder raises."""
     with connect() as connection:
-        version, off = indexes.serving(connection, organization_id, agent_id), tenants.switched_off(connection, organization_id, agent_id)
+        version, off = _version(connection, organization_id, agent_id, number), tenants.switched_off(connection, organization_id, agent_id)
         if version is None:
             return Answered([], None, NOT_BUILT if found_chunks.any_document(connection, organization_id, agent_id) else NO_DOCUMENTS, off)
     (question,) = loaded.questions(version, [query])
@@ -54,6 +58,15 @@ def answer(connect: Open, snapshot: Open, loaded: Loaded, organization_id: UUID,
         if not hits:
             hint = NOTHING_FOUND if found_chunks.any_document(connection, organization_id, agent_id) else NO_DOCUMENTS
     return Answered(hits, version.number, hint, off)
+
+
+def _version(connection: Connection, organization_id: UUID, agent_id: UUID | None, number: int | None) -> IndexVersion | None:
+    if number is None or agent_id is None:
+        return indexes.serving(connection, organization_id, agent_id)
+    found = indexes.version_of(connection, organization_id, agent_id, number)
+    if found is None and number != 0:
+        raise LookupError(number)
+    return found
 
 
 def _as_json(hit: Hit) -> dict[str, Any]:

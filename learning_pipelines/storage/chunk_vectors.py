@@ -77,7 +77,8 @@ class Used:
 
 
 def used(connection: Connection, organization_id: UUID, agent_id: UUID | None = None) -> list[Used]:
-    """The encoders of the base index and of versions that serve, served before or are candidates; of one agent or of all of the organization.
+    """The encoders of the base index and of versions that serve, served before, are candidates or arms of an experiment that runs or is paused; of one
+    agent or of all of the organization.
 
     Where the whole organization needs an encoder, it is not listed again for an agent.
     """
@@ -87,7 +88,9 @@ def used(connection: Connection, organization_id: UUID, agent_id: UUID | None = 
         WHERE v.organization_id = %(organization)s AND (v.agent_id IS NULL OR (%(agent)s::uuid IS NULL OR v.agent_id = %(agent)s) AND (
             EXISTS (SELECT FROM index_labels l WHERE l.organization_id = v.organization_id AND l.agent_id = v.agent_id AND l.number = v.number)
             OR EXISTS (SELECT FROM proposals p WHERE p.organization_id = v.organization_id AND p.agent_id = v.agent_id AND p.state = 'open'
-                AND p.kind IN ('index', 'reranker', 'expansion', 'chunk_edit') AND v.number::text IN (p.subject->>'version', p.incumbent->>'version'))))
+                AND p.kind IN ('index', 'reranker', 'expansion', 'chunk_edit') AND v.number::text IN (p.subject->>'version', p.incumbent->>'version'))
+            OR EXISTS (SELECT FROM learning_experiments x WHERE x.organization_id = v.organization_id AND x.agent_id = v.agent_id AND x.subject = 'index'
+                AND x.status IN ('running', 'paused') AND x.arms @> jsonb_build_array(jsonb_build_object('version', v.number)))))
         ORDER BY v.agent_id NULLS FIRST, e.name""",
         {"organization": organization_id, "agent": agent_id},
     ).fetchall()

@@ -1,6 +1,6 @@
-"""Assignments as rows: which unit was met in which variant, when and in which epoch; slices of exclusion groups.
+"""Assignments as rows: which unit was met in which variant, when and in which epoch.
 
-Belongs here: SQL of experiment_assignments, and of the slice in an experiment's config. Not here: who gets what (experiments/assignment.py), values of
+Belongs here: SQL of experiment_assignments. Not here: who gets what (experiments/assignment.py), values of
 units (experiment_units.py).
 
 A unit is met once per experiment: its first row stands, whatever is sent later. Where it is written twice, nothing is counted twice.
@@ -13,12 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from psycopg.types.json import Jsonb
-
 from learning_pipelines.storage.database import Connection
-from learning_pipelines.storage.tenants import AgentRef
-
-Span = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +67,3 @@ def counts(connection: Connection, organization_id: UUID, experiment_ids: Iterab
     for experiment_id, epoch, variant, number in rows:
         found.setdefault(experiment_id, {}).setdefault(epoch, {})[variant] = number
     return found
-
-
-def slices_held(connection: Connection, agent: AgentRef, group: str) -> dict[UUID, tuple[Span, ...]]:
-    """Slices of a group on one agent, by the experiments that hold them: those that run or are paused. Whoever gives one out holds the agent's lock
-    (prompts.lock_agent), so that no two take the same."""
-    rows = connection.execute(
-        """SELECT id, config -> 'slice' FROM learning_experiments WHERE organization_id = %s AND agent_id = %s AND exclusion_group = %s
-        AND status IN ('running', 'paused') AND config ? 'slice'""",
-        [agent.organization_id, agent.agent_id, group],
-    ).fetchall()
-    return {row[0]: tuple((float(low), float(high)) for low, high in row[1]) for row in rows}
-
-
-def hold_slice(connection: Connection, organization_id: UUID, experiment_id: UUID, spans: Sequence[Span]) -> None:
-    """Gives an experiment its slice, which it keeps until it ends."""
-    connection.execute(
-        "UPDATE learning_experiments SET config = config || jsonb_build_object('slice', %s) WHERE organization_id = %s AND id = %s",
-        [Jsonb([list(span) for span in spans]), organization_id, experiment_id],
-    )

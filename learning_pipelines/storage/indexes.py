@@ -111,10 +111,15 @@ def add(
 
 def version(connection: Connection, agent: AgentRef, number: int) -> IndexVersion | None:
     """One version of the agent's index; 0 is the organization's base. None if there is none with this number."""
+    return version_of(connection, agent.organization_id, agent.agent_id, number)
+
+
+def version_of(connection: Connection, organization_id: UUID, agent_id: UUID, number: int) -> IndexVersion | None:
+    """As `version`, for an agent by its id."""
     if number == 0:
-        return base(connection, agent.organization_id)
+        return base(connection, organization_id)
     row = connection.execute(
-        f"{_SELECT} WHERE v.organization_id = %s AND v.agent_id = %s AND v.number = %s", [agent.organization_id, agent.agent_id, number]
+        f"{_SELECT} WHERE v.organization_id = %s AND v.agent_id = %s AND v.number = %s", [organization_id, agent_id, number]
     ).fetchone()
     return None if row is None else _version(row)
 

@@ -14,6 +14,7 @@ must look there too.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -99,6 +100,15 @@ def served(connection: Connection, agent: AgentRef, label: str = PRODUCTION) -> 
         [agent.organization_id, agent.agent_id, label],
     ).fetchone()
     return None if row is None else Served(int(row[0]), row[1], bytes(row[2]), row[3], bool(row[4]))
+
+
+def served_versions(connection: Connection, agent: AgentRef, numbers: Collection[int]) -> dict[int, Served]:
+    """The versions with these numbers, as they are handed out; one that is gone is missing."""
+    rows = connection.execute(
+        "SELECT version, messages, content_hash, serving FROM prompt_versions WHERE organization_id = %s AND agent_id = %s AND version = ANY(%s)",
+        [agent.organization_id, agent.agent_id, list(numbers)],
+    ).fetchall()
+    return {int(row[0]): Served(int(row[0]), row[1], bytes(row[2]), row[3]) for row in rows}
 
 
 def version(connection: Connection, agent: AgentRef, number: int) -> Version | None:

@@ -22,6 +22,8 @@ BODIES: list[tuple[str, Any]] = [
     ("/executions", RUN), ("/executions", {"execution_id": "run-1"}), ("/feedback/batch", {"items": [THUMB, 7]}), ("/feedback/batch", {}),
     ("/executions/batch", {"items": [RUN]}),
 ]  # fmt: skip
+NAMES = ["/prompts/desk", "/prompts/nobody", "/prompts/de%00sk", "/prompts/", "/prompts/a%2Fb"]
+SPELLINGS = ["ann%40x.org", "", "a+b", "a%00b", "%FF%zz", "a&unit=b", "x" * 256]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +53,7 @@ def test_both_ways_give_the_same_answer(api: Api, declared: Api, path: str, body
 
 
 @pytest.mark.parametrize("credential", ["key", "token", "forged", None])
-@pytest.mark.parametrize("path", ["/prompts/desk", "/prompts/nobody", "/prompts/de%00sk", "/prompts/", "/prompts/a%2Fb"])
+@pytest.mark.parametrize("path", [*NAMES, *(f"/prompts/desk?unit={unit}" for unit in SPELLINGS)])
 def test_both_ways_give_the_same_prompt(api: Api, declared: Api, path: str, credential: str | None) -> None:
     token, _ = api.service.tokens.for_execution("default", "run-1", "ada", 60)
     given = {"key": api.key(), "token": token, "forged": "lp_default_forged-forged-forged"}.get(credential or "")

@@ -29,7 +29,7 @@ def experiment(*epochs: assignment.Ranges, salt: str = "salt", group: str | None
     return Experiment(
         UUID(int=1), AGENT, "helper", "trial", "experiment", "prompt", "running", "user", salt, tuple(arms(0.5, 0.5)), group, "thumbs", (), 168, 1000,
         {} if spans is None else {"slice": spans}, (), 0, None, None, None, NOW, None, NOW,
-        tuple(Epoch(number, ranges, NOW) for number, ranges in enumerate(epochs, 1)),
+        tuple(Epoch(number, ranges, NOW, NOW if number < len(epochs) else None) for number, ranges in enumerate(epochs, 1)),
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Assignments as rows: whoever was met is met once, counts are per epoch, slices belong to those that run or are paused.
+"""Assignments as rows: whoever was met is met once, counts are per epoch.
 
 Belongs here: storage/experiment_assignments.py. Not here: who gets what (experiments/test_assignment.py), serving (api/).
 """
@@ -14,7 +14,7 @@ from learning_pipelines.storage import experiment_assignments as assignments
 from learning_pipelines.storage import experiments, tenants
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.experiment_assignments import Exposure
-from learning_pipelines.storage.experiment_rows import Arm, Status
+from learning_pipelines.storage.experiment_rows import Arm
 from learning_pipelines.storage.tenants import AgentRef
 from learning_pipelines_tests.conftest import Load
 
@@ -27,10 +27,8 @@ def agent(pipeline: Connection, load: Load) -> AgentRef:
     return tenants.agents(pipeline, "default", "desk")[0]
 
 
-def experiment(pipeline: Connection, agent: AgentRef, status: Status = "running", group: str | None = None) -> UUID:
-    made = experiments.add(pipeline, agent, name="shorter", arms=(Arm("control", 1, 0.5), Arm("treatment", 2, 0.5)), exclusion_group=group)
-    experiments.set_status(pipeline, agent.organization_id, made, status)
-    return made
+def experiment(pipeline: Connection, agent: AgentRef) -> UUID:
+    return experiments.add(pipeline, agent, name="shorter", arms=(Arm("control", 1, 0.5), Arm("treatment", 2, 0.5)))
 
 
 def met(experiment_id: UUID, unit: str, variant: str = "control", epoch: int = 1, later: int = 0) -> Exposure:
@@ -62,15 +60,3 @@ def test_who_was_not_met_has_no_variant(pipeline: Connection, agent: AgentRef) -
     one = experiment(pipeline, agent)
     assert assignments.variant_of(pipeline, agent.organization_id, one, "ann") is None
     assert assignments.counts(pipeline, agent.organization_id, [one]) == {}
-
-
-def test_slices_belong_to_those_that_run_or_are_paused(pipeline: Connection, agent: AgentRef) -> None:
-    held = {}
-    for status, group in (("running", "checkout"), ("paused", "checkout"), ("completed", "checkout"), ("running", "other"), ("draft", "checkout")):
-        one = experiment(pipeline, agent, status, group)  # type: ignore[arg-type]
-        assignments.hold_slice(pipeline, agent.organization_id, one, [(0.0, 0.25), (0.5, 0.625)])
-        held[status, group] = one
-    spans = ((0.0, 0.25), (0.5, 0.625))
-    assert assignments.slices_held(pipeline, agent, "checkout") == {held["running", "checkout"]: spans, held["paused", "checkout"]: spans}
-    found = experiments.find(pipeline, agent.organization_id, held["running", "checkout"])
-    assert found is not None and found.config == {"slice": [[0.0, 0.25], [0.5, 0.625]]}
