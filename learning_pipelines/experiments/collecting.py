@@ -27,7 +27,7 @@ from learning_pipelines.storage.experiment_events import SKEW, Unmet
 from learning_pipelines.storage.experiment_rows import Experiment, Ranges
 from learning_pipelines.storage.experiment_totals import FirstValues, State
 
-PORTION = 50_000
+PORTION = 200_000
 """Outbox entries per transaction: bounds memory and the work that a crash loses."""
 RATIOS = [(metric.name, metric.numerator, metric.denominator) for metric in METRICS.values() if metric.family == "ratio"]
 EXACT = {metric.value: metric for metric in METRICS.values() if metric.family == "exact"}

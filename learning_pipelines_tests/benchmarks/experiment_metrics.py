@@ -20,6 +20,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+import psutil
 import psycopg
 
 from learning_pipelines.experiments.collecting import Collected, collect
@@ -99,14 +100,14 @@ def _hourly(database: Database, chosen: argparse.Namespace) -> None:
     }  # fmt: skip
     with psycopg.connect(database.admin_url, options=SESSION, autocommit=True) as owner, database.connect("pipeline") as connection:
         ensure_organization(connection, values["organization"], "default")
+        server = psutil.Process(connection.info.backend_pid)
         _timed("load", lambda: _load(owner, values, chosen.feedback))
-        first = _timed("first catch-up", lambda: collect(connection))
-        _print(first)
+        _print(_timed("first catch-up", lambda: collect(connection), server))
         owner.execute("VACUUM ANALYZE")
         for hour in range(3):
             _rows(owner, values, chosen.feedback + hour * chosen.new, chosen.new // 2, past=0)
-            _print(_timed(f"hourly run over {chosen.feedback:,} feedback rows, {chosen.new:,} new events", lambda: collect(connection)))
-        _print(_timed("hourly run with nothing new", lambda: collect(connection)))
+            _print(_timed(f"hourly run over {chosen.feedback:,} feedback rows, {chosen.new:,} new events", lambda: collect(connection), server))
+        _print(_timed("hourly run with nothing new", lambda: collect(connection), server))
         print("sizes:", ", ".join(f"{name} {size}" for name, size in owner.execute(_SIZES).fetchall()))
 
 
@@ -132,10 +133,10 @@ def _rows(owner: Connection, values: dict[str, Any], first: int, count: int, pas
 
 
 def _ingest(database: Database, home: Path, rows: int = 20_000, rounds: int = 5) -> None:
-    """Imports without and with the index, in turns; the first round warms up."""
+    """Imports without and with the index, in turns; the first round warms up. Seconds of a core in the server: other work shares the machine."""
     seconds: dict[str, list[float]] = {"without the index": [], "with it, no experiment": [], "with it, every row in one": []}
     with psycopg.connect(database.admin_url, options=SESSION, autocommit=True) as owner, database.connect("pipeline") as connection:
-        path = home / "agents.jsonl"
+        server, path = psutil.Process(connection.info.backend_pid), home / "agents.jsonl"
         path.write_bytes(orjson.dumps({"agent": "desk", "system_prompt": "Answer."}))
         window = window_now(dt.date(2015, 1, 5), dt.UTC)
         import_file(connection, "default", "agents", path, window=window)
@@ -149,19 +150,26 @@ def _ingest(database: Database, home: Path, rows: int = 20_000, rounds: int = 5)
                 context = {"experiment" if name.endswith("one") else "channel": str(UUID(int=0)), "variant": "control"}
                 said = {"agent": "desk", "input": "How?", "output": "So.", "context": context}
                 path.write_bytes(b"\n".join(orjson.dumps(said | {"execution_id": f"{name}-{number}-{n}"}) for n in range(rows)))
-                begun = time.perf_counter()
+                used = _cores(server)[1]
                 import_file(connection, "default", "executions", path, window=window)
-                seconds[name].append(time.perf_counter() - begun)
+                seconds[name].append(_cores(server)[1] - used)
     for name, taken in seconds.items():
         each = sorted(1e6 * one / rows for one in taken[1:])
-        print(f"import of executions, {name}: {each[0]:.1f} to {each[-1]:.1f}, median {statistics.median(each):.1f} µs a row")
+        print(f"import of executions, {name}: {each[0]:.1f} to {each[-1]:.1f}, median {statistics.median(each):.1f} µs of a core in the server a row")
 
 
-def _timed(what: str, work: Callable[[], Any]) -> Any:
-    begun = time.perf_counter()
+def _timed(what: str, work: Callable[[], Any], server: psutil.Process | None = None) -> Any:
+    """Prints what the work took: by the clock, and of a core here and in the server's process for this connection (other work shares the machine)."""
+    begun, used = time.perf_counter(), _cores(server)
     made = work()
-    print(f"{what}: {time.perf_counter() - begun:.2f} s", flush=True)
+    after = _cores(server)
+    print(f"{what}: {time.perf_counter() - begun:.2f} s ({after[0] - used[0]:.2f} s of a core here, {after[1] - used[1]:.2f} s in the server)", flush=True)
     return made
+
+
+def _cores(server: psutil.Process | None) -> tuple[float, float]:
+    times = server.cpu_times() if server is not None else None
+    return time.process_time(), 0.0 if times is None else times.user + times.system
 
 
 def _print(done: Collected) -> None:
