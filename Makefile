@@ -148,6 +148,10 @@ benchmark-playbooks: install
 benchmark-experiment-metrics: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.experiment_metrics $(ARGS)
 
+# Exact comparisons: values until told beside gbstats and an oracle, false alarms, real headline tests (10 minutes). LEARNING_TEST_DATA names the data's folder.
+benchmark-experiments: install peer-experiments
+	@$(BIN)/python -m learning_pipelines_tests.benchmarks.experiments $(ARGS)
+
 # Errors that people corrected, with and without served corrections: two tasks, three seeds, 2,700 calls of the embedded model (15 minutes).
 benchmark-corrections: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.corrections $(ARGS)
