@@ -1,6 +1,7 @@
-"""`learning-pipelines experiments`: create, start, pause, resume, abort, weights, list, show, analyze.
+"""`learning-pipelines experiments`: create, start, pause, resume, abort, weights, look, conclude, list, show.
 
-Belongs here: the verbs and their tables. Not here: what may be done when (experiments/lifecycle.py), outside data (cli_experiments_analyze.py).
+Belongs here: the verbs. Not here: what may be done when (experiments/lifecycle.py), tables (cli_experiments_table.py), outside data
+(cli_experiments_analyze.py), planning (cli_experiments_size.py).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from uuid import UUID
 import click
 
 from learning_pipelines.cli_experiments_analyze import analyze_command
+from learning_pipelines.cli_experiments_table import line, table
 from learning_pipelines.cli_output import Output, organization_option, verb
 from learning_pipelines.errors import BadInput
 from learning_pipelines.settings import Settings, load_settings
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from learning_pipelines.experiments.lifecycle import Changed
     from learning_pipelines.storage.database import Connection
 
+DECISIONS = ("adopt_treatment", "keep_control", "inconclusive", "rollback")
 STATES = ("draft", "running", "paused", "completed", "cancelled")
 SUBJECTS, UNITS = ("prompt", "index", "policy"), ("user", "session", "execution")
 T = TypeVar("T")
@@ -69,7 +72,7 @@ def create_command(agent: str, organization: str | None, start: bool, output: Ou
 
     document = _with_connection(organization, work)
     later = "It serves from now on." if start else f"`learning-pipelines experiments start {document['id']}` starts it."
-    output.answer(document, lambda: [*_table(document), later])
+    output.answer(document, lambda: [*table(document), later])
 
 
 def _step(name: str, summary: str, done: str, before: str, *, settings_too: bool = False) -> click.Command:
@@ -112,6 +115,42 @@ def abort_command(experiment: str, notes: str | None, organization: str | None, 
     )  # fmt: skip
 
 
+@experiments.command("look")
+@click.argument("experiment", metavar="ID")
+@organization_option
+@verb
+def look_command(experiment: str, organization: str | None, output: Output) -> None:
+    """Look at the running ID now, as the hourly job does: take up new executions and feedback, decide, and do what follows."""
+    from learning_pipelines.acceptance.reviewing import OPERATOR
+    from learning_pipelines.experiments import lifecycle
+    from learning_pipelines.experiments.collecting import collect
+
+    def work(connection: Connection, tenant: UUID, settings: Settings) -> Changed:
+        collect(connection)
+        return lifecycle.look(connection, tenant, _identity(experiment), OPERATOR, settings)
+
+    _answer(organization, output, work, "Something new was seen", "Nothing new was seen")
+
+
+@experiments.command("conclude")
+@click.argument("experiment", metavar="ID")
+@click.option("--decision", type=click.Choice(DECISIONS), help="How it ends (default: as its values say now).")
+@click.option("--notes", help="Why; kept with the decision.")
+@organization_option
+@verb
+def conclude_command(experiment: str, decision: Any, notes: str | None, organization: str | None, output: Output) -> None:
+    """End ID with a decision. adopt_treatment makes the winner serve everybody, and needs that verdict; every other leaves what serves."""
+    from learning_pipelines.acceptance.reviewing import OPERATOR
+    from learning_pipelines.experiments import lifecycle
+    from learning_pipelines.experiments.collecting import collect
+
+    def work(connection: Connection, tenant: UUID, settings: Settings) -> Changed:
+        collect(connection)
+        return lifecycle.conclude(connection, tenant, _identity(experiment), decision, OPERATOR, settings, notes)
+
+    _answer(organization, output, work, "It is concluded", "It was concluded before")
+
+
 @experiments.command("weights")
 @click.argument("experiment", metavar="ID")
 @click.argument("weights", nargs=-1, required=True, metavar="NAME=WEIGHT …")
@@ -149,7 +188,7 @@ def list_command(agent: str | None, state: Any, organization: str | None, output
 
     found = _with_connection(organization, work)
     nothing = "There is no experiment: `learning-pipelines experiments create --agent SLUG --treatment VERSION` makes one."
-    output.answer({"experiments": found}, lambda: [_line(one) for one in found] or [nothing])
+    output.answer({"experiments": found}, lambda: [line(one) for one in found] or [nothing])
 
 
 @experiments.command("show")
@@ -168,7 +207,7 @@ def show_command(experiment: str, organization: str | None, output: Output) -> N
         return _shown(connection, slug, found)
 
     document = _with_connection(organization, work)
-    output.answer(document, lambda: _table(document))
+    output.answer(document, lambda: table(document))
 
 
 def _answer(organization: str | None, output: Output, work: Callable[[Connection, UUID, Settings], Changed], done: str, before: str) -> None:
@@ -177,7 +216,7 @@ def _answer(organization: str | None, output: Output, work: Callable[[Connection
         return _shown(connection, slug, changed.experiment), changed.changed
 
     document, changed = _with_connection(organization, both)
-    output.answer({**document, "changed": changed}, lambda: [*_table(document), f"{done}." if changed else f"{before}, and nothing changed."])
+    output.answer({**document, "changed": changed}, lambda: [*table(document), f"{done}." if changed else f"{before}, and nothing changed."])
 
 
 def _with_connection(organization: str | None, work: Callable[[Connection, str, Settings], T]) -> T:
@@ -207,7 +246,7 @@ def _identity(text: str) -> UUID:
 def _shown(connection: Connection, slug: str, experiment: Any) -> dict[str, Any]:
     from learning_pipelines.experiments import showing
 
-    return showing.listed(connection, _tenant(slug), [experiment])[0]
+    return showing.whole(connection, _tenant(slug), experiment)
 
 
 def _plan(asked: dict[str, Any]) -> Any:
@@ -251,19 +290,3 @@ def _weight(text: str) -> tuple[str, float]:
         return name, float(value.removesuffix("%")) / (100 if value.endswith("%") else 1)
     except ValueError:
         raise BadInput(f"{text!r} is no weight.", "A weight is NAME=SHARE, for example treatment=0.2 or treatment=20%.") from None
-
-
-def _line(one: dict[str, Any]) -> str:
-    arms = " against ".join([", ".join(str(arm["version"]) for arm in one["arms"][1:]), str(one["arms"][0]["version"])])
-    units = sum(arm["units"] for arm in one["arms"])
-    return f"{one['id']}  {one['agent']:20} {one['state']:9} {one['decision'] or '–':15} {units:>8} units  {one['subject']} {arms}  {one['name']}"
-
-
-def _table(one: dict[str, Any]) -> list[str]:
-    since = f" since {one['started_at'][:16].replace('T', ' ')}" if one["started_at"] and one["state"] == "running" else ""
-    head = f"{one['name']}  ({one['id']})"
-    what = f"{one['kind']} on the {one['subject']} of {one['agent']} by {one['unit']}: {one['state']}{since}"
-    wide = max(len("arm"), *(len(arm["variant"]) for arm in one["arms"]))
-    rows = [f"{'arm':{wide}}  {'version':>7}  {'share':>7}  {'units':>9}"]
-    rows += [f"{arm['variant']:{wide}}  {arm['version']:>7}  {arm['weight']:>7.1%}  {arm['units']:>9}" for arm in one["arms"]]
-    return [head, what, *rows]

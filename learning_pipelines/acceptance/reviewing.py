@@ -19,6 +19,7 @@ class Reason(StrEnum):
     UNKNOWN = "unknown"
     STATE = "state"
     VALUE = "value"
+    ROLE = "role"
 
 
 class Refused(LearningError):

@@ -27,14 +27,13 @@ from learning_pipelines.experiments.options import Options
 from learning_pipelines.experiments.plans import LARGEST, MOST_ARMS, Asked, Plan
 from learning_pipelines.storage import experiments
 from learning_pipelines.storage.database import Connection
-from learning_pipelines.storage.experiment_rows import Experiment, Kind, Status, Subject, Unit
+from learning_pipelines.storage.experiment_rows import Decision, Experiment, Kind, Status, Subject, Unit
 
 router = APIRouter(tags=["experiments"])
 T = TypeVar("T")
-_STATUS = {Reason.UNKNOWN: 404, Reason.STATE: 409, Reason.VALUE: 422}
+_STATUS = {Reason.UNKNOWN: 404, Reason.STATE: 409, Reason.VALUE: 422, Reason.ROLE: 403}
 _ID = "5f2d8e1c-0f5b-4d0e-9a53-0c8f3f0a7b11"
 _TEXT = r"^[^\x00]*$"
-Decision = Literal["adopt_treatment", "keep_control", "inconclusive", "rollback"]
 
 
 class AskedArm(BaseModel):
@@ -84,13 +83,20 @@ class Weights(OnBehalf):
     weights: Annotated[dict[str, float], Field(min_length=1, max_length=MOST_ARMS, description="Every arm's share of new units, or percentages.")]
 
 
+class Concluded(OnBehalf):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"decision": "keep_control", "notes": "Nobody noticed a difference."}})
+    decision: Annotated[Decision | None, Field(description="null: the one that its values lead to now.")] = None
+    notes: Annotated[str | None, Field(max_length=10_000, pattern=_TEXT)] = None
+
+
 class ArmSoFar(BaseModel):
-    """`units` were exposed to it so far."""
+    """`units` were exposed to it so far; `mean` of the primary metric."""
 
     variant: str
     version: int
     weight: float
     units: int
+    mean: float | None = None
 
 
 class EpochSoFar(BaseModel):
@@ -103,8 +109,65 @@ class EpochSoFar(BaseModel):
     ended_at: str | None = None
 
 
+class Compared(BaseModel):
+    """A treatment against the control in one metric; the difference lies in [low, high] at every look at once (null: unbounded) with probability 1 - alpha,
+    and p holds at any time. `role`: primary, guardrail or answers (the feedback rate); `harmed`: worse by more than the tolerance."""
+
+    role: Literal["primary", "guardrail", "answers"]
+    metric: str
+    variant: str
+    n_control: int
+    n_treatment: int
+    mean_control: float | None = None
+    mean_treatment: float | None = None
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float
+    alpha: float
+    exact: bool
+    ready: bool
+    conclusive: bool
+    tolerance: float
+    harmed: bool
+
+
+class Verdict(BaseModel):
+    """What the values lead to now. `longer`: how much longer it takes, where it is inconclusive."""
+
+    decision: Decision
+    winner: str | None = None
+    reason: str
+    longer: dict[str, Any] | None = None
+    treatments: dict[str, dict[str, str]]
+
+
+class RatioOfEpoch(BaseModel):
+    epoch: int
+    observed: dict[str, int]
+    shares: dict[str, float]
+    p: float
+
+
+class SampleRatio(BaseModel):
+    """Whether the arms have the units that their shares give them; `p` holds at any time. Nothing is adopted where it is `broken`."""
+
+    p: float | None = None
+    broken: bool
+    epochs: list[RatioOfEpoch]
+
+
+class LookSoFar(BaseModel):
+    """What a look found: a point of the sequential plot."""
+
+    at: str
+    decision: Decision
+    treatments: dict[str, dict[str, float | None]]
+
+
 class ShownExperiment(BaseModel):
-    """`arms`: the control first. `config`: the options that differ from their defaults, and what is kept up while it runs."""
+    """`arms`: the control first. `decision`: how it ended, else what the last look came to. `config`: the options that differ from their defaults, and what
+    is kept up while it runs."""
 
     id: str
     state: Status
@@ -149,15 +212,44 @@ class ShownExperiments(BaseModel):
     experiments: list[ShownExperiment]
 
 
-class ChangedExperiment(ShownExperiment):
+_COMPARED: dict[str, Any] = {
+    "role": "primary", "metric": "thumbs", "variant": "shorter", "n_control": 402, "n_treatment": 398, "mean_control": 0.612, "mean_treatment": 0.655,
+    "difference": 0.043, "low": -0.048, "high": 0.133, "p": 0.61, "alpha": 0.05, "exact": True, "ready": True, "conclusive": False, "tolerance": 0.0,
+    "harmed": False,
+}  # fmt: skip
+_WHY = "Shorter is open: thumbs differs by +0.043 (-0.048 to +0.133; 398 against 402 units)."
+_WHOLE: dict[str, Any] = {
+    **_SHOWN, "decision": "inconclusive", "comparisons": [_COMPARED], "refused": {"never_served": 2},
+    "verdict": {
+        "decision": "inconclusive", "reason": _WHY, "longer": {"hours": 96.0, "units": 402}, "treatments": {"shorter": {"verdict": "open", "why": _WHY}},
+    },
+    "sample_ratio": {
+        "p": 1.0, "broken": False,
+        "epochs": [{"epoch": 1, "observed": {"control": 610, "shorter": 598}, "shares": {"control": 0.5, "shorter": 0.5}, "p": 1.0}],
+    },
+    "looks": [
+        {"at": "2026-11-26T09:00:00+00:00", "decision": "inconclusive",
+         "treatments": {"shorter": {"difference": 0.043, "low": -0.048, "high": 0.133, "p": 0.61, "n_control": 402, "n_treatment": 398}}},
+    ],
+}  # fmt: skip
+
+
+class WholeExperiment(ShownExperiment):
+    """With its numbers, from the values as they were last collected (hourly). `refused`: events that count in no verdict, by reason."""
+
+    model_config = ConfigDict(json_schema_extra={"example": _WHOLE})
+    verdict: Verdict | None = None
+    comparisons: list[Compared]
+    sample_ratio: SampleRatio | None = None
+    refused: dict[str, int]
+    looks: list[LookSoFar]
+
+
+class ChangedExperiment(WholeExperiment):
     """`changed` is false where it was so before."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {**_SHOWN, "changed": True}})
+    model_config = ConfigDict(json_schema_extra={"example": {**_WHOLE, "changed": True}})
     changed: bool
-
-
-class MadeExperiment(ShownExperiment):
-    model_config = ConfigDict(json_schema_extra={"example": _SHOWN})
 
 
 @router.get("/experiments", response_model=ShownExperiments)
@@ -174,7 +266,7 @@ async def list_experiments(
     return await _in_transaction(service, who, read, changes=False)
 
 
-@router.post("/experiments", status_code=201, response_model=MadeExperiment)
+@router.post("/experiments", status_code=201, response_model=WholeExperiment)
 async def post_experiment(body: AskedExperiment, who: Experimenter, service: Serving) -> dict[str, Any]:
     """Makes a draft, which serves nobody before it is started (`start` does it at once)."""
     who = who.speaking_for(body.user)
@@ -192,7 +284,7 @@ async def post_experiment(body: AskedExperiment, who: Experimenter, service: Ser
     return await _in_transaction(service, who, work)
 
 
-@router.get("/experiments/{experiment_id}", response_model=MadeExperiment)
+@router.get("/experiments/{experiment_id}", response_model=WholeExperiment)
 async def get_experiment(experiment_id: UUID, who: Experimenter, service: Serving) -> dict[str, Any]:
     """One experiment with its numbers so far."""
 
@@ -238,6 +330,26 @@ async def weigh_experiment(experiment_id: UUID, body: Weights, who: Experimenter
     )
 
 
+@router.post("/experiments/{experiment_id}/analyze", response_model=ChangedExperiment)
+async def analyze_experiment(experiment_id: UUID, who: Experimenter, service: Serving, body: OnBehalf | None = None) -> dict[str, Any]:
+    """Looks at it now, as the hourly job does, at the values as they were last collected, and does what follows. `changed`: it saw something new."""
+    return await _changed(service, who, body, lambda connection, by: lifecycle.look(connection, by.tenant, experiment_id, by.reviewer, service.settings))
+
+
+@router.post("/experiments/{experiment_id}/conclude", response_model=ChangedExperiment)
+async def conclude_experiment(experiment_id: UUID, who: Experimenter, service: Serving, body: Concluded | None = None) -> dict[str, Any]:
+    """Ends it with a decision. adopt_treatment makes the winner serve everybody: it needs that verdict, and an administrator. Every other leaves what
+    serves."""
+    asked = body or Concluded()
+
+    def work(connection: Connection, by: _By) -> Changed:
+        return lifecycle.conclude(
+            connection, by.tenant, experiment_id, asked.decision, by.reviewer, service.settings, asked.notes, may_adopt=permits(who.role, "admin")
+        )
+
+    return await _changed(service, who, asked, work)
+
+
 class _By:
     """Who changes an experiment, of which organization."""
 
@@ -264,7 +376,7 @@ def _plan(body: AskedExperiment) -> Plan:
 
 
 def _shown(connection: Connection, who: Principal, experiment: Experiment) -> dict[str, Any]:
-    return showing.listed(connection, who.organization_id, [experiment])[0]
+    return showing.whole(connection, who.organization_id, experiment)
 
 
 def _reviewer(who: Principal) -> Reviewer:

@@ -1,7 +1,7 @@
-"""What may be done with an experiment, and when: create, start, pause, resume, change weights, abort.
+"""What may be done with an experiment, and when: create, start, pause, resume, change weights, abort, conclude.
 
-Belongs here: what each change needs and does, in one transaction, audited. Not here: plans without a database (plans.py), deciding and ending with a
-decision (decision.py, finishing.py), steps of a rollout (canary.py), SQL.
+Belongs here: what each change needs and does, in one transaction, audited. Not here: plans without a database (plans.py), deciding (decision.py), looking
+and what follows from it (looking.py, finishing.py), steps of a rollout (canary.py), SQL.
 
 Whoever changes an experiment holds the lock of its agent's row and then of its own, so that two people at once, or one who clicks twice, do it once; an
 approval, a clean-up of versions and another experiment of the agent wait meanwhile. Times are the database's: clocks elsewhere may be wrong.
@@ -17,13 +17,14 @@ from uuid import UUID
 
 from learning_pipelines.acceptance.reviewing import Reason, Refused, Reviewer
 from learning_pipelines.errors import BadInput
-from learning_pipelines.experiments import canary, plans, versions
+from learning_pipelines.experiments import canary, gathering, looking, plans, versions
 from learning_pipelines.experiments.assignment import SLICE, TRAFFIC, ranges_of_weights, slice_for
+from learning_pipelines.experiments.decision import decide
 from learning_pipelines.experiments.plans import Asked, Plan
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import audit, experiments
 from learning_pipelines.storage.database import Connection
-from learning_pipelines.storage.experiment_rows import Arm, Experiment, Ranges, Status
+from learning_pipelines.storage.experiment_rows import Arm, Decision, Experiment, Ranges, Status
 from learning_pipelines.storage.prompts import lock_agent
 from learning_pipelines.storage.tenants import AgentRef
 
@@ -135,6 +136,39 @@ def change_weights(connection: Connection, organization_id: UUID, experiment_id:
         before, after = ([arm.as_json() for arm in each] for each in (experiment.arms, arms))
         _audit(connection, agent, experiment, who, "weighted", ["arms"], before, after)
         return Changed(_again(connection, agent, experiment), True)
+
+
+def conclude(
+    connection: Connection, organization_id: UUID, experiment_id: UUID, decision: Decision | None, who: Reviewer, settings: Settings,
+    notes: str | None = None, *, may_adopt: bool = True,
+) -> Changed:  # fmt: skip
+    """Ends it with a decision, None: the one that its values lead to now. adopt_treatment makes the winner serve everybody, so it needs that verdict and
+    somebody who `may_adopt`; every other decision leaves what serves. Raises Refused: not begun, ended otherwise, no such verdict, the role."""
+    with connection.transaction():
+        experiment, agent, _ = _locked(connection, organization_id, experiment_id)
+        if experiment.status == "completed" and decision in (None, experiment.decision):
+            return Changed(experiment, False)
+        if experiment.status not in ("running", "paused"):
+            raise _wrong_state(experiment, "concluded", "`experiments start` begins it." if experiment.status == "draft" else _ANEW)
+        if not may_adopt and (decision or decide(gathering.gathered(connection, experiment, agent)).decision) == "adopt_treatment":
+            raise Refused(
+                Reason.ROLE, "Only an administrator decides what serves everybody.",
+                "Ask one to conclude it, or conclude it with keep_control or inconclusive.", "decision",
+            )  # fmt: skip
+        looking.conclude(connection, agent, experiment.id, decision, who, settings, notes)
+        return Changed(_again(connection, agent, experiment), True)
+
+
+def look(connection: Connection, organization_id: UUID, experiment_id: UUID, who: Reviewer, settings: Settings) -> Changed:
+    """Looks at a running experiment now, as the hourly job does, and does what follows. `changed`: it saw something that the last look did not.
+    Raises Refused: it does not run, learning disabled."""
+    with connection.transaction():
+        experiment, agent, enabled = _locked(connection, organization_id, experiment_id)
+        if experiment.status != "running":
+            raise _wrong_state(experiment, "looked at", "`experiments show` has its numbers.")
+        _require_enabled(agent, enabled)
+        seen = looking.look(connection, agent, experiment.id, settings, who)
+        return Changed(_again(connection, agent, experiment), seen is not None and seen.new)
 
 
 def require_alone(connection: Connection, agent: AgentRef, experiment: Experiment) -> None:

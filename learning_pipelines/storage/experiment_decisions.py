@@ -6,6 +6,7 @@ Belongs here: reading experiment_decisions. Not here: storing them (experiments.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -31,6 +32,16 @@ def last(connection: Connection, organization_id: UUID, experiment_id: UUID) -> 
     """The newest decision about an experiment; None before the first."""
     found = listed(connection, organization_id, experiment_id, limit=1)
     return found[0] if found else None
+
+
+def newest(connection: Connection, organization_id: UUID, experiment_ids: Iterable[UUID]) -> dict[UUID, Decision]:
+    """What was decided last about each experiment; without an entry: nothing yet."""
+    rows = connection.execute(
+        """SELECT DISTINCT ON (experiment_id) experiment_id, decision FROM experiment_decisions
+        WHERE organization_id = %s AND experiment_id = ANY(%s) ORDER BY experiment_id, id DESC""",
+        [organization_id, list(experiment_ids)],
+    ).fetchall()
+    return dict(rows)
 
 
 def listed(connection: Connection, organization_id: UUID, experiment_id: UUID, *, limit: int = 1000) -> list[Stored]:

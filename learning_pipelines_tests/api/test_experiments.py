@@ -15,13 +15,14 @@ import pytest
 from learning_pipelines.storage.tenants import agents
 from learning_pipelines_tests.acceptance.proposing import learnt
 from learning_pipelines_tests.api.serving import Api, make_agents
+from learning_pipelines_tests.experiments.seen import exposed, thumbs
 
 Make = Callable[..., dict[str, Any]]
 _numbers = itertools.count(1)
 SOME = UUID(int=7)
 ROUTES = [
     ("GET", "/experiments"), ("POST", "/experiments"), ("GET", f"/experiments/{SOME}"), ("POST", f"/experiments/{SOME}/weights"),
-    *(("POST", f"/experiments/{SOME}/{name}") for name in ("start", "pause", "resume", "abort")),
+    *(("POST", f"/experiments/{SOME}/{name}") for name in ("start", "pause", "resume", "abort", "analyze", "conclude")),
 ]  # fmt: skip
 
 
@@ -68,7 +69,8 @@ def test_an_experiment_is_made_started_paused_resumed_and_ended(api: Api, agent:
         "guardrails": ["latency_ms"], "config": {"alpha": 0.01}, "epochs": [],
     }  # fmt: skip
     assert made["arms"] == [
-        {"variant": "control", "version": 1, "weight": 0.5, "units": 0}, {"variant": "treatment", "version": 2, "weight": 0.5, "units": 0},
+        {"variant": "control", "version": 1, "weight": 0.5, "units": 0, "mean": None},
+        {"variant": "treatment", "version": 2, "weight": 0.5, "units": 0, "mean": None},
     ]  # fmt: skip
     states = [act(api, made, name).json() for name in ("start", "start", "pause", "resume", "abort")]
     assert [(one["state"], one["changed"]) for one in states] == [
@@ -154,3 +156,30 @@ def test_an_agent_that_may_not_learn_starts_nothing(api: Api, agent: str, make: 
     assert api.post(f"/agents/{agent}/disable", {}, api.key("admin")).status_code == 200
     refused = act(api, made, "start")
     assert refused.status_code == 409 and f"enable --agent {agent}" in refused.json()["detail"]
+
+
+def test_a_winner_is_seen_by_experimenters_and_made_to_serve_by_an_administrator(api: Api, agent: str, make: Make) -> None:
+    made = make(start=True, min_duration_hours=0, min_sample_size=10)
+    with api.database.connect("pipeline") as connection:
+        reference = agents(connection, "default", agent)[0]
+        exposed(connection, reference, UUID(made["id"]), control=200, treatment=200)
+        thumbs(connection, reference, UUID(made["id"]), control=(200, 60), treatment=(200, 160))
+    looked = act(api, made, "analyze").json()
+    assert (looked["changed"], looked["state"], looked["decision"], looked["verdict"]["winner"]) == (True, "running", "adopt_treatment", "treatment")
+    assert looked["comparisons"][0]["low"] > 0 and [look["decision"] for look in looked["looks"]] == ["adopt_treatment"]
+    assert act(api, made, "analyze").json()["changed"] is False
+    refused = act(api, made, "conclude")
+    assert (refused.status_code, refused.json()["field"]) == (403, "decision")
+    assert api.get(f"/prompts/{agent}", api.key()).json()["version"] == "1"
+    concluded = act(api, made, "conclude", {"notes": "as it says"}, "admin").json()
+    assert (concluded["state"], concluded["decision"], concluded["winner"]) == ("completed", "adopt_treatment", "treatment")
+    assert api.get(f"/prompts/{agent}", api.key()).json()["version"] == "2"
+    assert act(api, made, "conclude", {"decision": "adopt_treatment"}, "admin").json()["changed"] is False
+    assert act(api, made, "conclude", {"decision": "keep_control"}, "admin").status_code == 409
+
+
+def test_an_experimenter_ends_what_leads_to_nothing(api: Api, make: Make) -> None:
+    made = make(start=True)
+    ended = act(api, made, "conclude", {"decision": "inconclusive", "notes": "nobody uses it"}).json()
+    assert (ended["state"], ended["decision"], ended["winner"]) == ("completed", "inconclusive", None)
+    assert act(api, make(), "conclude").status_code == 409
