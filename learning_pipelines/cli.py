@@ -16,6 +16,7 @@ from learning_pipelines.cli_evaluate import evaluate
 from learning_pipelines.cli_experiments import experiments
 from learning_pipelines.cli_experts import experts
 from learning_pipelines.cli_keys import keys
+from learning_pipelines.cli_lineage import lineage
 from learning_pipelines.cli_output import Output, organization_option, say, verb
 from learning_pipelines.cli_playbooks import playbooks_command
 from learning_pipelines.cli_prompts import COMMANDS as PROMPT_COMMANDS
@@ -194,5 +195,6 @@ main.add_command(export_command)
 main.add_command(evaluate)
 main.add_command(search_command)
 main.add_command(playbooks_command)
+main.add_command(lineage)
 for command in PROMPT_COMMANDS:
     main.add_command(command)

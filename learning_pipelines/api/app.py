@@ -24,6 +24,7 @@ from learning_pipelines.api import (
     feedback,
     health,
     knowledge,
+    lineage,
     openapi,
     playbooks,
     problems,
@@ -42,7 +43,9 @@ from learning_pipelines.api.service import Service
 from learning_pipelines.settings import Settings, load_settings
 from learning_pipelines.storage.database import Database
 
-ROUTERS = (behavior, feedback, executions, experiments, knowledge, playbooks, prompts, proposals, review, runs, search, sessions, summaries)
+ROUTERS = (
+    behavior, feedback, executions, experiments, knowledge, lineage, playbooks, prompts, proposals, review, runs, search, sessions, summaries
+)  # fmt: skip
 
 
 def create_app(settings: Settings | None = None, database_of: Callable[[], Database] | None = None) -> FastAPI:

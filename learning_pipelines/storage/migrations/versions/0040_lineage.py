@@ -1,0 +1,32 @@
+"""Indexes that lineage goes by: from users and training runs to what is theirs.
+
+Belongs here: one forward step and its way back. Not here: data that users own.
+"""
+
+from alembic import op
+
+revision = "0040"
+down_revision = "0038"
+branch_labels = None
+depends_on = None
+
+INDEXES = {
+    "learning_examples_user": "learning_examples (organization_id, user_id) WHERE user_id IS NOT NULL",
+    "demonstrations_user": "demonstrations (organization_id, user_id) WHERE user_id IS NOT NULL",
+    "retrieval_events_user": "retrieval_events (organization_id, user_id) WHERE user_id IS NOT NULL",
+    "experiment_assignments_unit": "experiment_assignments (organization_id, unit)",
+    "dataset_uses_run": "dataset_uses (organization_id, training_run_id)",
+    "acceptance_tests_run": "acceptance_tests (organization_id, training_run_id) WHERE training_run_id IS NOT NULL",
+    "prompt_versions_run": "prompt_versions (organization_id, training_run_id) WHERE training_run_id IS NOT NULL",
+    "index_versions_run": "index_versions (organization_id, training_run_id) WHERE training_run_id IS NOT NULL",
+    "behavior_versions_run": "behavior_versions (organization_id, training_run_id) WHERE training_run_id IS NOT NULL",
+}
+
+
+def upgrade() -> None:
+    for name, on in INDEXES.items():
+        op.execute(f"CREATE INDEX {name} ON learning.{on}")
+
+
+def downgrade() -> None:
+    op.execute(f"DROP INDEX {', '.join(f'learning.{name}' for name in INDEXES)}")
