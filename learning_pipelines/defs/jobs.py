@@ -1,9 +1,6 @@
 """The jobs: what can be run by schedule, by sensor or by hand.
 
 Belongs here: job definitions. Not here: when they run (schedules.py, sensors.py), what their assets do.
-
-An engine that does not exist yet has its job all the same: it brings up to date what it will read and ends skipped, saying so. It
-writes no row and no metric of its own.
 """
 
 import dagster as dg
@@ -11,23 +8,22 @@ import dagster as dg
 from learning_pipelines.defs import reports
 from learning_pipelines.defs.behavior import behavior_policy
 from learning_pipelines.defs.behavior_patterns import behavior_patterns, playbooks
-from learning_pipelines.defs.common import REASON_TAG, STATUS_TAG, agent_behind, bring_up_to_date
 from learning_pipelines.defs.corrections import correction_patterns, correction_rules
 from learning_pipelines.defs.curation import duplicate_clusters
 from learning_pipelines.defs.datasets import dataset_exports, preference_pairs
 from learning_pipelines.defs.examples import learning_examples, training_datasets
 from learning_pipelines.defs.expansion import chunk_edits, query_expansions
+from learning_pipelines.defs.experiment_decisions import experiment_decisions
+from learning_pipelines.defs.experiments import experiment_metrics
 from learning_pipelines.defs.feedback import feedback_metrics, rater_weights
 from learning_pipelines.defs.fine_tuning import fine_tuned_models
 from learning_pipelines.defs.guidance import guidance
 from learning_pipelines.defs.judge import execution_scores, judge_verdicts
 from learning_pipelines.defs.knowledge import chunk_embeddings, knowledge_chunks
 from learning_pipelines.defs.pairs import chunk_relevance, embedding_training_pairs
-from learning_pipelines.defs.partitions import agents
 from learning_pipelines.defs.prompts import optimized_prompts, prompt_candidates, prompt_evaluations, prompt_performance
 from learning_pipelines.defs.quality import annotation_agreement, example_quality
 from learning_pipelines.defs.retrieval import reranker, retrained_embeddings, retrieval_evaluation
-from learning_pipelines.storage.store import Store
 
 examples_refresh = dg.define_asset_job(
     "examples_refresh", [learning_examples, example_quality], description="Takes up what is new in the outbox: learning examples of one agent, scored."
@@ -71,25 +67,8 @@ pairs_refresh = dg.define_asset_job(
 learning_report = dg.define_asset_job("learning_report", [reports.learning_report], description="The numbers of a closed week, for every organization.")
 
 
-def _waiting_job(name: str, pool: str, missing: str, per_agent: bool) -> dg.JobDefinition:
-    """A job that waits for its engine: one op that catches up and then says what is not there yet."""
-
-    @dg.op(name=f"{name}_catch_up", pool=pool, out=dg.Out(dg.Nothing, is_required=False))
-    def catch_up(context: dg.OpExecutionContext, store: dg.ResourceParam[Store]):
-        only = None
-        if per_agent:
-            with store.pipeline() as connection:
-                only = [agent_behind(connection, context.partition_key)]
-        bring_up_to_date(context, store, only)
-        context.instance.add_run_tags(context.run_id, {STATUS_TAG: "skipped", REASON_TAG: missing})
-        context.log.warning(f"Skipped: {missing}")
-        yield from ()
-
-    @dg.job(name=name, partitions_def=agents if per_agent else None, description=f"Ends skipped for now: {missing}")
-    def waiting():
-        catch_up()
-
-    return waiting
-
-
-ab_test_analysis = _waiting_job("ab_test_analysis", "postgres_write", "the experiment engine is not there yet; metrics are up to date", False)
+ab_test_analysis = dg.define_asset_job(
+    "ab_test_analysis",
+    [experiment_metrics, experiment_decisions],
+    description="Counts what is new for running experiments, then decides about each: harm is taken back, rollouts take their steps.",
+)

@@ -14,7 +14,7 @@ from learning_pipelines_tests.conftest import Load
 from learning_pipelines_tests.defs.conftest import Materialize, asked
 from learning_pipelines_tests.feedback.rows import AGENT, said, table
 
-WAITING = {"ab_test_analysis": None, "cleanup": None}
+WAITING = {"cleanup": None}
 every_waiting_job = pytest.mark.parametrize("job", WAITING)
 DERIVED = {
     "learning_examples", "example_sources", "outbox_positions", "rater_weights", "feedback_metrics", "training_datasets",
@@ -82,7 +82,7 @@ def test_a_run_tagged_with_an_organization_leaves_the_others_alone(rated: None, 
     load("agents", [AGENT], "other")
     load("executions", [asked("o1", "Where is my refund?")], "other")
     load("feedback", [said("g1", "o1", "thumbs_down")], "other")
-    run_job("ab_test_analysis", tags={"learning/organization": "other"})
+    run_job("cleanup", tags={"learning/organization": "other"})
     assert [row["source_id"] for row in table(pipeline, "learning_examples")] == ["g1"]
 
 

@@ -76,6 +76,7 @@ def test_every_asset_is_where_it_belongs(nodes: dict[str, dg.AssetSpec]) -> None
         "execution_scores": "prompts",
         "fine_tuned_models": "behavior",
         "experiment_metrics": "experiments",
+        "experiment_decisions": "experiments",
     }
 
 
@@ -106,6 +107,7 @@ def test_lineage_leads_from_what_people_write_to_the_report(nodes: dict) -> None
         "optimized_prompts": {"prompt_evaluations"},
         "judge_verdicts": {"learning_examples", "expert_annotations"},
         "experiment_metrics": {"agent_executions", "agent_feedback"},
+        "experiment_decisions": {"experiment_metrics"},
         "execution_scores": {"agent_executions", "judge_verdicts"},
         "fine_tuned_models": {"training_datasets", "preference_pairs"},
         "knowledge_chunks": {"documents"},
@@ -215,6 +217,8 @@ def test_checks_are_statements_about_their_assets(location: dg.Definitions) -> N
         "learning_report: latest_closed_week_exists",
         "learning_report: adds_up",
         "guidance: guidance_beats_prompt_alone",
+        "experiment_decisions: no_sample_ratio_mismatch",
+        "experiment_decisions: guardrails_hold",
     }
 
 

@@ -587,7 +587,7 @@ def test_scores_that_say_nothing_about_held_out_verdicts_fail_the_check(desk: No
 def test_jobs_catch_up_with_verdicts_even_when_nobody_said_anything_new(twenty: None, run_job: Materialize, pipeline: Connection) -> None:
     run_job("dataset_refresh", DESK)
     review(pipeline, "x001", "eve", True)
-    run_job("ab_test_analysis")
+    run_job("cleanup")
     assert scores(pipeline)["x001"] is not None
 
 

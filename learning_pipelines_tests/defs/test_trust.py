@@ -76,7 +76,7 @@ def test_executions_alone_ask_for_no_weights(desk: None, load: Load, store: Stor
 
 
 def test_the_job_and_every_other_one_bring_weights_up_to_date(rated: None, run_job: Materialize, pipeline: Connection) -> None:
-    run_job("ab_test_analysis")
+    run_job("cleanup")
     assert len(table(pipeline, "rater_weights")) == 12
     pipeline.execute("DELETE FROM rater_weights")
     pipeline.execute("DELETE FROM outbox_positions")
