@@ -11,8 +11,8 @@ stopped with a chance of at most guardrail_alpha + alpha / 2, however often anyb
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from learning_pipelines.experiments import asymptotic, exact, multiplicity, sample_ratio
@@ -20,6 +20,7 @@ from learning_pipelines.experiments import evidence as given
 from learning_pipelines.experiments.comparison import Comparison
 from learning_pipelines.experiments.evidence import Evidence
 from learning_pipelines.experiments.exact import ExactState
+from learning_pipelines.experiments.longer import Longer, how_much_longer
 from learning_pipelines.experiments.metrics import Metric, metric
 from learning_pipelines.experiments.options import Options, options_of
 from learning_pipelines.experiments.sample_ratio import Counts
@@ -85,18 +86,17 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class Longer:
-    """How much longer an open experiment needs: hours until its minimum duration, units per arm until its minimum sample; `planned_units` per arm until
-    a gain of the minimum effect would probably be seen, and the hours that takes at the pace so far. None where that cannot be said."""
+class Missing:
+    """How much longer an open experiment needs. `hours`: until its minimum duration, or until its step may be left; `units`: until its minimum sample, or
+    of the step, and `unit_hours` for them at the pace so far (None: none came yet); `forecasts`: treatment → until it is told apart (longer.py)."""
 
     hours: float
     units: int
-    planned_units: int | None
-    planned_hours: float | None
-    in_words: str
+    unit_hours: float | None
+    forecasts: Mapping[str, Longer]
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {"hours": self.hours, "units": self.units, "unit_hours": self.unit_hours, "forecasts": {of: one.as_json() for of, one in self.forecasts.items()}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ class Findings:
     rollout: Step | None
     waiting: tuple[str, ...]
     overdue: str | None
-    longer: Longer | None
+    longer: Missing | None
 
     @property
     def ratio_p(self) -> float | None:
@@ -164,7 +164,7 @@ def findings_of(evidence: Evidence) -> Findings:
         step = step_of(evidence)
         waiting, longer = _waiting_of_step(evidence, options, step, judged[0].primary.comparison)
         return Findings(control, judged, _ratios(evidence), step, waiting, _overdue(evidence, options), longer)
-    waiting, longer = _waiting(evidence, options)
+    waiting, longer = _waiting(evidence, options, judged)
     return Findings(control, judged, _ratios(evidence), None, waiting, _overdue(evidence, options), longer)
 
 
@@ -182,7 +182,7 @@ def units_needed(options: Options, steps: Sequence[float], number: int) -> int:
     return math.ceil(options.step_units * steps[number] / last)
 
 
-def _waiting_of_step(evidence: Evidence, options: Options, step: Step, primary: Comparison) -> tuple[tuple[str, ...], Longer | None]:
+def _waiting_of_step(evidence: Evidence, options: Options, step: Step, primary: Comparison) -> tuple[tuple[str, ...], Missing | None]:
     """What a rollout waits for before its next step."""
     needed = units_needed(options, evidence["experiment"]["steps"], step.number)
     hours, units = max(0.0, options.step_hours - given.hours_of_step(evidence)), max(0, needed - primary.n_treatment)
@@ -193,10 +193,10 @@ def _waiting_of_step(evidence: Evidence, options: Options, step: Step, primary: 
         waiting.append(f"{needed} units of the treatment with a value of {primary.metric} are needed here, {primary.n_treatment} are there.")
     if not waiting:
         return (), None
-    return tuple(waiting), Longer(hours, units, None, _at_pace(units, primary.n_treatment, given.hours_run(evidence)), "")
+    return tuple(waiting), Missing(hours, units, _at_pace(units, primary.n_treatment, given.hours_run(evidence)), {})
 
 
-def _waiting(evidence: Evidence, options: Options) -> tuple[tuple[str, ...], Longer]:
+def _waiting(evidence: Evidence, options: Options, treatments: Sequence[Judged]) -> tuple[tuple[str, ...], Missing]:
     """What an ordinary experiment waits for before anything is adopted, and how much longer it will take."""
     experiment, ran = evidence["experiment"], given.hours_run(evidence)
     smallest, fewest = min((count, variant) for variant, count in given.exposed(evidence).items())
@@ -206,7 +206,12 @@ def _waiting(evidence: Evidence, options: Options) -> tuple[tuple[str, ...], Lon
         waiting.append(f"Its minimum duration is {experiment['min_duration_hours']} hours, {hours:.1f} of them are to come.")
     if units:
         waiting.append(f"Its minimum sample is {experiment['min_sample_size']} units in each arm, {fewest} has {smallest}.")
-    return tuple(waiting), _longer(evidence, options, hours, units, smallest)
+    return tuple(waiting), Missing(hours, units, _at_pace(units, smallest, ran), {one.variant: _forecast(one, ran) for one in treatments})
+
+
+def _forecast(one: Judged, ran: float) -> Longer:
+    primary = one.primary.comparison
+    return how_much_longer(primary, (primary.n_control + primary.n_treatment) / ran if ran else 0.0, one.primary.minimum_effect)
 
 
 def _at_pace(units: int, so_far: int, ran: float) -> float | None:
@@ -258,8 +263,3 @@ def _ratios(evidence: Evidence) -> tuple[Ratio, ...]:
         if sum(counts.observed.values()):
             found.append(Ratio(int(epoch["number"]), counts, sample_ratio.sequential_p([counts])))
     return tuple(found)
-
-
-def _longer(evidence: Evidence, options: Options, hours: float, units: int, smallest: int) -> Longer:
-    pace = _at_pace(units, smallest, given.hours_run(evidence))
-    return Longer(hours, units, None, pace, "")

@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from learning_pipelines.experiments.analysis import BROKEN_RATIO, Findings, Judged, Longer, Step, findings_of
+from learning_pipelines.experiments.analysis import BROKEN_RATIO, Findings, Judged, Missing, Step, findings_of
 from learning_pipelines.experiments.evidence import Evidence
 from learning_pipelines.storage.experiment_rows import Decision
 
@@ -52,7 +52,7 @@ class Outcome:
     verdicts: tuple[VariantVerdict, ...]
     held: tuple[str, ...]
     said: tuple[str, ...]
-    longer: Longer | None
+    longer: Missing | None
     numbers: Mapping[str, Mapping[str, Any]]
     sample_ratio_p: float | None = None
     next_step: int | None = None
@@ -68,7 +68,9 @@ class Outcome:
         return any(one.verdict in ("harmed", "worse") for one in self.verdicts)
 
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "verdicts": [asdict(one) for one in self.verdicts], "held": list(self.held), "said": list(self.said)}
+        plain = {name: getattr(self, name) for name in ("decision", "reason", "winner", "ends", "sample_ratio_p", "next_step")}
+        lists = {"verdicts": [asdict(one) for one in self.verdicts], "held": list(self.held), "said": list(self.said)}
+        return {**plain, **lists, "numbers": dict(self.numbers), "longer": None if self.longer is None else self.longer.as_json()}
 
 
 def decide(evidence: Evidence) -> Outcome:
@@ -94,7 +96,7 @@ def decided(findings: Findings) -> Outcome:
     held = _held(findings)
     said = tuple(note for one in findings.treatments if (note := _who_answers(findings, one)) is not None)
 
-    def outcome(decision: Decision, reason: str, winner: str | None = None, *, ends: bool = False, longer: Longer | None = None) -> Outcome:
+    def outcome(decision: Decision, reason: str, winner: str | None = None, *, ends: bool = False, longer: Missing | None = None) -> Outcome:
         return Outcome(decision, " ".join((reason, *said)), winner, ends, verdicts, held, said, longer, _numbers(findings), findings.ratio_p)
 
     harmful = [one for one in verdicts if one.verdict in ("harmed", "worse")]
@@ -168,13 +170,14 @@ def _open(findings: Findings, verdicts: Sequence[VariantVerdict], held: Sequence
     """A sentence for each thing that is missing, the one that nothing else can mend first."""
     if findings.broken_ratio is not None:
         return " ".join([findings.broken_ratio, *(one.why for one in verdicts)])
-    parts = [one.why for one in verdicts]
+    parts = []
+    for one in verdicts:
+        parts.append(one.why)
+        if one.verdict == "open" and findings.longer is not None:
+            parts.append(findings.longer.forecasts[one.variant].sentence())
     if best is not None:
         parts.append("It is not adopted yet:")
-    parts += held
-    if findings.longer is not None:
-        parts.append(findings.longer.in_words)
-    return " ".join(parts)
+    return " ".join([*parts, *held])
 
 
 def _who_answers(findings: Findings, one: Judged) -> str | None:

