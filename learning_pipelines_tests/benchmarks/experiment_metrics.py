@@ -1,4 +1,4 @@
-"""What an hourly run costs that keeps the metrics of many running experiments up, over a long history: `make benchmark-experiment-metrics`.
+"""What an hourly run costs that keeps the metrics of many running experiments up and decides, over a long history: `make benchmark-experiment-metrics`.
 
 Belongs here: rows in bulk, timings, printing. Not here: assertions about time (there are none), what is counted (learning_pipelines_tests/experiments).
 
@@ -24,8 +24,11 @@ import psutil
 import psycopg
 
 from learning_pipelines.experiments.collecting import Collected, collect
+from learning_pipelines.experiments.hour import look_at_all
+from learning_pipelines.experiments.metrics import GUARDRAILS
 from learning_pipelines.feedback.identity import organization_id
 from learning_pipelines.feedback.importing import import_file, window_now
+from learning_pipelines.settings import Settings
 from learning_pipelines.storage import embedded
 from learning_pipelines.storage.database import SESSION, Connection, Database, of_server
 from learning_pipelines.storage.migrate import migrate
@@ -36,9 +39,10 @@ CHUNK = 500_000
 """Executions per transaction of the bulk load."""
 
 _AGENTS = "INSERT INTO agents (organization_id, slug) SELECT %(organization)s, 'agent-' || n FROM generate_series(0, %(agents)s - 1) n"
-_EXPERIMENTS = """INSERT INTO learning_experiments (organization_id, id, agent_id, name, status, unit, arms, started_at)
+_EXPERIMENTS = """INSERT INTO learning_experiments (organization_id, id, agent_id, name, status, unit, arms, guardrails, started_at)
     SELECT %(organization)s, md5('experiment' || n)::uuid, a.id, 'experiment-' || n, 'running', 'user',
-        '[{"variant": "control", "version": 1, "weight": 0.5}, {"variant": "treatment", "version": 2, "weight": 0.5}]', now() - interval '20 days'
+        '[{"variant": "control", "version": 1, "weight": 0.5}, {"variant": "treatment", "version": 2, "weight": 0.5}]', %(guardrails)s,
+        now() - interval '20 days'
     FROM generate_series(0, %(experiments)s - 1) n JOIN agents a ON a.organization_id = %(organization)s AND a.slug = 'agent-' || n %% %(agents)s"""
 _EPOCHS = """INSERT INTO experiment_epochs (organization_id, experiment_id, epoch, ranges, started_at)
     SELECT organization_id, id, 1, '{"control": [[0, 0.5]], "treatment": [[0.5, 1]]}', started_at FROM learning_experiments"""
@@ -86,17 +90,17 @@ def main() -> None:
         if chosen.ingest:
             _ingest(database, home)
         else:
-            _hourly(database, chosen)
+            _hourly(database, home, chosen)
     finally:
         embedded.stop(home)
         shutil.rmtree(server.data_dir.parent, ignore_errors=True)
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _hourly(database: Database, chosen: argparse.Namespace) -> None:
+def _hourly(database: Database, home: Path, chosen: argparse.Namespace) -> None:
     values = {
         "organization": organization_id("default"), "agents": AGENTS, "experiments": chosen.experiments, "carried": chosen.carried,
-        "units": max(chosen.experiments, chosen.feedback // 5),
+        "guardrails": list(GUARDRAILS), "units": max(chosen.experiments, chosen.feedback // 5),
     }  # fmt: skip
     with psycopg.connect(database.admin_url, options=SESSION, autocommit=True) as owner, database.connect("pipeline") as connection:
         ensure_organization(connection, values["organization"], "default")
@@ -108,6 +112,10 @@ def _hourly(database: Database, chosen: argparse.Namespace) -> None:
             _rows(owner, values, chosen.feedback + hour * chosen.new, chosen.new // 2, past=0)
             _print(_timed(f"hourly run over {chosen.feedback:,} feedback rows, {chosen.new:,} new events", lambda: collect(connection), server))
         _print(_timed("hourly run with nothing new", lambda: collect(connection), server))
+        settings = Settings(home=home)
+        for what in ("the first look at every experiment", "a look that sees nothing new"):
+            hour = _timed(what, lambda: look_at_all(connection, settings), server)
+            print(f"  {len(hour.looks):,} experiments looked at, {hour.decisions}, {len(hour.failed)} failed", flush=True)
         print("sizes:", ", ".join(f"{name} {size}" for name, size in owner.execute(_SIZES).fetchall()))
 
 
