@@ -70,9 +70,9 @@ def add(
 
 
 def find(connection: Connection, organization_id: UUID, experiment_id: UUID, *, lock: bool = False) -> Experiment | None:
-    """An experiment by its id, locked for the transaction if `lock` says so."""
+    """An experiment by its id, locked for the transaction if `lock` says so: for whoever changes it, not for those who write exposures and values of it."""
     if lock:
-        connection.execute("SELECT FROM learning_experiments WHERE organization_id = %s AND id = %s FOR UPDATE", [organization_id, experiment_id])
+        connection.execute("SELECT FROM learning_experiments WHERE organization_id = %s AND id = %s FOR NO KEY UPDATE", [organization_id, experiment_id])
     row = connection.execute(f"{_SELECT} WHERE e.organization_id = %s AND e.id = %s", [organization_id, experiment_id]).fetchone()
     return None if row is None else _experiment(row)
 

@@ -16,7 +16,7 @@ from uuid import UUID
 import pytest
 
 from learning_pipelines.experiments.collecting import collect
-from learning_pipelines.storage import experiment_units, outbox
+from learning_pipelines.storage import experiment_units, experiments, outbox
 from learning_pipelines.storage.database import Connection, Database
 from learning_pipelines_tests.conftest import Load
 from learning_pipelines_tests.experiments.world import Trial, said, trial
@@ -97,6 +97,13 @@ def test_two_readers_at_once_count_once(database: Database, pipeline: Connection
     children = [subprocess.Popen([sys.executable, "-c", CHILD, database.role_urls["pipeline"]]) for _ in range(2)]
     assert [child.wait() for child in children] == [0, 0]
     assert [unit.totals["executions"] for unit in seen(pipeline, running)[0]] == [1, 1]
+
+
+def test_an_experiment_can_be_paused_while_its_values_are_taken_up(database: Database, pipeline: Connection, running: Trial) -> None:
+    with database.connect("pipeline", autocommit=False) as collecting, database.connect("pipeline", autocommit=False) as pausing:
+        collect(collecting)  # its transaction stays open
+        pausing.execute("SET LOCAL lock_timeout = '5s'")
+        assert experiments.find(pausing, running.agent.organization_id, running.id, lock=True) is not None
 
 
 def test_an_execution_delivered_twice_counts_once(pipeline: Connection, load: Load, running: Trial) -> None:
