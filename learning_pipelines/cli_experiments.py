@@ -13,6 +13,7 @@ from uuid import UUID
 import click
 
 from learning_pipelines.cli_experiments_analyze import analyze_command
+from learning_pipelines.cli_experiments_size import size_command
 from learning_pipelines.cli_experiments_table import line, table
 from learning_pipelines.cli_output import Output, organization_option, verb
 from learning_pipelines.errors import BadInput
@@ -35,6 +36,7 @@ def experiments() -> None:
 
 
 experiments.add_command(analyze_command)
+experiments.add_command(size_command)
 
 
 @experiments.command("create")
