@@ -11,7 +11,7 @@ PEER_OPTIMIZERS := .venv-peer-optimizers/.installed
 PEER_EXPERIMENTS := .venv-peer-experiments/.installed
 PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: install demo up down test lint types fuzz outage behavior-story peers peer-servers peer-optimizers peer-experiments benchmark benchmark-agreement benchmark-behavior benchmark-significance benchmark-privacy benchmark-datasets benchmark-index benchmark-judge benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-few-shot benchmark-gate benchmark-rules benchmark-retrieval benchmark-expansion benchmark-finetune benchmark-finetuning benchmark-embedding benchmark-corrections benchmark-search benchmark-next-action benchmark-playbooks benchmark-experiment-metrics review-real-data clean
+.PHONY: install demo up down test lint types fuzz outage behavior-story peers peer-servers peer-optimizers peer-experiments benchmark benchmark-agreement benchmark-behavior benchmark-significance benchmark-privacy benchmark-datasets benchmark-index benchmark-judge benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-few-shot benchmark-gate benchmark-rules benchmark-retrieval benchmark-expansion benchmark-finetune benchmark-finetuning benchmark-embedding benchmark-corrections benchmark-search benchmark-next-action benchmark-playbooks benchmark-experiment-metrics benchmark-experiment-ratios review-real-data clean
 
 install: $(STAMP)
 
@@ -151,6 +151,10 @@ benchmark-experiment-metrics: install
 # Exact comparisons: values until told beside gbstats and an oracle, false alarms, real headline tests (10 minutes). LEARNING_TEST_DATA names the data's folder.
 benchmark-experiments: install peer-experiments
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.experiments $(ARGS)
+
+# Ratios and means looked at twenty times: false differences beside gbstats' formula and a t test at each look (1 minute).
+benchmark-experiment-ratios: install
+	@$(BIN)/python -m learning_pipelines_tests.benchmarks.experiment_ratios $(ARGS)
 
 # Errors that people corrected, with and without served corrections: two tasks, three seeds, 2,700 calls of the embedded model (15 minutes).
 benchmark-corrections: install

@@ -11,6 +11,7 @@ from learning_pipelines.experiments.asymptotic import BURN_IN, compare, relative
 from learning_pipelines.experiments.comparison import Comparison
 from learning_pipelines.experiments.event_looks import looks
 from learning_pipelines.experiments.fixed_horizon import welch
+from learning_pipelines.experiments.metrics import METRICS
 from learning_pipelines.experiments.unit_sums import UnitSums
 
 
@@ -152,3 +153,16 @@ def test_the_relative_difference_is_a_share_of_the_control() -> None:
 
     assert relative_difference(comparison) == pytest.approx(0.1, abs=0.03)
     assert relative_difference(said({}, {})) is None
+
+
+def test_the_feedback_rate_is_compared_as_a_ratio_clustered_by_unit() -> None:
+    """Who answers is not everybody: the same thumbs, but half as many answers."""
+    metric, draw = METRICS["feedback_rate"], np.random.default_rng(21)
+    assert (metric.family, metric.numerator, metric.denominator) == ("ratio", "with_feedback", "executions")
+    executions = 1 + draw.poisson(5, 1_000)
+    answering = np.where(np.arange(1_000) < 500, 0.2, 0.1) * draw.exponential(1.0, 1_000).clip(max=4)
+    rows = np.column_stack([draw.binomial(executions, answering), executions])
+
+    comparison = compare({1: UnitSums.of(rows[:500])}, {1: UnitSums.of(rows[500:])}, metric=metric.name, variant="treatment")
+
+    assert comparison.high < 0 and comparison.low < -0.1 < comparison.high
