@@ -101,10 +101,11 @@ class Settings(BaseSettings):
     feedback_retention_days: int = Field(default=180, ge=1, description="Days after which feedback is archived.")
     orphan_days: int = Field(default=7, ge=0, description="Days after which feedback without an execution is reported.")
     auto_approve: Annotated[tuple[str, ...], NoDecode] = Field(default=(), description="Kinds of learnt change that need no approval (comma-separated).")
+    canary_metric: str = Field(default="thumbs", description="Metric that canary rollouts watch beside the guardrails, and whose values their steps wait for.")
     canary_step_hours: int = Field(default=24, ge=0, le=8_760, description="Hours that a canary rollout stays at a step at least.")
     canary_step_units: int = Field(
         default=600, ge=0, le=1_000_000_000,
-        description="Users with a thumb that a canary rollout's treatment needs before everybody gets it; earlier steps need their share of them.",
+        description="Users with a value that a canary rollout's treatment needs before everybody gets it; earlier steps need their share of them.",
     )  # fmt: skip
     timezone: str = Field(default="UTC", description="Zone of schedules, days and weeks.")
     start_date: dt.date = Field(default=dt.date(2015, 1, 5), description="First day that counts; a Monday. Older rows are refused.")

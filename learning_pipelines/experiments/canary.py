@@ -15,7 +15,7 @@ from learning_pipelines.acceptance.reviewing import Reason, Refused, Reviewer
 from learning_pipelines.experiments import finishing, gathering, versions
 from learning_pipelines.experiments.assignment import ranges_of_step
 from learning_pipelines.experiments.decision import decide
-from learning_pipelines.experiments.metrics import GUARDRAILS
+from learning_pipelines.experiments.metrics import GUARDRAILS, metric
 from learning_pipelines.experiments.options import Options
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import audit, experiments
@@ -34,7 +34,8 @@ DOUBLE_CLICK_SECONDS = 60
 def begin(connection: Connection, agent: AgentRef, proposal: Proposal, who: Reviewer, settings: Settings) -> Experiment:
     """Makes and starts the rollout of a proposal, in the caller's transaction and under the lock of the agent's row. What serves stays.
 
-    Raises Refused: a kind that no two arms can serve, measured against what no longer serves, not servable, another experiment about the same.
+    Raises BadInput for an unknown LEARNING_CANARY_METRIC; Refused: a kind that no two arms can serve, measured against what no longer serves, not
+    servable, another experiment about the same.
     """
     subject = promotion.subject_of(proposal.kind)
     if subject is None:
@@ -47,12 +48,12 @@ def begin(connection: Connection, agent: AgentRef, proposal: Proposal, who: Revi
     if control is None or control == version:
         there = "no version" if control is None else f"version {version} already"
         raise Refused(Reason.STATE, f"There is nothing to roll out from: {there} serves.", "Approve it with the rollout immediate.")
-    arms = _arms(control, version, STEPS[0])
+    arms, primary = _arms(control, version, STEPS[0]), metric(settings.canary_metric).name
     options = Options(step_hours=settings.canary_step_hours, step_units=settings.canary_step_units)
     identity = experiments.add(
         connection, agent, name=f"rollout of {subject} {version} in the place of {control}", kind="rollout", subject=subject, arms=arms,
-        guardrails=GUARDRAILS, min_duration_hours=0, min_sample_size=0, config=options.as_config(), steps=STEPS, proposal_id=proposal.id,
-        created_by=who.user_id,
+        primary_metric=primary, guardrails=[name for name in GUARDRAILS if name != primary], min_duration_hours=0, min_sample_size=0,
+        config=options.as_config(), steps=STEPS, proposal_id=proposal.id, created_by=who.user_id,
     )  # fmt: skip
     experiments.begin_epoch(connection, agent.organization_id, identity, ranges_of_step(STEPS[0], TREATMENT, CONTROL))
     experiments.set_status(connection, agent.organization_id, identity, "running")
@@ -89,8 +90,9 @@ def take_back(connection: Connection, agent: AgentRef, experiment: Experiment, w
 
 
 def just_taken_back(connection: Connection, agent: AgentRef, subject: Subject) -> Experiment | None:
-    """The rollout that was rolled back a moment ago, by a person or for harm."""
-    return experiments.ended_by_rollback(connection, agent, subject, DOUBLE_CLICK_SECONDS)
+    """The rollout that was rolled back a moment ago, by a person or for harm, if nothing else serves since."""
+    found = experiments.ended_by_rollback(connection, agent, subject, DOUBLE_CLICK_SECONDS)
+    return found if found is not None and versions.serving(connection, agent, subject) == found.control.version else None
 
 
 def rolling_out(connection: Connection, agent: AgentRef, subject: Subject) -> Experiment | None:

@@ -35,7 +35,7 @@ def adopt(
     incumbent = proposal.incumbent if proposal is not None else promotion.as_served(connection, agent, experiment.subject, experiment.control.version)
     served = promotion.serve(connection, agent, experiment.subject, arm.version, incumbent, who, settings)
     if proposal is not None:
-        proposals.note(connection, agent.organization_id, proposal.id, outcome.reason)
+        proposals.note(connection, agent.organization_id, proposal.id, " ".join(part for part in (proposal.notes, outcome.reason) if part))
     _end(connection, agent, experiment, "completed", "adopt_treatment", outcome.reason, evidence, outcome, who, winner="treatment", adopted=arm)
     return served
 

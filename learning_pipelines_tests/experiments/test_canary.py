@@ -5,6 +5,7 @@ Belongs here: canary.py, looking.py and finishing.py through approval.py. Not he
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
@@ -12,11 +13,11 @@ import pytest
 
 from learning_pipelines.acceptance import approval
 from learning_pipelines.acceptance.reviewing import Refused, Reviewed, Reviewer
-from learning_pipelines.experiments import looking
+from learning_pipelines.experiments import lifecycle, looking
 from learning_pipelines.experiments.decision import again
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import experiment_decisions, experiments, prompts, proposals
-from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.database import Connection, Database
 from learning_pipelines.storage.experiment_rows import Experiment
 from learning_pipelines.storage.tenants import AgentRef
 from learning_pipelines_tests.acceptance.proposing import a_run, an_agent, labels, learnt, proposed
@@ -209,6 +210,65 @@ def test_a_rollout_whose_control_no_longer_serves_ends_without_a_verdict_and_its
     stored = proposals.find(pipeline, desk.organization_id, proposal)
     assert stored is not None and stored.state == "open" and stored.notes is not None and "but version 3 serves now" in stored.notes
     assert labels(pipeline, desk)["production"] == 3
+
+
+def test_two_people_who_begin_it_at_once_begin_it_once(pipeline: Connection, database: Database, desk: AgentRef, proposal: UUID) -> None:
+    def begin() -> Reviewed:
+        with database.connect("pipeline") as connection:
+            return approve(connection, desk, proposal)
+
+    with ThreadPoolExecutor(2) as people:
+        both = [one.result() for one in (people.submit(begin), people.submit(begin))]
+    assert sorted(one.changed for one in both) == [False, True]
+    assert len(experiments.listed(pipeline, desk.organization_id)) == 1
+
+
+def test_a_rollback_and_the_last_step_at_once_leave_one_of_them(pipeline: Connection, database: Database, desk: AgentRef, rollout: UUID) -> None:
+    pipeline.execute("UPDATE learning_experiments SET step = 3")
+    exposed(pipeline, desk, rollout, control=600, treatment=600)
+    thumbs(pipeline, desk, rollout, control=(600, 420), treatment=(600, 440))
+    aged(pipeline, desk, rollout, hours=25)
+
+    def step() -> Any:
+        with database.connect("pipeline") as connection:
+            return looked(connection, desk, rollout)
+
+    def back() -> Reviewed:
+        with database.connect("pipeline") as connection:
+            return approval.rollback(connection, desk, ADA)
+
+    with ThreadPoolExecutor(2) as people:
+        stepped, taken = people.submit(step).result(), people.submit(back).result()
+    over = found(pipeline, desk, rollout)
+    # Whoever comes second finds it done: adopted and then rolled back to version 1, or rolled back and nothing left to adopt.
+    assert (over.decision, taken.version, labels(pipeline, desk)["production"]) in (("adopt_treatment", 1, 1), ("rollback", 1, 1))
+    assert (stepped is None) == (over.decision == "rollback")
+    assert len([one for one in experiment_decisions.listed(pipeline, desk.organization_id, rollout) if one.final]) == 1
+
+
+def test_what_was_approved_after_a_rollback_can_be_taken_back_at_once(pipeline: Connection, desk: AgentRef, rollout: UUID) -> None:
+    approval.rollback(pipeline, desk, ADA)
+    other = proposed(pipeline, desk, learnt(pipeline, desk, "You sort better."))
+    assert approve(pipeline, desk, other, "immediate").version == 3
+    assert approval.rollback(pipeline, desk, ADA).version == 1
+
+
+def test_an_aborted_rollout_leaves_its_proposal_open(pipeline: Connection, desk: AgentRef, rollout: UUID, proposal: UUID, run: UUID) -> None:
+    lifecycle.abort(pipeline, desk.organization_id, rollout, ADA, "Not on a Friday.")
+    stored = proposals.find(pipeline, desk.organization_id, proposal)
+    assert stored is not None and (stored.state, found(pipeline, desk, rollout).status) == ("open", "cancelled")
+    assert stored.notes is not None and "Not on a Friday." in stored.notes
+    assert pipeline.execute("SELECT review_status FROM training_runs WHERE id = %s", [run]).fetchone() == ("pending",)
+    assert approve(pipeline, desk, proposal).experiment is not None
+
+
+def test_a_paused_rollout_goes_on_at_its_step(pipeline: Connection, desk: AgentRef, rollout: UUID) -> None:
+    lifecycle.pause(pipeline, desk.organization_id, rollout, ADA)
+    assert looked(pipeline, desk, rollout) is None
+    lifecycle.resume(pipeline, desk.organization_id, rollout, ADA, Settings())
+    again_running = found(pipeline, desk, rollout)
+    assert again_running.epoch is not None and (again_running.step, again_running.epoch.ranges["treatment"]) == (0, ((0.0, 0.01),))
+    assert "It waits at 1 %" in looked(pipeline, desk, rollout).outcome.reason
 
 
 @pytest.mark.parametrize("kind", ["playbook", "fine_tune"])
