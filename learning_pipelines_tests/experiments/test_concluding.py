@@ -1,135 +1,110 @@
-"""Ordinary experiments on a real database: what a look does by itself, what only a person does, and what follows for what serves.
+"""Looks and conclusions that somebody asks for: what serves afterwards, who may, that it is done once; the numbers that are shown.
 
-Belongs here: looking.py and finishing.py for experiments between versions. Not here: rollouts (test_canary.py), the rules (test_decision.py).
+Belongs here: lifecycle.conclude and lifecycle.look, experiments/showing.py and numbers.py. Not here: the rules (test_decision.py), the hourly job.
 """
 
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 import pytest
 
-from learning_pipelines.acceptance.reviewing import Refused, Reviewer
-from learning_pipelines.experiments import looking
-from learning_pipelines.experiments.assignment import ranges_of_weights
-from learning_pipelines.settings import Settings
-from learning_pipelines.storage import experiment_decisions, experiments, prompts
+from learning_pipelines.acceptance.reviewing import OPERATOR, Reason, Refused
+from learning_pipelines.experiments import lifecycle, showing
+from learning_pipelines.experiments.plans import Asked
+from learning_pipelines.storage import experiments, prompts
 from learning_pipelines.storage.database import Connection
-from learning_pipelines.storage.experiment_rows import Arm, Experiment
+from learning_pipelines.storage.experiment_rows import Experiment
 from learning_pipelines.storage.tenants import AgentRef
-from learning_pipelines_tests.acceptance.proposing import a_run, an_agent, labels, learnt
 from learning_pipelines_tests.conftest import Load
-from learning_pipelines_tests.experiments.seen import aged, exposed, thumbs
+from learning_pipelines_tests.experiments.living import SETTINGS, desk, draft, running
+from learning_pipelines_tests.experiments.seen import exposed, thumbs
 
-ADA = Reviewer("user:ada")
-WON = {"control": (500, 250), "treatment": (500, 350)}
-LOST = {"control": (500, 350), "treatment": (500, 250)}
-
-
-@pytest.fixture
-def desk(pipeline: Connection, load: Load) -> AgentRef:
-    return an_agent(pipeline, load)
+SMALL = {"min_duration_hours": 0, "min_sample_size": 10}
 
 
 @pytest.fixture
-def run(pipeline: Connection, desk: AgentRef) -> UUID:
-    return a_run(pipeline, desk)
+def agent(pipeline: Connection, load: Load) -> AgentRef:
+    return desk(pipeline, load)
 
 
-def running(connection: Connection, agent: AgentRef, *treatments: str, versions: tuple[int, ...], **more: Any) -> UUID:
-    names = ("control", *treatments)
-    arms = tuple(Arm(name, version, 1 / len(names)) for name, version in zip(names, versions, strict=True))
-    made = experiments.add(connection, agent, name="shorter", arms=arms, min_duration_hours=24, min_sample_size=400, **more)
-    experiments.begin_epoch(connection, agent.organization_id, made, ranges_of_weights(arms))
-    experiments.set_status(connection, agent.organization_id, made, "running")
+@pytest.fixture
+def won(pipeline: Connection, agent: AgentRef) -> Experiment:
+    """A running experiment whose treatment is far better."""
+    made = running(pipeline, agent, **SMALL)
+    exposed(pipeline, agent, made.id, control=200, treatment=200)
+    thumbs(pipeline, agent, made.id, control=(200, 60), treatment=(200, 160))
     return made
 
 
-def seen(connection: Connection, agent: AgentRef, experiment: UUID, values: dict[str, tuple[int, int]], hours: float = 0) -> None:
-    exposed(connection, agent, experiment, **{variant: n for variant, (n, _) in values.items()})
-    thumbs(connection, agent, experiment, **values)  # type: ignore[arg-type]
-    aged(connection, agent, experiment, hours)
+def conclude(connection: Connection, agent: AgentRef, experiment: Experiment, decision: Any = None, **more: Any) -> lifecycle.Changed:
+    return lifecycle.conclude(connection, agent.organization_id, experiment.id, decision, OPERATOR, SETTINGS, **more)
 
 
-def looked(connection: Connection, agent: AgentRef, experiment: UUID) -> Any:
-    return looking.look(connection, agent, experiment, Settings())
+def serves(connection: Connection, agent: AgentRef) -> int | None:
+    return prompts.label_target(connection, agent, prompts.PRODUCTION)
 
 
-def conclude(connection: Connection, agent: AgentRef, experiment: UUID, decision: Any = "adopt_treatment") -> looking.Look:
-    return looking.conclude(connection, agent, experiment, decision, ADA, Settings())
+def test_a_winner_serves_everybody_once_it_is_concluded(pipeline: Connection, agent: AgentRef, won: Experiment) -> None:
+    looked = lifecycle.look(pipeline, agent.organization_id, won.id, OPERATOR, SETTINGS)
+    assert looked.changed and looked.experiment.status == "running" and serves(pipeline, agent) == 1, "nobody said that it may serve by itself"
+    done = conclude(pipeline, agent, won)
+    assert done.changed and (done.experiment.status, done.experiment.decision, serves(pipeline, agent)) == ("completed", "adopt_treatment", 2)
+    again = conclude(pipeline, agent, won)
+    assert not again.changed and again.experiment == done.experiment
+    with pytest.raises(Refused, match="is completed and cannot be concluded"):
+        conclude(pipeline, agent, won, "keep_control")
 
 
-def found(connection: Connection, agent: AgentRef, experiment: UUID) -> Experiment:
-    one = experiments.find(connection, agent.organization_id, experiment)
-    assert one is not None
-    return one
+def test_who_may_not_decide_what_serves_does_not_adopt_but_may_end_it(pipeline: Connection, agent: AgentRef, won: Experiment) -> None:
+    for decision in (None, "adopt_treatment"):
+        with pytest.raises(Refused, match="Only an administrator") as refused:
+            conclude(pipeline, agent, won, decision, may_adopt=False)
+        assert (refused.value.reason, refused.value.field) == (Reason.ROLE, "decision")
+    assert serves(pipeline, agent) == 1
+    done = conclude(pipeline, agent, won, "keep_control", notes="too long", may_adopt=False).experiment
+    assert (done.status, done.decision, serves(pipeline, agent)) == ("completed", "keep_control", 1)
 
 
-def test_minimum_duration_holds_adopting_and_not_harm(pipeline: Connection, desk: AgentRef) -> None:
-    good, bad = (running(pipeline, desk, "treatment", versions=(1, learnt(pipeline, desk, text))) for text in ("You sort well.", "You sort badly."))
-    seen(pipeline, desk, good, WON)
-    seen(pipeline, desk, bad, LOST)
-    assert (looked(pipeline, desk, good).outcome.decision, found(pipeline, desk, good).status) == ("inconclusive", "running")
-    assert (looked(pipeline, desk, bad).outcome.decision, found(pipeline, desk, bad).status) == ("rollback", "completed")
-    aged(pipeline, desk, good, 25)
-    assert looked(pipeline, desk, good).outcome.decision == "adopt_treatment"
+def test_what_is_not_better_is_not_adopted(pipeline: Connection, agent: AgentRef) -> None:
+    made = running(pipeline, agent, **SMALL)
+    exposed(pipeline, agent, made.id, control=20, treatment=20)
+    thumbs(pipeline, agent, made.id, control=(20, 10), treatment=(20, 11))
+    with pytest.raises(Refused, match="The verdict is inconclusive"):
+        conclude(pipeline, agent, made, "adopt_treatment")
+    found = experiments.find(pipeline, agent.organization_id, made.id)
+    assert found is not None and found.status == "running" and serves(pipeline, agent) == 1
 
 
-def test_a_winner_waits_for_a_person_who_concludes(pipeline: Connection, desk: AgentRef, run: UUID) -> None:
-    experiment = running(pipeline, desk, "treatment", versions=(1, learnt(pipeline, desk, training_run_id=run)))
-    seen(pipeline, desk, experiment, WON, hours=25)
-    assert looked(pipeline, desk, experiment).outcome.winner == "treatment"
-    assert (labels(pipeline, desk)["production"], found(pipeline, desk, experiment).status) == (1, "running")
-    assert conclude(pipeline, desk, experiment).served == (2, 1)
-    over = found(pipeline, desk, experiment)
-    assert (over.status, over.decision, over.winner, labels(pipeline, desk)["production"]) == ("completed", "adopt_treatment", "treatment", 2)
-    row = pipeline.execute("SELECT metrics -> 'experiment' ->> 'decision' FROM training_runs WHERE id = %s", [run]).fetchone()
-    assert row == ("adopt_treatment",)
-    with pytest.raises(Refused, match="The experiment is completed"):
-        conclude(pipeline, desk, experiment)
+def test_what_never_ran_or_was_aborted_is_not_concluded(pipeline: Connection, agent: AgentRef) -> None:
+    made = draft(pipeline, agent)
+    with pytest.raises(Refused, match="has not been started and cannot be concluded"):
+        conclude(pipeline, agent, made)
+    lifecycle.abort(pipeline, agent.organization_id, made.id, OPERATOR)
+    with pytest.raises(Refused, match="is cancelled and cannot be concluded"):
+        conclude(pipeline, agent, made, "keep_control")
+    with pytest.raises(Refused, match="is cancelled and cannot be looked at"):
+        lifecycle.look(pipeline, agent.organization_id, made.id, OPERATOR, SETTINGS)
 
 
-def test_a_winner_is_adopted_by_itself_where_the_experiment_says_so(pipeline: Connection, desk: AgentRef) -> None:
-    experiment = running(pipeline, desk, "treatment", versions=(1, learnt(pipeline, desk)), config={"auto_adopt": True})
-    seen(pipeline, desk, experiment, WON, hours=25)
-    assert looked(pipeline, desk, experiment).served == (2, 1) and labels(pipeline, desk)["production"] == 2
+def test_numbers_are_shown_with_intervals_verdict_and_looks(pipeline: Connection, agent: AgentRef, won: Experiment) -> None:
+    lifecycle.look(pipeline, agent.organization_id, won.id, OPERATOR, SETTINGS)
+    assert not lifecycle.look(pipeline, agent.organization_id, won.id, OPERATOR, SETTINGS).changed, "nothing new was to be seen"
+    shown = showing.whole(pipeline, agent.organization_id, won)
+    assert [(arm["variant"], arm["units"], arm["mean"]) for arm in shown["arms"]] == [("control", 200, 0.3), ("treatment", 200, 0.8)]
+    primary = next(one for one in shown["comparisons"] if one["role"] == "primary")
+    assert primary["difference"] == pytest.approx(0.5) and 0 < primary["low"] < 0.5 < primary["high"]
+    assert shown["verdict"]["decision"] == shown["decision"] == "adopt_treatment" and shown["verdict"]["winner"] == "treatment"
+    (look,) = shown["looks"]
+    assert look["decision"] == "adopt_treatment" and look["treatments"]["treatment"]["low"] == primary["low"]
+    assert {one["metric"] for one in shown["comparisons"] if one["role"] == "guardrail"} == set(won.guardrails)
+    assert shown["sample_ratio"]["broken"] is False and shown["sample_ratio"]["epochs"][0]["observed"] == {"control": 200, "treatment": 200}
 
 
-def test_adopting_needs_the_verdict_and_keeping_does_not(pipeline: Connection, desk: AgentRef) -> None:
-    experiment = running(pipeline, desk, "treatment", versions=(1, learnt(pipeline, desk)))
-    seen(pipeline, desk, experiment, {"control": (500, 250), "treatment": (500, 255)}, hours=25)
-    with pytest.raises(Refused, match="The verdict is inconclusive: Treatment is open: thumbs differs"):
-        conclude(pipeline, desk, experiment)
-    assert conclude(pipeline, desk, experiment, "keep_control").status == "completed"
-    assert (found(pipeline, desk, experiment).decision, labels(pipeline, desk)["production"]) == ("keep_control", 1)
-
-
-def test_a_winner_over_what_no_longer_serves_is_refused_naming_both(pipeline: Connection, desk: AgentRef) -> None:
-    experiment = running(pipeline, desk, "treatment", versions=(1, learnt(pipeline, desk)))
-    seen(pipeline, desk, experiment, WON, hours=25)
-    prompts.move_label(pipeline, desk, "production", learnt(pipeline, desk, "written meanwhile"), None)
-    with pytest.raises(Refused, match="Version 2 was measured against version 1, but version 3 serves now"):
-        conclude(pipeline, desk, experiment)
-    assert (labels(pipeline, desk)["production"], found(pipeline, desk, experiment).status) == (3, "running")
-
-
-def test_one_harmful_treatment_of_two_is_withdrawn_and_the_other_goes_on(pipeline: Connection, desk: AgentRef) -> None:
-    experiment = running(pipeline, desk, "a", "b", versions=(1, learnt(pipeline, desk, "a"), learnt(pipeline, desk, "b")))
-    seen(pipeline, desk, experiment, {"control": (500, 350), "a": (500, 240), "b": (500, 355)})
-    outcome = looked(pipeline, desk, experiment).outcome
-    assert [one.verdict for one in outcome.verdicts] == ["worse", "open"] and outcome.decision == "inconclusive"
-    left = found(pipeline, desk, experiment)
-    assert left.status == "running" and left.config["withdrawn"] == ["a"]
-    assert [arm.weight for arm in left.arms] == [0.5, 0.0, 0.5]
-    assert left.epoch is not None and left.epoch.number == 2 and not left.epoch.ranges["a"]
-    assert looked(pipeline, desk, experiment).outcome.verdicts[0].why == "A was withdrawn for the harm that was seen."
-    assert found(pipeline, desk, experiment).epoch == left.epoch
-    assert len(experiment_decisions.listed(pipeline, desk.organization_id, experiment)) == 2
-
-
-def test_what_ran_as_long_as_it_was_allowed_to_ends_inconclusive(pipeline: Connection, desk: AgentRef) -> None:
-    experiment = running(pipeline, desk, "treatment", versions=(1, learnt(pipeline, desk)), config={"max_hours": 48})
-    seen(pipeline, desk, experiment, {"control": (500, 250), "treatment": (500, 255)}, hours=49)
-    assert looked(pipeline, desk, experiment).status == "completed"
-    assert (found(pipeline, desk, experiment).decision, labels(pipeline, desk)["production"]) == ("inconclusive", 1)
+def test_a_draft_has_no_numbers_and_a_paused_one_keeps_its_own(pipeline: Connection, agent: AgentRef, won: Experiment) -> None:
+    made = draft(pipeline, agent, arms=(Asked(None, None), Asked(None, 3)))
+    shown = showing.whole(pipeline, agent.organization_id, made)
+    assert shown["verdict"] is None and shown["comparisons"] == [] and [arm["mean"] for arm in shown["arms"]] == [None, None]
+    lifecycle.pause(pipeline, agent.organization_id, won.id, OPERATOR)
+    assert showing.whole(pipeline, agent.organization_id, won)["verdict"]["decision"] == "adopt_treatment"
+    assert conclude(pipeline, agent, won).experiment.decision == "adopt_treatment", "a pause keeps nobody from concluding"
