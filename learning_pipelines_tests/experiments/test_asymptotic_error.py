@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from learning_pipelines.experiments.asymptotic import compare
+from learning_pipelines.experiments.event_looks import looks
 from learning_pipelines.experiments.unit_sums import UnitSums
 from learning_pipelines_tests.experiments.simulated import one_value_per_unit, share_wrong, used_more_and_more
 
@@ -23,6 +24,13 @@ def test_lognormal_values_at_equal_and_at_unequal_shares(sigma: float, share: fl
     treated = draw.random((300, units)) < share
 
     assert share_wrong(one_value_per_unit(draw.lognormal(0, sigma, treated.shape), treated, int(110 / share))) <= LIMIT
+
+
+def test_a_look_after_every_event() -> None:
+    draw = np.random.default_rng(7)
+    found = [looks(draw.random(4_000) < 0.5, draw.lognormal(0, 1.5, 4_000)).first_conclusive() for _ in range(300)]
+
+    assert sum(first is not None for first in found) <= LIMIT * 300
 
 
 def test_a_true_difference_of_lognormal_values_stays_in_the_interval() -> None:

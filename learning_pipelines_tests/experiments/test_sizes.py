@@ -13,6 +13,7 @@ from learning_pipelines.experiments.asymptotic import BURN_IN, compare
 from learning_pipelines.experiments.comparison import Comparison
 from learning_pipelines.experiments.event_looks import looks
 from learning_pipelines.experiments.exact import ExactState
+from learning_pipelines.experiments.exact import compare as compare_exactly
 from learning_pipelines.experiments.longer import how_much_longer
 from learning_pipelines.experiments.metrics import metric
 from learning_pipelines.experiments.multiplicity import each
@@ -125,6 +126,27 @@ def test_most_experiments_conclude_between_least_and_most() -> None:
         inside += forecast.least_units <= units <= (forecast.most_units or 10**10)
 
     assert forecasts > 75
+    assert inside / forecasts > 0.6
+
+
+def test_forecasts_hold_for_exact_comparisons_too() -> None:
+    draw = np.random.default_rng(5)
+    inside, forecasts = 0, 0
+    for _ in range(80):
+        treated = draw.random(8_000) < 0.5
+        thumbs, state = (draw.random(8_000) < 0.5 + 0.08 * treated).astype(float), ExactState()
+        state.add(treated[:600], thumbs[:600])
+        now = compare_exactly([state], THUMBS, "t", 0.05)
+        if now.conclusive or now.difference is None or now.difference <= 0:
+            continue
+        forecast = how_much_longer(now, 1.0)
+        made, capital = state.add(treated[600:], thumbs[600:])
+        over = made.last[capital[:, 0] >= math.log(2 / 0.05)]
+        forecasts += 1
+        assert forecast.least_units is not None
+        inside += forecast.least_units <= (over[0] if len(over) else 10**9) <= (forecast.most_units or 10**10)
+
+    assert forecasts > 40
     assert inside / forecasts > 0.6
 
 
