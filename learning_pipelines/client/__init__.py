@@ -17,12 +17,15 @@ from learning_pipelines.client.errors import (
     QueueFull,
     QueueUnavailable,
     RecordRejected,
+    SearchUnavailable,
     ServiceRefused,
     ServiceUnavailable,
     SuggestionUnavailable,
 )
+from learning_pipelines.client.experiments import Part
 from learning_pipelines.client.options import Options
 from learning_pipelines.client.prompts import Prompt
+from learning_pipelines.client.search import Found, Hit
 from learning_pipelines.client.sync import Client
 from learning_pipelines.client.tracing import Execution, current_execution, default_fields
 
@@ -32,15 +35,19 @@ __all__ = [
     "Client",
     "ClientError",
     "Execution",
+    "Found",
+    "Hit",
     "InvalidRecord",
     "NextAction",
     "NotDelivered",
     "Options",
+    "Part",
     "Prompt",
     "PromptUnavailable",
     "QueueFull",
     "QueueUnavailable",
     "RecordRejected",
+    "SearchUnavailable",
     "ServiceRefused",
     "ServiceUnavailable",
     "Stats",

@@ -13,6 +13,7 @@ from typing import Any, Self, Unpack
 from learning_pipelines.client.behavior import NextAction, Step
 from learning_pipelines.client.prompts import Message, Prompt
 from learning_pipelines.client.records import ExecutionFields, FeedbackDetails, FeedbackFields, FeedbackType, IssueCategory, RetrievalFields
+from learning_pipelines.client.search import Found
 from learning_pipelines.client.sync import Common
 
 
@@ -59,14 +60,20 @@ class AsyncClient(Common):
             return prompt
         return await asyncio.to_thread(self._core.prompt, agent, unit, input, fallback)
 
+    async def search(self, query: str, *, agent: str | None = None, unit: str | None = None, k: int = 10) -> Found:
+        """The chunks that answer a question best, by the index of the agent, or of the unit's variant where an experiment compares indexes; false without
+        any. The service is asked every time; executions of the unit carry the experiment from then on."""
+        return await asyncio.to_thread(self._core.search, query, agent, unit, k)
+
     async def next_action(
-        self, agent: str, task: str, *, task_type: str | None = None, state: Any = None, history: Sequence[Step] = (), k: int = 3
+        self, agent: str, task: str, *, task_type: str | None = None, state: Any = None, history: Sequence[Step] = (), k: int = 3, unit: str | None = None
     ) -> NextAction:
         """What the agent would best do next, by the policy that serves; false where there is no suggestion, `reason` says why.
 
-        `state`: what it was given, text or plain data; `history`: what it did so far, types or {type, arguments, context}. The service is asked every time.
+        `state`: what it was given, text or plain data; `history`: what it did so far, types or {type, arguments, context}; `unit`: whom an
+        experiment on policies assigns. The service is asked every time.
         """
-        return await asyncio.to_thread(self._core.next_action, agent, task, task_type, state, history, k)
+        return await asyncio.to_thread(self._core.next_action, agent, task, task_type, state, history, k, unit)
 
     async def flush(self, timeout: float = 10.0) -> bool:
         """Waits until what is queued now is delivered; False if it is not by then (nothing is lost)."""

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from learning_pipelines.client.errors import InvalidRecord
+from learning_pipelines.client.experiments import Part, part_of
 from learning_pipelines.client.records import to_json
 
 Step = str | Mapping[str, Any]
@@ -32,13 +33,15 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class NextAction:
-    """Likeliest first; false without any. `reason`: why there is none. `policy`: number of the version that answered, 0: none serves or none was reached."""
+    """Likeliest first; false without any. `reason`: why there is none. `policy`: number of the version that answered, 0: none serves or none was reached.
+    `part`: the experiment that the unit takes part in."""
 
     agent: str
     suggestions: tuple[Suggestion, ...] = ()
     abstained: bool = False
     reason: str | None = None
     policy: int = 0
+    part: Part | None = None
 
     def __bool__(self) -> bool:
         return bool(self.suggestions)
@@ -49,22 +52,23 @@ class NextAction:
         return self.suggestions[0].type if self.suggestions else None
 
 
-def parameters(task: str, task_type: str | None, state: Any, history: Sequence[Step], k: int) -> dict[str, str]:
+def parameters(task: str, task_type: str | None, state: Any, history: Sequence[Step], k: int, unit: str | None = None) -> dict[str, str]:
     """The query string. Too long for an address, a state is cut, and of a history the newest steps keep what was said in them, longest."""
     given = state if isinstance(state, str) or state is None else to_json(state)
-    found = {"task": task[:2000], "k": str(k), **({"task_type": task_type} if task_type else {}), **({"state": _cut(given, 2000)} if given else {})}
+    more = {"unit": unit, "task_type": task_type, "state": _cut(given, 2000) if given else None}
+    found = {"task": task[:2000], "k": str(k), **{name: value for name, value in more.items() if value}}
     room = _ADDRESS - sum(len(quote(value, safe="")) for value in found.values())
     return {**found, "history": next(text for text in _shorter([_step(one) for one in history]) if len(quote(text, safe="")) <= room or text == "[]")}
 
 
-def read(agent: str, data: Mapping[str, Any]) -> NextAction | None:
+def read(agent: str, data: Mapping[str, Any], unit: str | None = None) -> NextAction | None:
     """The service's answer; None if it is none."""
     try:
         suggestions = tuple(
             Suggestion(str(one["type"]), float(one["confidence"]), dict(one["arguments"]), tuple(map(str, one["evidence"]["demonstrations"])))
             for one in data["suggestions"]
         )
-        return NextAction(agent, suggestions, bool(data["abstained"]), data["reason"] or data.get("hint"), int(data["policy"]))
+        return NextAction(agent, suggestions, bool(data["abstained"]), data["reason"] or data.get("hint"), int(data["policy"]), part_of(dict(data), unit))
     except (KeyError, TypeError, ValueError):
         return None
 

@@ -15,9 +15,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from learning_pipelines.client import behavior, chat, records, tracing
+from learning_pipelines.client import behavior, chat, records, search, tracing
 from learning_pipelines.client.delivery import Delivery
-from learning_pipelines.client.errors import NotDelivered, PromptUnavailable, Reporter, SuggestionUnavailable, logger, unexpected
+from learning_pipelines.client.errors import NotDelivered, PromptUnavailable, Reporter, SearchUnavailable, SuggestionUnavailable, logger, unexpected
+from learning_pipelines.client.experiments import Parts
 from learning_pipelines.client.options import Options, Target, queue_root
 from learning_pipelines.client.prompt_cache import PromptCache
 from learning_pipelines.client.prompts import Message, Prompt, from_fallback
@@ -61,6 +62,7 @@ class Core:
         self.reporter = Reporter(raise_errors=raise_errors)
         self.transport = Transport(self.target, self.options)
         self.prompts = PromptCache(self.transport, self.reporter, self.options)
+        self.parts = Parts()
         self.queue = Queue(
             queue_root(queue_dir) / self.target.folder_name,
             self.reporter,
@@ -84,6 +86,7 @@ class Core:
         self.queue.forked()
         self.transport.forked()
         self.prompts.forked()
+        self.parts.forked()
         stopped = self.worker.stopped
         self._work_afresh()
         if stopped:
@@ -107,15 +110,14 @@ class Core:
         known = {**tracing.ambient_fields(), **fields}
         name = str(known.get("execution_id") or records.new_id())
         known["execution_id"] = name
-        self.send(lambda: records.execution(agent, input, output, known, self._served(agent, known)))
+        self.send(lambda: records.execution(agent, input, output, known, self._served(agent, known), self.parts.of(agent, _units(known))))
         return name
 
     def _served(self, agent: str, fields: Mapping[str, Any]) -> Prompt | None:
         """The prompt an execution was made with: given, or the last one handed out for its unit (else user, else session, else for no unit)."""
         if (given := fields.get("prompt")) is not None:
             return given  # type: ignore[no-any-return]
-        unit = fields.get("unit")
-        return self.prompts.served(agent, [unit] if unit is not None else [fields.get("user"), fields.get("session_id"), None])
+        return self.prompts.served(agent, _units(fields))
 
     def submit(self, run: Execution) -> None:
         self.log_execution(run.agent, run.input, run.output, run.all_fields())
@@ -164,12 +166,31 @@ class Core:
             self.reporter.fail(unexpected(error))
             return from_fallback(agent, fallback) if fallback is not None else Prompt(agent, (), source="missing")
 
-    def next_action(self, agent: str, task: str, task_type: str | None, state: Any, history: Sequence[behavior.Step], k: int) -> behavior.NextAction:
+    def search(self, query: str, agent: str | None, unit: str | None, k: int) -> search.Found:
+        """Asks every time."""
+        try:
+            reply = self.transport.search(search.parameters(query, agent, unit, k))
+            found = search.read(reply.data, unit) if reply.verdict is Verdict.DONE else None
+            if found is not None:
+                if agent is not None:
+                    self.parts.note(agent, unit, "search", found.part)
+                return found
+            self.reporter.fail(SearchUnavailable(reply.reason or "the answer has no results"))
+        except SearchUnavailable:  # reported already
+            raise
+        except Exception as error:  # noqa: BLE001 - the host must not see it, except on its wish
+            self.reporter.fail(unexpected(error))
+        return search.Found(reason="the service answered nothing: see stats().last_error")
+
+    def next_action(
+        self, agent: str, task: str, task_type: str | None, state: Any, history: Sequence[behavior.Step], k: int, unit: str | None = None
+    ) -> behavior.NextAction:  # fmt: skip
         """Asks every time: a suggestion is for one moment of one agent."""
         try:
-            reply = self.transport.next_action(agent, behavior.parameters(task, task_type, state, history, k))
-            found = behavior.read(agent, reply.data) if reply.verdict is Verdict.DONE else None
+            reply = self.transport.next_action(agent, behavior.parameters(task, task_type, state, history, k, unit))
+            found = behavior.read(agent, reply.data, unit) if reply.verdict is Verdict.DONE else None
             if found is not None:
+                self.parts.note(agent, unit, "next_action", found.part)
                 return found
             self.reporter.fail(SuggestionUnavailable(f"{agent}: {reply.reason or 'the answer has no suggestions'}"))
         except SuggestionUnavailable:  # reported already
@@ -213,6 +234,12 @@ class Core:
             rejected=delivery.rejected, refused=self.refused, requests=delivery.requests, retries=self.worker.retries, durable=queue.durable,
             errors=dict(self.reporter.counts), last_error=self.reporter.last_error, prompts=dict(self.prompts.counts), queue_folder=str(queue.folder),
         )  # fmt: skip
+
+
+def _units(fields: Mapping[str, Any]) -> list[str | None]:
+    """Whose execution it is: the unit that the host names, else what it may have named when it asked for the prompt."""
+    unit = fields.get("unit")
+    return [unit] if unit is not None else [fields.get("user"), fields.get("session_id"), None]
 
 
 _cores: weakref.WeakSet[Core] = weakref.WeakSet()

@@ -54,6 +54,10 @@ class SuggestionUnavailable(ClientError):
     """The service gave no suggestion of a next action: not reached, refused, or what was asked about cannot be read."""
 
 
+class SearchUnavailable(ClientError):
+    """The service found nothing out: not reached, refused, or the question cannot be read."""
+
+
 class NotDelivered(ClientError):
     """`flush` or `close` ended before everything was delivered; the rest stays queued."""
 

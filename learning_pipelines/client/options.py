@@ -32,6 +32,8 @@ class Options:
     request_timeout: float = 30.0
     prompt_timeout: float = 3.0
     prompt_ttl: float = 0.5
+    experiment_most: float = 10.0
+    """A cached prompt of an experiment that is older is fetched anew before it is used: the experiment may have ended."""
     prompt_pause: float = 5.0
     """After a failed fetch, how long cached or fallback prompts are used without asking again."""
     backoff_first: float = 0.5

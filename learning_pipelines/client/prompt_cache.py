@@ -4,6 +4,9 @@ Belongs here: freshness, single flight, what is served when nothing can be fetch
 
 A prompt for an input is that input's alone: it is asked for every time (the service answers 304 where it is unchanged), never handed out for
 another input, and outlasted by the prompt without an input, to which the input's turn is added.
+
+A prompt of an experiment is kept per unit: the service counts the unit as met when it is fetched, not each time it is used. One that is older than
+`experiment_most` is fetched anew before it is used, as long as the service answers.
 """
 
 from __future__ import annotations
@@ -66,6 +69,8 @@ class PromptCache:
                 return None
             self._cached.move_to_end(key)
             fresh = self._fresh(cached)
+            if not fresh and self._too_old(cached) and not self._pausing(agent):
+                return None
             if not fresh:
                 self._order(key)
             return self._serve(unit, replace(cached.prompt, source="cache" if fresh else "stale"))
@@ -123,6 +128,10 @@ class PromptCache:
     def _fresh(self, cached: _Cached | None) -> bool:
         return cached is not None and time.monotonic() - cached.fetched < self._options.prompt_ttl
 
+    def _too_old(self, cached: _Cached) -> bool:
+        """An experiment ends; a unit that comes back must not be served a variant of one that is long over."""
+        return cached.prompt.experiment is not None and time.monotonic() - cached.fetched >= self._options.experiment_most
+
     def _order(self, key: Key) -> None:
         """Has a prompt fetched in the background, under the lock."""
         if key not in self._renewing and not self._pausing(key[0]):
@@ -139,7 +148,7 @@ class PromptCache:
             return replace(known, source="stale")
         if (known := self._latest.get((agent, None))) is not None:
             # Made for another unit: as a prompt better than an older fallback, but it must not count into an experiment.
-            return replace(known, source="stale", experiment=None, variant=None)
+            return replace(known, source="stale", experiment=None, variant=None, unit=None)
         return from_fallback(agent, fallback) if fallback is not None else None
 
     def _fetch(self, key: Key) -> Prompt | None:
@@ -155,7 +164,7 @@ class PromptCache:
             prompt = known.prompt
             self.counts["not_modified"] += 1
         elif reply.verdict is Verdict.DONE:
-            prompt = _read(agent, reply.data, reply.etag)
+            prompt = _read(agent, unit, reply.data, reply.etag)
             if prompt is not None and text is not None and sent is not None:
                 prompt = replace(prompt, input=text) if sent == text else prompt.of_whole(sent, text)
         if prompt is None:
@@ -205,10 +214,11 @@ def _keep(kept: OrderedDict[K, V], key: K, value: V) -> None:
         kept.popitem(last=False)
 
 
-def _read(agent: str, data: Mapping[str, Any], etag: str | None) -> Prompt | None:
+def _read(agent: str, unit: str | None, data: Mapping[str, Any], etag: str | None) -> Prompt | None:
     messages = data.get("messages")
     if not isinstance(messages, list) or not messages or not all(isinstance(message, dict) for message in messages):
         return None
     names = ("version", "experiment", "variant", "guidance", "model")
     version, experiment, variant, guidance, model = (None if data.get(name) is None else str(data[name]) for name in names)
-    return Prompt(agent, tuple(messages), version, experiment, variant, etag or data.get("etag"), guidance=guidance, model=model)
+    etag = etag or data.get("etag")
+    return Prompt(agent, tuple(messages), version, experiment, variant, etag, guidance=guidance, model=model, unit=unit if experiment else None)

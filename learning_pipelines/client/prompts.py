@@ -33,6 +33,8 @@ class Prompt:
     """Version of the guidance that is shown for the input; None where there is none."""
     model: str | None = None
     """The model to ask: the fine-tuned one that serves, else the one the agent was imported with; None where neither is known."""
+    unit: str | None = None
+    """Whom the experiment counts: the unit that was asked for. None outside of experiments."""
 
     def __bool__(self) -> bool:
         return bool(self.messages)

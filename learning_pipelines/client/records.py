@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypedDict
 
 from learning_pipelines.client.errors import InvalidRecord
+from learning_pipelines.client.experiments import Part
 from learning_pipelines.client.prompts import Prompt
 
 FeedbackType = Literal["thumbs_up", "thumbs_down", "star_rating", "detailed_feedback", "correction", "report_issue"]
@@ -98,8 +99,9 @@ def new_id() -> str:
     return str(uuid.uuid4())
 
 
-def execution(agent: str, input: Any, output: Any, fields: Mapping[str, Any], served: Prompt | None) -> Record:
-    """An execution; the prompt that was served to it is attached without touching what the host says itself."""
+def execution(agent: str, input: Any, output: Any, fields: Mapping[str, Any], served: Prompt | None, parts: Sequence[Part] = ()) -> Record:
+    """An execution; the prompt that was served to it, and the experiments on other things that its unit takes part in, are attached without touching
+    what the host says itself."""
     body = _present(fields, "unit", "prompt", "model")
     body |= {"execution_id": str(fields.get("execution_id") or new_id()), "agent": _given("agent", agent), "input": _content(input), "output": _content(output)}
     body["created_at"] = _moment(fields.get("created_at"))
@@ -107,10 +109,12 @@ def execution(agent: str, input: Any, output: Any, fields: Mapping[str, Any], se
     if served is not None:
         if served.version is not None:
             body.setdefault("prompt_version", served.version)
-        said = (("experiment", served.experiment), ("variant", served.variant), ("guidance", served.guidance))
+        said = (("experiment", served.experiment), ("variant", served.variant), ("unit", served.unit), ("guidance", served.guidance))
         context |= {key: value for key, value in said if value is not None}
         if served.source in ("fallback", "missing"):
             context["prompt_source"] = served.source
+    if parts:
+        context["experiments"] = [part.as_json() for part in parts]
     if context:
         body["context"] = context | dict(body.get("context") or {})
     return Record("executions", body["execution_id"], body)

@@ -1,5 +1,5 @@
-"""The client for ordinary (blocking) code. No method waits for the network, except `flush`, `close`, `next_action` and
-a prompt that is not cached yet or is for an input.
+"""The client for ordinary (blocking) code. No method waits for the network, except `flush`, `close`, `search`, `next_action` and
+a prompt that is not cached yet, is for an input, or is an old one of an experiment.
 
 Belongs here: signatures and what they promise. Not here: how it is done (core.py); the same for asyncio (aio.py).
 """
@@ -16,6 +16,7 @@ from learning_pipelines.client.core import Core, Stats
 from learning_pipelines.client.options import Options
 from learning_pipelines.client.prompts import Message, Prompt
 from learning_pipelines.client.records import ExecutionFields, FeedbackDetails, FeedbackFields, FeedbackType, IssueCategory, RetrievalFields
+from learning_pipelines.client.search import Found
 from learning_pipelines.client.tracing import Execution, Function
 
 OpenAI = TypeVar("OpenAI")
@@ -100,14 +101,20 @@ class Client(Common):
         """
         return self._core.prompt(agent, unit, input, fallback)
 
+    def search(self, query: str, *, agent: str | None = None, unit: str | None = None, k: int = 10) -> Found:
+        """The chunks that answer a question best, by the index of the agent, or of the unit's variant where an experiment compares indexes; false without
+        any. The service is asked every time; executions of the unit carry the experiment from then on."""
+        return self._core.search(query, agent, unit, k)
+
     def next_action(
-        self, agent: str, task: str, *, task_type: str | None = None, state: Any = None, history: Sequence[Step] = (), k: int = 3
+        self, agent: str, task: str, *, task_type: str | None = None, state: Any = None, history: Sequence[Step] = (), k: int = 3, unit: str | None = None
     ) -> NextAction:
         """What the agent would best do next, by the policy that serves; false where there is no suggestion, `reason` says why.
 
-        `state`: what it was given, text or plain data; `history`: what it did so far, types or {type, arguments, context}. The service is asked every time.
+        `state`: what it was given, text or plain data; `history`: what it did so far, types or {type, arguments, context}; `unit`: whom an
+        experiment on policies assigns. The service is asked every time.
         """
-        return self._core.next_action(agent, task, task_type, state, history, k)
+        return self._core.next_action(agent, task, task_type, state, history, k, unit)
 
     def flush(self, timeout: float = 10.0) -> bool:
         """Waits until what is queued now is delivered; False if it is not by then (nothing is lost)."""

@@ -64,6 +64,9 @@ class Transport:
     def next_action(self, agent: str, params: Mapping[str, str]) -> Reply:
         return self._ask("GET", f"/agents/{quote(agent, safe='')}/next-action", {}, self._options.prompt_timeout, params=params)
 
+    def search(self, params: Mapping[str, str]) -> Reply:
+        return self._ask("GET", "/search", {}, self._options.prompt_timeout, params=params)
+
     def close(self) -> None:
         if self._http is not None:
             self._http.close()

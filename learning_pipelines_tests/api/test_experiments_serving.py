@@ -9,12 +9,14 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from learning_pipelines.experiments.assignment import ranges_of_step, ranges_of_weights, slice_for
+from learning_pipelines.client import Client, Options
+from learning_pipelines.experiments.assignment import carried, ranges_of_step, ranges_of_weights, slice_for
 from learning_pipelines.storage import experiments, proposals
 from learning_pipelines.storage.experiment_rows import Arm, Status
 from learning_pipelines.storage.tenants import AgentRef
@@ -196,6 +198,31 @@ def test_experiments_of_a_group_share_the_units(api: Api, agent: AgentRef) -> No
     two = {str(run(api, agent, exclusion_group="checkout", config={"slice": [list(span) for span in spans]})) for spans in slices}
     parts = [asked(api, agent, unit)["experiment"] for unit in UNITS]
     assert set(parts) == two and all(2 < parts.count(one) < 22 for one in two)
+
+
+def test_executions_and_their_feedback_carry_what_the_client_was_served(api: Api, agent: AgentRef, tmp_path: Path) -> None:
+    one = run(api, agent)
+    served: dict[str, str] = {}
+    with Client(api.url, api.key(), queue_dir=tmp_path, options=Options(prompt_timeout=60)) as client:
+        for unit in UNITS[:6]:
+            prompt = client.prompt(agent.agent, unit=unit)
+            with client.execution(agent=agent.agent, input="q", user=unit) as execution:
+                execution.output = prompt.messages[0]["content"]
+            client.thumbs_up(execution.execution_id, user=unit)
+            served[execution.execution_id] = str(prompt.variant)
+        assert client.flush(60)
+    with api.database.connect("pipeline") as connection:
+        rows = connection.execute(
+            """SELECT e.id, e.context, e.prompt_version, count(f.id) FROM agent_executions e
+            JOIN agent_feedback f ON f.organization_id = e.organization_id AND f.execution_id = e.id WHERE e.id = ANY(%s) GROUP BY 1, 2, 3""",
+            [list(served)],
+        ).fetchall()
+    assert len(rows) == 6
+    for name, context, version, feedback in rows:
+        (mine,) = carried(context)
+        assert (mine.experiment, mine.variant, feedback) == (one, served[name], 1)
+        assert str(version) == ("2" if mine.variant == "treatment" else "1")
+    assert {unit: variant for unit, (variant, _) in met(api, one, 6).items()} == {carried(row[1])[0].unit: served[row[0]] for row in rows}
 
 
 @pytest.mark.parametrize("params", [{"unit": "a\x00b"}, {"unit": "x" * 256}, {"exposure": "perhaps"}])

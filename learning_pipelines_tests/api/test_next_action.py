@@ -24,10 +24,13 @@ from learning_pipelines.behavior.policy.policy import Policy
 from learning_pipelines.behavior.task import Action, Shown
 from learning_pipelines.client import Client, Options
 from learning_pipelines.encoder import EncoderDown
+from learning_pipelines.experiments.assignment import Carried, carried
 from learning_pipelines.retrieval.artifacts import put_folder
 from learning_pipelines.retrieval.index import Artifact
 from learning_pipelines.storage import behavior_versions
+from learning_pipelines.storage.experiment_rows import Arm
 from learning_pipelines.storage.tenants import AgentRef, agents
+from learning_pipelines_tests.api.experimenting import caller, met, run
 from learning_pipelines_tests.api.serving import Api, make_agents
 from learning_pipelines_tests.behavior.tickets import task, tickets
 from learning_pipelines_tests.feedback.rows import Row
@@ -113,6 +116,35 @@ def test_the_python_client_gets_the_same(api: Api, desk: AgentRef, tmp_path: Pat
         assert (found.type, found.policy, dict(found.suggestions[0].arguments), client.stats().errors) == ("refund_order", 1, {"amount": 5, "ticket": 1}, {})
         nothing = client.next_action("helper", task())
         assert (bool(nothing), nothing.policy) == (False, 0) and "behavior_learning" in str(nothing.reason)
+
+
+def test_in_an_experiment_the_policy_of_the_unit_s_variant_answers_and_executions_carry_it(api: Api, learnt: Path, tmp_path: Path) -> None:
+    agent = an_agent(api, "trial")
+    with api.database.connect("pipeline") as connection:
+        number = behavior_versions.add(
+            connection, agent, "policy", config={}, metrics={}, artifact=(lambda one: (one.path, one.sha256))(put_folder(api.settings, agent, learnt))
+        )
+        lost = behavior_versions.add(connection, agent, "policy", config={}, metrics={}, artifact=("artifacts/none/gone", "0" * 64))
+    one = run(api, agent, (Arm("control", 0, 0.4), Arm("treatment", number, 0.3), Arm("lost", lost, 0.3)), subject="policy")
+    of = {"task": task(), "history": LOOKED_UP}
+    one_after_the_other = caller(api.url, api.key())
+    answers = {unit: one_after_the_other.get("/agents/trial/next-action", params={**of, "unit": unit}).json() for unit in (f"user-{at}" for at in range(36))}
+    assert {(found["variant"], found["policy"], found["experiment"]) for found in answers.values()} == {
+        ("control", 0, str(one)), ("treatment", number, str(one)), (None, 0, None),
+    }  # fmt: skip
+    assert all((f"Version {lost}" in (found["experiment_problem"] or "")) is (found["variant"] is None) for found in answers.values())
+    counted = {unit: found["variant"] for unit, found in answers.items() if found["variant"] is not None}
+    assert {unit: variant for unit, (variant, _) in met(api, one, len(counted)).items()} == counted
+    assert (ask(api, "trial")["policy"], ask(api, "trial")["experiment"]) == (0, None)
+    treated = next(unit for unit, variant in counted.items() if variant == "treatment")
+    with Client(api.url, api.key(), queue_dir=tmp_path, options=Options(prompt_timeout=60)) as client:
+        found = client.next_action("trial", task("refund"), history=[{"type": "look_up", "arguments": {"ticket": 1}}], unit=treated)
+        assert (found.type, found.policy) == ("refund_order", number)
+        name = client.log_execution(agent="trial", input="q", output="a", user=treated)
+        assert client.flush(60)
+    with api.database.connect("pipeline") as connection:
+        row = connection.execute("SELECT context FROM agent_executions WHERE id = %s", [name]).fetchone()
+    assert row is not None and carried(row[0]) == (Carried(one, "treatment", treated),)
 
 
 def test_a_situation_that_nobody_demonstrated_is_abstained_from(api: Api, desk: AgentRef) -> None:

@@ -10,16 +10,22 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
 import pytest
 
 from learning_pipelines.api.warm import Warm
+from learning_pipelines.client import Client, Options
 from learning_pipelines.encoder import EncoderDown
+from learning_pipelines.experiments.assignment import Carried, carried
 from learning_pipelines.feedback.identity import organization_id
 from learning_pipelines.retrieval.index import IndexConfig
 from learning_pipelines.retrieval.lexical import refresh_lexical
-from learning_pipelines.storage import indexes
+from learning_pipelines.storage import experiments, indexes
+from learning_pipelines.storage.experiment_rows import Arm
 from learning_pipelines.storage.tenants import AgentRef, agents
+from learning_pipelines_tests.api.experimenting import caller, change, met, run
 from learning_pipelines_tests.api.serving import Api
 from learning_pipelines_tests.retrieval.fake_encoders import WordEncoder
 from learning_pipelines_tests.retrieval.stored import put_base, put_chunks, put_vectors, texts
@@ -115,6 +121,35 @@ def test_an_encoder_that_is_away_is_said(api: Api, desk: AgentRef, monkeypatch: 
     monkeypatch.setattr(api.service.loaded, "_encoder_of", lambda version: Away())
     answer = api.get("/search", api.key(), params={"q": "invoice"})
     assert answer.status_code == 503 and "encoder" in answer.json()["detail"]
+
+
+def test_in_an_experiment_the_index_of_the_unit_s_variant_searches(api: Api, desk: AgentRef, learnt: list[int], tmp_path: Path) -> None:
+    arms = (Arm("control", learnt[0], 0.4), Arm("treatment", learnt[1], 0.3), Arm("gone", 99, 0.3))
+    one = run(api, desk, arms, subject="index")
+    key, units = api.key(), [f"user-{number}" for number in range(36)]
+    search = partial(caller(api.url, key).get, "/search")
+    answers = {unit: search(params={"q": QUERY, "agent": "desk", "unit": unit}).json() for unit in units}
+    served = {answer["variant"]: (answer["index"], answer["experiment"]) for answer in answers.values()}
+    assert served == {"control": (learnt[0], str(one)), "treatment": (learnt[1], str(one)), None: (learnt[0], None)}
+    assert all(answer["results"] for answer in answers.values())
+    assert all(("Version 99" in (answer["experiment_problem"] or "")) is (answer["variant"] is None) for answer in answers.values())
+    counted = {unit: answer["variant"] for unit, answer in answers.items() if answer["variant"] is not None}
+    assert {unit: variant for unit, (variant, _) in met(api, one, len(counted)).items()} == counted
+    first = next(iter(counted))
+    with Client(api.url, key, queue_dir=tmp_path, options=Options(prompt_timeout=60)) as client:
+        found = client.search(QUERY, agent="desk", unit=first)
+        assert (found.hits[0].chunk_id, found.index) == (answers[first]["results"][0]["chunk_id"], answers[first]["index"])
+        name = client.log_execution(agent="desk", input="q", output="a", user=first, retrieved=found.retrieved)
+        assert client.flush(60)
+    with api.database.connect("pipeline") as connection:
+        row = connection.execute("SELECT context FROM agent_executions WHERE id = %s", [name]).fetchone()
+    assert row is not None and carried(row[0]) == (Carried(one, counted[first], first),)
+    for other in ({"q": QUERY, "agent": "desk"}, {"q": QUERY, "agent": "helper", "unit": "user-1"}, {"q": QUERY, "unit": "user-1"}):
+        assert search(params=other).json()["experiment"] is None
+    change(api, lambda connection: experiments.set_status(connection, desk.organization_id, one, "completed"))
+    after = [search(params={"q": QUERY, "agent": "desk", "unit": unit}).json() for unit in units[:4]]
+    assert {(answer["index"], answer["experiment"]) for answer in after} == {(learnt[0], None)}
+    assert search(params={"q": QUERY, "unit": "a\x00"}).json()["field"] == "unit"
 
 
 def test_versions_are_swapped_under_load_without_a_failed_empty_or_mixed_answer(api: Api, desk: AgentRef, learnt: list[int]) -> None:

@@ -50,6 +50,7 @@ class Service:
         self.fault: Callable[[Asked], Fault | None] = lambda asked: None
         self.prompts: dict[str, dict[str, Any]] = {}
         self.suggested: dict[str, Any] | None = None
+        self.found: dict[str, Any] | None = None
         self.lock = threading.Lock()
         self._connections: set[socket.socket] = set()
         self._server: ThreadingHTTPServer | None = None
@@ -87,6 +88,8 @@ class Service:
             return self._prompt(asked, unquote(path.removeprefix("/prompts/")))
         if asked.method == "GET" and path.endswith("/next-action"):
             return (200, {}, self.suggested) if self.suggested is not None else (404, {}, {"title": "unknown agent", "field": "agent_id"})
+        if asked.method == "GET" and path == "/search":
+            return (200, {}, self.found) if self.found is not None else (404, {}, {"title": "unknown agent", "field": "agent"})
         if path in ("/executions/batch", "/feedback/batch"):
             kind = path.split("/")[1]
             with self.lock:

@@ -188,8 +188,8 @@ def test_executions_carry_the_prompt_that_was_served_to_their_unit(client: Clien
     assert client.flush(DONE)
     rows = {name: service.rows["executions"][key] for name, key in logged.items()}
     assert rows["unit"]["prompt_version"] == "3" and rows["unit"]["context"] == {"unit": "u1", "experiment": "e1", "variant": "b"}
-    assert rows["user"]["prompt_version"] == "3" and rows["user"]["context"] == {"experiment": "e1", "variant": "host's own"}
-    assert rows["given"]["context"] == {"experiment": "e1", "variant": "b"}
+    assert rows["user"]["prompt_version"] == "3" and rows["user"]["context"] == {"unit": "u1", "experiment": "e1", "variant": "host's own"}
+    assert rows["given"]["context"] == {"unit": "u1", "experiment": "e1", "variant": "b"}
     assert "prompt_version" not in rows["other"] and rows["other"]["context"] == {"unit": "u2"}
 
 
