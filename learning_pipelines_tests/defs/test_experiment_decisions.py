@@ -10,11 +10,13 @@ from typing import Any
 from uuid import UUID
 
 import dagster as dg
+import numpy as np
 import pytest
 
 from learning_pipelines.acceptance import approval
 from learning_pipelines.acceptance.reviewing import Reviewer
-from learning_pipelines.experiments.assignment import ranges_of_weights
+from learning_pipelines.experiments import canary
+from learning_pipelines.experiments.assignment import placed, ranges_of_weights
 from learning_pipelines.storage import experiment_decisions, experiments, proposals
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.experiment_rows import Arm
@@ -114,3 +116,32 @@ def test_agents_that_may_not_learn_and_other_organizations_are_left_alone(
     said: dict[str, Any] = metadata_of(run_job(JOB), "experiment_decisions")
     assert said["experiments"] == 1 and str(other) in said["by_experiment"]
     assert metadata_of(run_job(JOB, tags={"learning/organization": "default"}), "experiment_decisions")["experiments"] == 0
+
+
+def test_harm_at_five_percent_of_the_traffic_is_taken_back_by_the_job_alone(
+    pipeline: Connection, desk: AgentRef, rollout: UUID, load: Load, run_job: Materialize
+) -> None:
+    """From executions and feedback as applications send them: 80 % thumbs up with what served before, 50 % with what is rolled out."""
+    begun = experiments.find(pipeline, desk.organization_id, rollout)
+    assert begun is not None
+    canary.go_to(pipeline, desk, begun, 1, Reviewer("test"))
+    now = experiments.find(pipeline, desk.organization_id, rollout)
+    assert now is not None
+    met = {unit: variant for number in range(3000) if (variant := placed(now, unit := f"u{number}").variant) is not None}
+    assert set(met.values()) == {"control", "treatment"} and len(met) < 400
+    load("executions", [
+        {"execution_id": f"e-{unit}", "agent": "desk", "input": "Is it due?", "output": "Yes.", "user": unit,
+         "context": {"experiment": str(rollout), "variant": variant, "unit": unit}}
+        for unit, variant in met.items()
+    ])  # fmt: skip
+    draw = np.random.default_rng(3)
+    liked = {unit: draw.random() < (0.8 if variant == "control" else 0.5) for unit, variant in met.items()}
+    load("feedback", [
+        {"feedback_id": f"f-{unit}", "execution_id": f"e-{unit}", "feedback_type": "thumbs_up" if liked[unit] else "thumbs_down", "user": unit} for unit in met
+    ])  # fmt: skip
+    said = metadata_of(run_job(JOB), "experiment_decisions")
+    assert (said["experiments"], said["decision: rollback"], said["ended"]) == (1, 1, 1)
+    over = experiments.find(pipeline, desk.organization_id, rollout)
+    assert over is not None and (over.status, over.decision, labels(pipeline, desk)["production"]) == ("completed", "rollback", 1)
+    (stored,) = experiment_decisions.listed(pipeline, desk.organization_id, rollout)
+    assert sum(stored.evidence["exposures"]["2"].values()) == len(met) and stored.evidence["refused"] == {}
