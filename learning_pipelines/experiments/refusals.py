@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import re
 
+from learning_pipelines.storage.experiment_events import OPENING
+
 _A = "['’]"
 _VERBS = "help|assist|answer|respond|provide|comply|fulfil|discuss|create|generate|share|give|support|offer|continue|engage|produce|do (that|this|so)"
 _CANNOT = (
@@ -31,10 +33,8 @@ _ITALIAN = "(mi dispiace|purtroppo|non)[^.!?]{0,40}(posso) (aiutar|rispondere|fo
 PATTERN = "(?i)^[ \\t\\n\"'“»*#>-]{0,20}(" + "|".join((_ENGLISH, _GERMAN, _FRENCH, _SPANISH, _ITALIAN)) + ")"
 """Matches an output that refuses, in the syntax that regular expressions of Python and PostgreSQL share."""
 _REFUSAL = re.compile(PATTERN)
-LOOKED_AT = 400
-"""Characters of an output that are looked at."""
 
 
 def refuses(output: str) -> bool:
     """Whether an output opens as refusals do."""
-    return _REFUSAL.search(output[:LOOKED_AT]) is not None
+    return _REFUSAL.search(output[:OPENING]) is not None

@@ -31,6 +31,10 @@ SKEW = dt.timedelta(minutes=10)
 """How far clocks of applications may be off the database's."""
 MOST_CLAIMS = 20
 """Experiments of one execution that are looked at."""
+OPENING = 400
+"""Characters of an output in which a refusal is looked for."""
+HIGHEST = 1e9
+"""Milliseconds and US dollars from which an amount is a mistake: it counts as unknown. Sums of squares stay far from overflowing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +83,22 @@ def advance(connection: Connection, portion: Portion) -> None:
 def claim(connection: Connection, refusal: str) -> int:
     """Notes in portion_claims the experiments that the portion's executions carry and that are not judged yet. `refusal`: a regular expression that
     outputs match which refuse to answer. Returns how many."""
-    connection.execute(f"CREATE TEMP TABLE portion_claims ON COMMIT DROP AS {_CLAIMS}", {"refusal": refusal, "most": MOST_CLAIMS})
+    values = {"refusal": refusal, "most": MOST_CLAIMS, "opening": OPENING, "highest": HIGHEST}
+    connection.execute(f"CREATE TEMP TABLE portion_claims ON COMMIT DROP AS {_CLAIMS}", values)
     connection.execute("ANALYZE portion_claims")
     row = connection.execute("SELECT count(*) FROM portion_claims").fetchone()
     return int(row[0]) if row else 0
 
 
 # LATERAL … LIMIT 1: always one probe of the index of executions that carry an experiment, whatever the statistics say. What is no uuid is no experiment
-# of ours: applications put what they like into their context. Amounts beyond any sense would overflow sums of squares.
+# of ours: applications put what they like into their context.
 _CLAIMS = r"""
 SELECT DISTINCT ON (x.organization_id, x.id, said.experiment_id) x.organization_id, said.experiment_id, x.id AS execution_id, x.agent_id, x.user_id,
     x.created_at, x.received_at, said.variant,
     coalesce(said.unit, CASE e.unit WHEN 'user' THEN (SELECT u.external_id FROM users u WHERE u.organization_id = x.organization_id AND u.id = x.user_id)
         WHEN 'session' THEN x.session_id WHEN 'execution' THEN x.id END) AS unit,
-    CASE WHEN x.latency_ms < 1e9 THEN x.latency_ms END AS latency_ms, CASE WHEN x.cost_usd < 1e9 THEN x.cost_usd END AS cost_usd,
-    left(x.output, 400) ~ %(refusal)s AS refusal
+    CASE WHEN x.latency_ms < %(highest)s THEN x.latency_ms END AS latency_ms, CASE WHEN x.cost_usd < %(highest)s THEN x.cost_usd END AS cost_usd,
+    left(x.output, %(opening)s) ~ %(refusal)s AS refusal
 FROM portion_executions t
 CROSS JOIN LATERAL (
     SELECT * FROM agent_executions a WHERE a.organization_id = t.organization_id AND a.id = t.execution_id

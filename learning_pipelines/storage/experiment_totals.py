@@ -19,7 +19,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from learning_pipelines.storage.database import Connection
-from learning_pipelines.storage.experiment_events import SKEW
+from learning_pipelines.storage.experiment_events import HIGHEST, OPENING, SKEW
 from learning_pipelines.storage.experiment_rows import Ranges, ranges_from_json
 
 ISSUES = ("incorrect", "incomplete", "unclear", "hallucination", "outdated", "formatting", "tone", "other")
@@ -41,11 +41,11 @@ _ADDED = {
 }
 _BEFORE = {
     "executions": "1",
-    "latency_ms": "CASE WHEN x.latency_ms < 1e9 THEN x.latency_ms END",
-    "latency_count": "(x.latency_ms < 1e9)::integer",
-    "cost_usd": "CASE WHEN x.cost_usd < 1e9 THEN x.cost_usd END",
-    "cost_count": "(x.cost_usd < 1e9)::integer",
-    "refusals": "(left(x.output, 400) ~ %(refusal)s)::integer",
+    "latency_ms": "CASE WHEN x.latency_ms < %(highest)s THEN x.latency_ms END",
+    "latency_count": "(x.latency_ms < %(highest)s)::integer",
+    "cost_usd": "CASE WHEN x.cost_usd < %(highest)s THEN x.cost_usd END",
+    "cost_count": "(x.cost_usd < %(highest)s)::integer",
+    "refusals": "(left(x.output, %(opening)s) ~ %(refusal)s)::integer",
     "with_feedback": "f.with_feedback::integer",
     "corrections": "f.corrected::integer",
     **{f"issue:{name}": f"('{name}' = ANY(f.categories))::integer" for name in ISSUES},
@@ -58,8 +58,9 @@ def move_units(connection: Connection, refusal: str) -> int:
     new gets the values of its 28 days before exposure, if units are users. Returns how many moved."""
     connection.execute(f"CREATE TEMP TABLE portion_units ON COMMIT DROP AS {_MOVED}")
     connection.execute("ANALYZE portion_units")
-    connection.execute(_NEW_UNITS, {"refusal": refusal, "skew": SKEW, "history": HISTORY})
-    return connection.execute(_STORE_UNITS).rowcount
+    values = {"refusal": refusal, "skew": SKEW, "history": HISTORY, "opening": OPENING, "highest": HIGHEST}
+    new = connection.execute(_NEW_UNITS, values).rowcount
+    return new + connection.execute(_STORE_UNITS).rowcount
 
 
 def _object(values: dict[str, str]) -> str:
@@ -87,8 +88,8 @@ WHERE {_ANY_MOVED}"""
 _TOTALS_BEFORE = _object({key: f"sum({value})" for key, value in _BEFORE.items()})
 # Clocks that are off must not carry an effect into the covariate: the days before end where events after exposure may begin.
 _NEW_UNITS = f"""
-INSERT INTO experiment_units (organization_id, experiment_id, unit, variant, epoch, exposed_at, before)
-SELECT p.organization_id, p.experiment_id, p.unit, p.variant, p.epoch, p.exposed_at, coalesce(b.totals, '{{}}')
+INSERT INTO experiment_units (organization_id, experiment_id, unit, variant, epoch, exposed_at, totals, before)
+SELECT p.organization_id, p.experiment_id, p.unit, p.variant, p.epoch, p.exposed_at, p.new, coalesce(b.totals, '{{}}')
 FROM portion_units p
 JOIN learning_experiments e ON e.organization_id = p.organization_id AND e.id = p.experiment_id
 LEFT JOIN LATERAL (
@@ -106,7 +107,7 @@ LEFT JOIN LATERAL (
 WHERE p.is_new"""
 _STORE_UNITS = """
 UPDATE experiment_units u SET totals = p.new, updated_at = now() FROM portion_units p
-WHERE u.organization_id = p.organization_id AND u.experiment_id = p.experiment_id AND u.unit = p.unit"""
+WHERE NOT p.is_new AND u.organization_id = p.organization_id AND u.experiment_id = p.experiment_id AND u.unit = p.unit"""
 
 
 def move_ratios(connection: Connection, ratios: Sequence[tuple[str, str, str]]) -> int:
