@@ -11,7 +11,7 @@ PEER_OPTIMIZERS := .venv-peer-optimizers/.installed
 PEER_EXPERIMENTS := .venv-peer-experiments/.installed
 PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: install demo up down test lint types fuzz outage behavior-story peers peer-servers peer-optimizers peer-experiments benchmark benchmark-agreement benchmark-behavior benchmark-significance benchmark-privacy benchmark-datasets benchmark-index benchmark-judge benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-few-shot benchmark-gate benchmark-rules benchmark-retrieval benchmark-expansion benchmark-finetune benchmark-finetuning benchmark-embedding benchmark-corrections benchmark-search benchmark-next-action benchmark-playbooks benchmark-experiment-metrics benchmark-experiment-ratios review-real-data clean
+.PHONY: install demo up down test lint types fuzz outage behavior-story peers peer-servers peer-optimizers peer-experiments benchmark benchmark-agreement benchmark-behavior benchmark-significance benchmark-privacy benchmark-datasets benchmark-index benchmark-judge benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-few-shot benchmark-gate benchmark-rules benchmark-retrieval benchmark-expansion benchmark-finetune benchmark-finetuning benchmark-embedding benchmark-corrections benchmark-search benchmark-next-action benchmark-playbooks benchmark-experiment-metrics benchmark-experiment-ratios benchmark-rollouts review-real-data clean
 
 install: $(STAMP)
 
@@ -155,6 +155,10 @@ benchmark-experiments: install peer-experiments
 # Ratios and means looked at twenty times: false differences beside gbstats' formula and a t test at each look (1 minute).
 benchmark-experiment-ratios: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.experiment_ratios $(ARGS)
+
+# Whole rollouts on simulated people: how many harmful and harmless ones are taken back (4 minutes).
+benchmark-rollouts: install
+	@$(BIN)/python -m learning_pipelines_tests.benchmarks.rollouts $(ARGS)
 
 # Errors that people corrected, with and without served corrections: two tasks, three seeds, 2,700 calls of the embedded model (15 minutes).
 benchmark-corrections: install
