@@ -50,7 +50,9 @@ def main() -> None:
     chosen = arguments.parse_args()
     rng = lambda: np.random.default_rng(chosen.seed)  # noqa: E731  each part draws the same whichever parts run before it
     parts: dict[str, Callable[[], Rows]] = {
-        "Values per arm until told (50 %, two-sided α = 5 %, a look every 100 values per arm, at most 5,000)": lambda: contest(rng(), chosen.runs // 2),
+        "Values per arm until told (50 %, two-sided α = 5 %, a look every 100 values per arm, at most 5,000)": lambda: [
+            *contest(rng(), chosen.runs, (0.0,)), *contest(rng(), chosen.runs // 2, (0.05, 0.1)),
+        ],
         f"Equal arms told apart (a look after every event, {EVENTS:,} events)": lambda: nulls(rng(), chosen.runs),
         "Events until told (α = 5 %, a look after every event)": lambda: effects(rng(), chosen.runs // 5),
     }

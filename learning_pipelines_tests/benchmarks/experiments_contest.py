@@ -25,7 +25,7 @@ LOOKS = HORIZON // EVERY
 Drawn = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
 
-def contest(rng: np.random.Generator, runs: int, effects: tuple[float, ...] = (0.0, 0.05, 0.1)) -> list[dict[str, Any]]:
+def contest(rng: np.random.Generator, runs: int, effects: tuple[float, ...]) -> list[dict[str, Any]]:
     """Per effect and test the mean number of values per arm at the stop, its standard error, the share of runs that were told, the look of each run."""
     rows = []
     for effect in effects:

@@ -83,6 +83,7 @@ def verdicts(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         after = [row["after"] for row in mine if row["exact"]]
         found.append({
             "weeks": name, "tests": len({row["test"] for row in mine}), "comparisons": len(mine),
+            "tests in which something is told": len({row["test"] for row in mine if row["exact"]}) / len({row["test"] for row in mine}),
             "told at any time": sum(row["exact"] != 0 for row in mine) / len(mine), "told by one look": sum(row["one look"] != 0 for row in mine) / len(mine),
             "opposite": sum(row["exact"] * row["one look"] < 0 for row in mine),
             "told after (median share of the views)": float(np.median(after)) if after else None,
