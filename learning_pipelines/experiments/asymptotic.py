@@ -62,7 +62,7 @@ def compare(
     burn_in: int = BURN_IN,
 ) -> Comparison:  # fmt: skip
     """Treatment minus control in a ratio of totals, from the states per epoch (missing: nobody came). Not ready before `burn_in` units per arm in
-    epochs that have a say, without variance, without denominators."""
+    epochs that have a say, without denominators, without variance (but for a rate of 0 in one arm and 1 in the other)."""
     pairs = [(control[epoch], treatment[epoch]) for epoch in sorted(control.keys() & treatment.keys()) if _sayable(control[epoch], treatment[epoch])]
     theta = common_theta(pairs) if cuped else 0.0
     strata = [(stratum, pair) for pair in pairs if (stratum := _stratum(*pair, theta)).variance > 0]
@@ -133,7 +133,17 @@ def _stratum(control: UnitSums, treatment: UnitSums, theta: float) -> Stratum:
     n = control.n + treatment.n
     size = control.n * treatment.n / n
     together = (control.n * variances[0] + treatment.n * variances[1]) / n / size
-    return Stratum(means[1] - means[0], max(own, together), size)
+    variance = max(own, together)
+    if not variance and _all_or_nothing(control, treatment):
+        variance = _after(control + treatment, 0.0) / size
+    return Stratum(means[1] - means[0], variance, size)
+
+
+def _all_or_nothing(control: UnitSums, treatment: UnitSums) -> bool:
+    """Whether a rate is 0 in one arm and 1 in the other: every output of a broken variant is a refusal. Then no unit differs from its arm, and still the
+    difference is the largest there is; its variance is that of all units together, which is right if the variant makes none."""
+    nothing, everything = sorted((control, treatment), key=lambda arm: arm.x)
+    return nothing.xx == 0 and everything.x == everything.y and everything.xx == everything.yy
 
 
 def _sayable(control: UnitSums, treatment: UnitSums) -> bool:

@@ -35,7 +35,8 @@ class Looks:
 
 
 def looks(treated: ArrayLike, values: ArrayLike, *, alpha: float = 0.05, burn_in: int = BURN_IN) -> Looks:
-    """`treated`: per event whether its unit is in the treatment; `values`: the unit's value. Equal to `compare` on the events so far (tests)."""
+    """`treated`: per event whether its unit is in the treatment; `values`: the unit's value. Equal to `compare` on the events so far
+    (tests), but for a rate of 0 in one arm and 1 in the other: then no value differs from its arm's, and these looks say nothing."""
     arm, x = np.asarray(treated, dtype=bool), np.asarray(values, dtype=np.float64)
     if arm.shape != x.shape or arm.ndim != 1:
         raise BadInput(f"There are {arm.size} arms for {x.size} values.", "Give one arm and one value for each event.")

@@ -61,15 +61,18 @@ def _so_far(values: Array, mine: NDArray[np.bool_], looks: NDArray[np.int64]) ->
     return [[{1: UnitSums.of_totals(int(n), total, squares)} for n, total, squares in row] for row in np.stack(sums, axis=-1).tolist()]
 
 
-def used_more_and_more(draw: np.random.Generator, experiments: int, units: int, *, clustered: bool = True, wave: float = 0.0) -> list[Simulated]:
+def used_more_and_more(
+    draw: np.random.Generator, experiments: int, units: int, *, share: float = 0.5, new: float = 0.0, clustered: bool = True, wave: float = 0.0
+) -> list[Simulated]:
     """Units that come over time and execute again at every look, some much oftener than others (exponential rates); 5 hours of past. Executions have
-    lognormal values, 30 % of the variance of whose logarithm is the unit's own; they rise and fall with `wave`. Half of the units are treated.
+    lognormal values, 30 % of the variance of whose logarithm is the unit's own; they rise and fall with `wave`. `share` of the units is treated, `new` of
+    them have no past.
 
     Not `clustered`: the same executions, each taken as a unit of its own."""
-    treated = draw.random((experiments, units)) < 0.5
+    treated = draw.random((experiments, units)) < share
     own, rate = draw.normal(0, np.sqrt(0.3), treated.shape), draw.exponential(1.0, treated.shape)
     totals, squares = np.zeros((experiments, units, 4)), np.zeros(treated.shape)
-    _execute(draw, totals[:, :, 2:], squares.copy(), own, 5 * rate)
+    _execute(draw, totals[:, :, 2:], squares.copy(), own, 5 * rate * (draw.random(rate.shape) >= new))
     states: list[tuple[States, States]] = [([], []) for _ in range(experiments)]
     for k, there in enumerate(np.linspace(units * 0.3, units, LOOKS).astype(int)):
         _execute(draw, totals[:, :there, :2], squares[:, :there], own[:, :there] + wave * np.sin(k / 3), rate[:, :there])

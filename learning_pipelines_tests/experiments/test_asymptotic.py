@@ -87,6 +87,20 @@ def test_no_verdict_comes_from_nothing(control: dict[int, UnitSums], treatment: 
         assert not comparison.ready and comparison.p == 1.0
 
 
+def test_a_variant_of_which_every_output_is_a_refusal_is_told_from_one_without_any() -> None:
+    """No unit differs from its arm, but this is no lack of spread."""
+    executions = np.arange(1, 151)
+    answering = UnitSums.of(np.column_stack([np.zeros(150), executions]))
+    refusing = UnitSums.of(np.column_stack([executions, executions])[:BURN_IN])
+
+    comparison = said({1: answering}, {1: refusing})
+
+    assert comparison.difference == 1.0 and comparison.conclusive and comparison.low > 0.5
+    assert said({1: refusing}, {1: answering}).high == -comparison.low
+    assert not said({1: answering}, {1: UnitSums.of([(1.0, 1.0)])}).ready
+    assert not said({1: answering}, {1: answering}).ready and not said({1: refusing}, {1: refusing}).ready
+
+
 def test_an_epoch_without_spread_neither_helps_nor_spoils_the_others() -> None:
     control, treatment = drawn(200, 0.0, 13), drawn(200, 0.5, 14)
 

@@ -61,8 +61,9 @@ def test_executions_of_the_same_unit_are_alike_and_units_are_used_more_and_more(
     assert share_wrong(used_more_and_more(np.random.default_rng(4), 200, 1_200, wave=0.3, clustered=False)) > 2 * LIMIT
 
 
-def test_the_past_as_covariate_keeps_the_error() -> None:
-    assert share_wrong(used_more_and_more(np.random.default_rng(5), 200, 1_200), cuped=True) <= LIMIT
+@pytest.mark.parametrize(("share", "new", "units"), [(0.5, 0.0, 1_000), (0.05, 0.0, 3_000), (0.5, 0.9, 1_000)])
+def test_the_past_as_covariate_keeps_the_error_also_where_few_are_treated_or_few_have_a_past(share: float, new: float, units: int) -> None:
+    assert share_wrong(used_more_and_more(np.random.default_rng(5), 100, units, share=share, new=new), cuped=True) <= LIMIT
 
 
 def test_the_past_as_covariate_narrows_the_interval_as_the_correlation_says() -> None:
