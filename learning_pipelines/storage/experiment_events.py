@@ -56,6 +56,7 @@ def take_up(connection: Connection, limit: int) -> Portion:
     assert row is not None
     entries, last, end = int(row[0]), row[1], row[2]
     connection.execute("ANALYZE portion_executions")
+    connection.execute(_JOIN_PENDING)
     reached = last if entries == limit else end  # nothing below the end is left for us
     return Portion(entries, Position(start.cluster, int(reached[0]), int(reached[1])) if reached else start, entries == limit)
 
@@ -73,6 +74,20 @@ noted AS (INSERT INTO portion_executions SELECT DISTINCT organization_id, execut
 SELECT (SELECT count(*) FROM batch), (SELECT ARRAY[xid::text, id::text] FROM batch ORDER BY xid DESC, id DESC LIMIT 1),
     (SELECT ARRAY[xid::text, id::text] FROM outbox WHERE (xid, id) > (%(xid)s::xid8, %(id)s) AND xid < pg_snapshot_xmin(pg_current_snapshot())
         ORDER BY xid DESC, id DESC LIMIT 1)"""
+
+# Feedback and its execution that came in transactions which overlapped: neither saw the other (join_pending of ingest_sql.py, for all organizations).
+_JOIN_PENDING = """
+WITH joined AS (
+    UPDATE agent_feedback f SET pending_execution = false, agent_id = x.agent_id
+    FROM portion_executions t CROSS JOIN LATERAL (
+        SELECT * FROM ingest_keys k WHERE k.organization_id = t.organization_id AND k.kind = 'executions' AND k.external_id = t.execution_id LIMIT 1
+    ) x
+    WHERE f.organization_id = t.organization_id AND f.pending_execution AND f.execution_id = t.execution_id
+        AND EXISTS (SELECT FROM agent_feedback p WHERE p.organization_id = t.organization_id AND p.pending_execution)
+    RETURNING f.organization_id, f.id, f.agent_id, f.execution_id, f.created_at, x.happened_at
+)
+INSERT INTO outbox (organization_id, agent_id, kind, row_id, execution_id, happened_at, execution_at)
+SELECT organization_id, agent_id, 'feedback', id, execution_id, created_at, happened_at FROM joined"""
 
 
 def advance(connection: Connection, portion: Portion) -> None:

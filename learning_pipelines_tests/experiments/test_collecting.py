@@ -112,6 +112,15 @@ def test_feedback_that_comes_before_its_execution_counts_once_that_is_there(pipe
     assert (ann.totals, ann.first_values) == ({"executions": 1, "with_feedback": 1}, {"thumb": 0, "thumb_down": 1})
 
 
+def test_feedback_and_execution_of_transactions_that_did_not_see_each_other_are_joined(pipeline: Connection, load: Load, running: Trial) -> None:
+    load("executions", [running.execution("a1", "ann", "control")])
+    load("feedback", [said("f1", "a1", "thumbs_up", agent="desk")])
+    pipeline.execute("UPDATE agent_feedback SET pending_execution = true")
+    collect(pipeline)
+    assert units(pipeline, running)["ann"].totals == {"executions": 1, "with_feedback": 1}
+    assert (collect(pipeline).entries, collect(pipeline).entries) == (1, 0)  # what it told the other readers; it adds nothing
+
+
 def test_the_first_value_of_a_unit_stands_and_later_ones_change_nothing(pipeline: Connection, load: Load, running: Trial) -> None:
     load("executions", [running.execution("a1", "ann", "control"), running.execution("b1", "bob", "treatment")])
     load("feedback", [said("f1", "a1", "thumbs_up", user="ann"), said("f2", "a1", "thumbs_down", user="ann", days=4)])
