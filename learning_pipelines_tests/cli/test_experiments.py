@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 
+from learning_pipelines.cli_experiments import experiments as group
 from learning_pipelines.storage.tenants import agents
 from learning_pipelines_tests.acceptance.proposing import learnt
 from learning_pipelines_tests.cli.command_line import Ended, call, database_of
@@ -27,6 +28,26 @@ def three_versions(home: Path, load_rows: Load, organization: str) -> None:
 
 def experiments(home: Path, organization: str, *arguments: str) -> Ended:
     return call(home, "experiments", *arguments, "--organization", organization)
+
+
+VERBS = {"create", "start", "pause", "resume", "abort", "weights", "look", "conclude", "list", "show", "size", "analyze"}
+
+
+def test_every_verb_explains_itself_and_answers_with_json() -> None:
+    assert set(group.commands) == VERBS
+    for name, command in group.commands.items():
+        assert command.help, name
+        assert "--json" in [spelling for option in command.params for spelling in option.opts], name
+
+
+def test_a_size_is_planned_for_the_shares_that_are_meant(home: Path) -> None:
+    asked = ("--metric", "latency_ms", "--effect", "-20", "--spread", "100", "--shares", "80,20", "--per-day", "500")
+    planned = call(home, "experiments", "size", *asked, "--json")
+    assert planned.code == 0, planned.err
+    control, treatment = planned.document["arms"]
+    assert control["units"] == pytest.approx(4 * treatment["units"], rel=0.01) and planned.document["days"] == planned.document["units"] / 500
+    refused = call(home, "experiments", "size", "--effect", "0.1")
+    assert refused.code == 2 and "Give its mean as baseline" in refused.err
 
 
 def test_an_experiment_is_made_started_weighted_paused_and_ended(home: Path, load_rows: Load) -> None:

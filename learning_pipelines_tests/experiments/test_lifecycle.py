@@ -252,6 +252,14 @@ def test_experiments_of_one_group_share_the_units_between_them(pipeline: Connect
     assert "runs already" in str(refusal("start", pipeline, draft(pipeline, agent, exclusion_group="others")))
 
 
+def test_a_group_keeps_apart_what_compares_prompts_and_indexes(pipeline: Connection, load: Load, agent: AgentRef) -> None:
+    index_proposing.corpus(pipeline, load, agent)
+    number = index_proposing.learnt(pipeline, agent)
+    running(pipeline, agent, exclusion_group="answers", options=Options(traffic=0.6))
+    other = running(pipeline, agent, exclusion_group="answers", subject="index", arms=(Asked(None, None), Asked(None, number)))
+    assert other.config["slice"][0][0] == 0.6
+
+
 @pytest.mark.parametrize("status", ["running", "paused"])
 def test_a_rollout_shares_its_units_with_no_experiment(status: Any, pipeline: Connection, agent: AgentRef) -> None:
     arms = (Arm("control", 1, 0.5), Arm("treatment", 2, 0.05))
