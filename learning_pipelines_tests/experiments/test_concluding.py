@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from learning_pipelines.acceptance.reviewing import OPERATOR, Reason, Refused
-from learning_pipelines.experiments import lifecycle, showing
+from learning_pipelines.experiments import lifecycle, showing, versions
 from learning_pipelines.experiments.plans import Asked
-from learning_pipelines.storage import experiments, prompts
+from learning_pipelines.storage import behavior_versions, experiments, prompts
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.experiment_rows import Experiment
 from learning_pipelines.storage.tenants import AgentRef
+from learning_pipelines_tests.acceptance import index_proposing
 from learning_pipelines_tests.conftest import Load
 from learning_pipelines_tests.experiments.living import SETTINGS, desk, draft, running
 from learning_pipelines_tests.experiments.seen import exposed, thumbs
@@ -54,6 +55,21 @@ def test_a_winner_serves_everybody_once_it_is_concluded(pipeline: Connection, ag
     assert not again.changed and again.experiment == done.experiment
     with pytest.raises(Refused, match="is completed and cannot be concluded"):
         conclude(pipeline, agent, won, "keep_control")
+
+
+@pytest.mark.parametrize("subject", ["index", "policy"])
+def test_an_index_or_a_policy_that_wins_serves_everybody(subject: Any, pipeline: Connection, load: Load, agent: AgentRef) -> None:
+    if subject == "index":
+        index_proposing.corpus(pipeline, load, agent)
+        number = index_proposing.learnt(pipeline, agent)
+    else:
+        number = behavior_versions.add(pipeline, agent, "policy", config={}, metrics={})
+    made = running(pipeline, agent, subject=subject, arms=(Asked(None, None), Asked(None, number)), **SMALL)
+    assert [arm.version for arm in made.arms] == [0, number], "nothing learnt is what serves"
+    exposed(pipeline, agent, made.id, control=200, treatment=200)
+    thumbs(pipeline, agent, made.id, control=(200, 60), treatment=(200, 160))
+    assert conclude(pipeline, agent, made).experiment.decision == "adopt_treatment"
+    assert versions.serving(pipeline, agent, subject) == number and serves(pipeline, agent) == 1
 
 
 def test_who_may_not_decide_what_serves_does_not_adopt_but_may_end_it(pipeline: Connection, agent: AgentRef, won: Experiment) -> None:
