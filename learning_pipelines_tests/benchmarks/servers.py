@@ -18,10 +18,12 @@ import httpx
 import psutil
 
 from learning_pipelines.api.keys import new_key
+from learning_pipelines.experiments.assignment import ranges_of_weights
 from learning_pipelines.feedback.identity import agent_id, organization_id, user_id
 from learning_pipelines.prompts.prompt import content_hash
-from learning_pipelines.storage import api_keys, embedded, prompts, tenants
+from learning_pipelines.storage import api_keys, embedded, experiments, prompts, tenants
 from learning_pipelines.storage.database import Database, of_server
+from learning_pipelines.storage.experiment_rows import Arm
 from learning_pipelines.storage.migrate import migrate
 from learning_pipelines.storage.tenants import AgentRef
 from learning_pipelines_tests.benchmarks.loop import remove
@@ -48,6 +50,22 @@ def database(folder: Path) -> Iterator[tuple[Database, embedded.EmbeddedServer]]
         yield one, server
     finally:
         remove(folder)
+
+
+def experiment(one: Database, slug: str) -> None:
+    """An agent with two versions and an experiment between them, half and half."""
+    organization = organization_id(ORGANIZATION)
+    agent = AgentRef(organization, ORGANIZATION, agent_id(organization, slug), slug)
+    arms = (Arm("control", 1, 0.5), Arm("treatment", 2, 0.5))
+    with one.connect("pipeline") as connection:
+        connection.execute("INSERT INTO agents (organization_id, id, slug) VALUES (%s, %s, %s)", [organization, agent.agent_id, slug])
+        for arm in arms:
+            messages = [{"role": "system", "content": f"Version {arm.version} answers questions about taxes, with the date that counts. " * 10}]
+            prompts.add_written(connection, agent, messages, None, content_hash(messages, {}), None)
+        prompts.move_label(connection, agent, prompts.PRODUCTION, 1, None)
+        made = experiments.add(connection, agent, name="trial", arms=arms)
+        experiments.begin_epoch(connection, organization, made, ranges_of_weights(arms))
+        experiments.set_status(connection, organization, made, "running")
 
 
 def api_key(one: Database) -> str:

@@ -67,8 +67,10 @@ def main() -> None:
         disk = disk_milliseconds(server.data_dir.parent)
         measure(lines, postgres, chosen.rounds, chosen.seconds)
         stored = check(one, lines)
+        met = check_units(one, lines)
     print(f"{machine()}; load average {os.getloadavg()[0]:.1f}; a write reaches the disk in {disk:.1f} ms.")
-    print(f"{stored:,} acknowledged records: every one is there once, with its outbox and audit entry.\n")
+    print(f"{stored:,} acknowledged records: every one is there once, with its outbox and audit entry.")
+    print(f"{met:,} units served in the experiment: every one is there once as met.\n")
     print(costs(lines) if chosen.features else table(lines))
     if chosen.json:
         figures = [{"target": line.target.name, "clients": line.clients, "rounds": line.rounds} for line in lines]
@@ -80,8 +82,11 @@ def _lines(stack: contextlib.ExitStack, folder: Path, one: Database, postgres: E
     ours = stack.enter_context(servers.uvicorn("learning_pipelines.api.app:app", folder))
     headers = {"Authorization": f"Bearer {servers.api_key(one)}"}
     seed(ours, headers)
+    servers.experiment(one, targets.TRIAL)
     lines = [Line(targets.noop(), floor, {}, clients) for clients in CLIENTS]
-    for target in (targets.feedback(), targets.feedback_with_text(), targets.executions(), targets.prompts()):
+    for target in (
+        targets.feedback(), targets.feedback_with_text(), targets.executions(), targets.prompts(), targets.prompts_of_units()
+    ):  # fmt: skip
         lines += [Line(target, ours, headers, clients) for clients in CLIENTS]
     lines += [Line(targets.feedback_batch(records), ours, headers, BATCH_CLIENTS) for records in (100, 1_000)]
     if peer_servers is not None:
@@ -162,6 +167,18 @@ def check(one: Database, lines: list[Line]) -> int:
                 if row != (count, count):
                     raise SystemExit(f"{source} has {row} records and different ids of {ids}, acknowledged were {count}")
     return sum(expected.values())
+
+
+def check_units(one: Database, lines: list[Line]) -> int:
+    """Every unit that was served a variant is there exactly once, as met in that variant. Returns how many there are."""
+    served = sum(line.acknowledged for line in lines if line.target.path.startswith(f"/api/learning/prompts/{targets.TRIAL}"))
+    deadline = time.monotonic() + 10
+    with one.connect("owner") as connection:
+        while (row := connection.execute("SELECT count(*), count(DISTINCT unit) FROM experiment_assignments").fetchone()) != (served, served):
+            if time.monotonic() > deadline:
+                raise SystemExit(f"there are {row} units as met, served were {served}")
+            time.sleep(0.1)
+    return served
 
 
 def table(lines: list[Line]) -> str:

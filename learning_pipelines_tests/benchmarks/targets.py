@@ -15,6 +15,8 @@ from learning_pipelines_tests.benchmarks.load import MARK, Load
 EXECUTIONS = 1_000
 """Executions that exist before the first round; feedback is about them."""
 VARIANTS = 500
+TRIAL = "trial"
+"""The agent with an experiment."""
 PEERS = ("MLflow assessments", "Phoenix annotations, sync")
 COMMENT = (
     "The answer names the right form but leaves out the deadline, and the second paragraph contradicts the first one: an extension "
@@ -66,6 +68,11 @@ def executions() -> Target:
 def prompts() -> Target:
     """What serves, without an input: nothing is stored."""
     return Target("prompts", "/api/learning/prompts/desk", [""], 200, 1, '"messages"', method="GET")
+
+
+def prompts_of_units() -> Target:
+    """What serves in a running experiment, each request for a unit that nobody has met yet: every one is an exposure to be written."""
+    return Target(f"prompts, new units of {TRIAL}", f"/api/learning/prompts/{TRIAL}?unit=user-{MARK}", [""], 200, 1, '"variant":"', method="GET")
 
 
 def feedback_batch(records: int) -> Target:
