@@ -28,7 +28,7 @@ from learning_pipelines.experiments.metrics import GUARDRAILS
 from learning_pipelines.experiments.sample_ratio import shares
 from learning_pipelines.storage.experiment_rows import Ranges
 
-PEOPLE, VISITS_A_DAY, ANSWERED, LOOKS_A_DAY, MOST_DAYS = 6_000, 3_000, 0.3, 4, 60
+PEOPLE, VISITS_A_DAY, ANSWERED, LOOKS_A_DAY, MOST_DAYS = 6_000, 3_000, 0.3, 4, 30
 Steps = Callable[[float], Ranges]
 
 
@@ -92,14 +92,16 @@ class Rollout:
             self.met[fresh], self.arm[fresh] = now, arm
             self.exposures[str(now)][name] += len(fresh)
         self.reached[who[self.arm[who] == 1]] = True
-        for person in who[(self.arm[who] >= 0) & (self.draw.random(n) < ANSWERED)]:
-            if not self.answered[person]:
-                self.answered[person] = True
-                treated = self.arm[person] == 1
-                up = float(self.draw.random() < self.content[person] + self.effect * treated)
-                epoch = self.states[str(self.met[person])]
-                epoch["thumbs"].add([treated], [up])
-                epoch["thumbs_down_rate"].add([treated], [1 - up])
+        answers = who[(self.arm[who] >= 0) & ~self.answered[who] & (self.draw.random(n) < ANSWERED)]
+        _, first = np.unique(answers, return_index=True)  # whoever answers twice at this look counts once
+        answers = answers[np.sort(first)]
+        self.answered[answers] = True
+        treated = self.arm[answers] == 1
+        up = self.draw.random(len(answers)) < self.content[answers] + self.effect * treated
+        for number, states in self.states.items():
+            here = self.met[answers] == int(number)
+            states["thumbs"].add(treated[here], up[here])
+            states["thumbs_down_rate"].add(treated[here], ~up[here])
 
     def _decide(self, day: float) -> Outcome:
         experiment = {
@@ -119,10 +121,10 @@ def _at(day: float) -> str:
 CASES: dict[str, tuple[float, bool, Steps]] = {
     "nothing changes": (0.0, False, ranges_of_step),
     "nothing changes, regulars": (0.0, True, ranges_of_step),
-    "nothing changes, regulars, control = upper half": (0.0, True, upper_half),
     "-10 points": (-0.1, False, ranges_of_step),
     "-20 points": (-0.2, False, ranges_of_step),
     "+5 points": (0.05, False, ranges_of_step),
+    "nothing changes, regulars, control = upper half": (0.0, True, upper_half),
 }
 
 

@@ -69,6 +69,15 @@ def test_a_proposal_is_listed_approved_and_rolled_back(run: Run, proposal: str, 
     assert [first[key] for key in keys] == [1, ["production", "previous"], None, None, None]
 
 
+def test_a_canary_is_begun_and_taken_back_in_words(run: Run, proposal: str, home: Path, organization: str) -> None:
+    begun = call(home, "approve", proposal, "--rollout", "canary", "--organization", organization)
+    assert begun.code == 0 and "rolls it out, to 1 % of the traffic first" in begun.out
+    assert versions(run) == {2: ["candidate"], 1: ["production"]}
+    back = call(home, "rollback", "desk", "--organization", organization)
+    assert back.code == 0 and "the rollout of version 2 was ended, and version 1 serves everybody" in back.out
+    assert versions(run) == {2: ["candidate"], 1: ["production"]}
+
+
 def test_a_version_is_shown_as_plain_text_and_two_are_compared(run: Run, proposal: str, home: Path, organization: str) -> None:
     assert run("prompts", "desk", "--show", "serving").document["text"] == "[system]\nYou sort.\n"
     assert call(home, "prompts", "desk", "--show", "2", "--organization", organization).out == "[system]\nYou sort well.\n"

@@ -20,6 +20,7 @@ from learning_pipelines.storage import experiment_decisions, experiments, prompt
 from learning_pipelines.storage.database import Connection, Database
 from learning_pipelines.storage.experiment_rows import Experiment
 from learning_pipelines.storage.tenants import AgentRef
+from learning_pipelines_tests.acceptance import index_proposing
 from learning_pipelines_tests.acceptance.proposing import a_run, an_agent, labels, learnt, proposed
 from learning_pipelines_tests.conftest import Load
 from learning_pipelines_tests.experiments.seen import aged, exposed, thumbs
@@ -269,6 +270,21 @@ def test_a_paused_rollout_goes_on_at_its_step(pipeline: Connection, desk: AgentR
     again_running = found(pipeline, desk, rollout)
     assert again_running.epoch is not None and (again_running.step, again_running.epoch.ranges["treatment"]) == (0, ((0.0, 0.01),))
     assert "It waits at 1 %" in looked(pipeline, desk, rollout).outcome.reason
+
+
+@pytest.mark.parametrize("kind", ["index", "reranker", "expansion", "chunk_edit"])
+def test_everything_that_an_index_serves_is_rolled_out_as_its_version(pipeline: Connection, desk: AgentRef, load: Load, kind: str) -> None:
+    index_proposing.corpus(pipeline, load, desk)
+    version = index_proposing.learnt(pipeline, desk, kind=kind)
+    begun = approve(pipeline, desk, index_proposing.proposed(pipeline, desk, version, kind=kind)).experiment
+    assert begun is not None and index_proposing.labels(pipeline, desk) == (None, version, None)
+    assert [(arm.variant, arm.version) for arm in found(pipeline, desk, begun).arms] == [("control", 0), ("treatment", version)]
+    pipeline.execute("UPDATE learning_experiments SET step = 3")
+    exposed(pipeline, desk, begun, control=600, treatment=600)
+    thumbs(pipeline, desk, begun, control=(600, 420), treatment=(600, 440))
+    aged(pipeline, desk, begun, hours=25)
+    assert looked(pipeline, desk, begun).served == (version, 0)
+    assert index_proposing.labels(pipeline, desk) == (version, version, 0)
 
 
 @pytest.mark.parametrize("kind", ["playbook", "fine_tune"])
