@@ -11,7 +11,7 @@ PEER_OPTIMIZERS := .venv-peer-optimizers/.installed
 PEER_EXPERIMENTS := .venv-peer-experiments/.installed
 PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: install demo up down test lint types fuzz outage behavior-story peers peer-servers peer-optimizers peer-experiments benchmark benchmark-agreement benchmark-behavior benchmark-significance benchmark-privacy benchmark-datasets benchmark-index benchmark-judge benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-few-shot benchmark-gate benchmark-rules benchmark-retrieval benchmark-expansion benchmark-finetune benchmark-finetuning benchmark-embedding benchmark-corrections benchmark-search benchmark-next-action benchmark-playbooks benchmark-experiment-metrics benchmark-experiment-ratios benchmark-rollouts review-real-data clean
+.PHONY: install demo up down test lint types fuzz outage behavior-story peers peer-servers peer-optimizers peer-experiments benchmark benchmark-agreement benchmark-behavior benchmark-significance benchmark-privacy benchmark-datasets benchmark-index benchmark-judge benchmark-lineage benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-few-shot benchmark-gate benchmark-rules benchmark-retrieval benchmark-expansion benchmark-finetune benchmark-finetuning benchmark-embedding benchmark-corrections benchmark-search benchmark-next-action benchmark-playbooks benchmark-experiment-metrics benchmark-experiment-ratios benchmark-rollouts review-real-data clean
 
 install: $(STAMP)
 
@@ -177,6 +177,10 @@ attacks: install
 
 benchmark-duplicates: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.duplicates $(ARGS)
+
+# Questions of lineage among 1,000,000 feedback events (5 minutes, most of it filling). ARGS="--events 100000" for a smaller one.
+benchmark-lineage: install
+	@$(BIN)/python -m learning_pipelines_tests.benchmarks.lineage $(ARGS)
 
 benchmark-review: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.review_queue $(ARGS)

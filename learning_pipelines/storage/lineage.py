@@ -71,6 +71,13 @@ def _first(source: str, column: str, where: str = "true") -> str:
 
 
 _MINE = "organization_id = %(organization)s"
+
+
+def _each(select: str, name: str, on: str) -> str:
+    """For each row before it one look into an index: as a join, few rows that a planner takes for many are joined with all of a table that holds millions."""
+    return f"CROSS JOIN LATERAL ({select} WHERE {name}.{_MINE} AND {on} OFFSET 0) {name}"
+
+
 _DATASET = "d.id, d.name, d.version, d.status, encode(d.content_hash, 'hex') AS seal, d.total_examples, d.created_at"
 _RUN = "r.id, r.agent_id, r.training_type, r.status, r.dagster_run_id, r.created_at, r.completed_at"
 _RUNS = _listed("runs", "id, training_type AS type, status, dagster_run_id, created_at, completed_at", "created_at, id")
@@ -102,8 +109,8 @@ members AS MATERIALIZED (
     SELECT e.example_id AS id, max(d.created_at) AS until FROM data d JOIN dataset_examples e ON e.dataset_id = d.id WHERE e.{_MINE} GROUP BY 1
 ),
 sources AS MATERIALIZED (
-    SELECT s.feedback_id AS id, s.example_id, s.user_id, s.created_at > m.until AS later FROM members m JOIN example_sources s ON s.example_id = m.id
-    WHERE s.{_MINE}
+    SELECT s.feedback_id AS id, s.example_id, s.user_id, s.created_at > m.until AS later FROM members m
+    {_each("SELECT s.feedback_id, s.example_id, s.user_id, s.created_at FROM example_sources s", "s", "s.example_id = m.id")}
 ),
 said AS (SELECT id, user_id FROM sources WHERE NOT later),
 shown AS MATERIALIZED (
@@ -131,9 +138,10 @@ SELECT (SELECT jsonb_build_object('version', c.version, 'origin', c.origin, 'str
     'training_runs', {_RUNS},
     'datasets', {_listed("data", "id, name, version, status, seal, total_examples AS examples, splits, created_at", "created_at, id")},
     'examples', {_ids("members", "id", "%(own)s::uuid IS NULL OR id IN (SELECT example_id FROM sources WHERE user_id = %(own)s)")}
-        || jsonb_build_object('without_feedback', (SELECT count(*) FROM members) - (SELECT count(DISTINCT example_id) FROM sources)),
+        || jsonb_build_object('without_feedback', (SELECT count(*) FROM members)
+            - (SELECT count(*) FROM (SELECT DISTINCT example_id FROM sources) d)),
     'feedback', {_ids("said", "id", "%(own)s::uuid IS NULL OR user_id = %(own)s")} || jsonb_build_object(
-        'people', (SELECT count(DISTINCT user_id) FROM said), 'later', (SELECT count(*) FROM sources WHERE later)),
+        'people', (SELECT count(d.user_id) FROM (SELECT DISTINCT user_id FROM said) d), 'later', (SELECT count(*) FROM sources WHERE later)),
     'demonstrated', {_ids("shown", "id", "%(own)s::uuid IS NULL OR id IN (SELECT example_id FROM sources WHERE user_id = %(own)s)")},
     'tests', {_TESTS}, 'proposals', {_PROPOSALS}, 'experiments', {_EXPERIMENTS}) FROM chain c WHERE c.depth = 0)
 """
@@ -143,19 +151,22 @@ _FORWARD = f"""
 data AS MATERIALIZED (
     SELECT {_DATASET}, h.splits, h.examples FROM (
         SELECT c.dataset_id, jsonb_object_agg(c.split, c.n) AS splits, sum(c.n)::bigint AS examples FROM (
-            SELECT e.dataset_id, e.split, count(*) AS n FROM touched t JOIN dataset_examples e ON e.example_id = t.id WHERE e.{_MINE} GROUP BY 1, 2) c
+            SELECT e.dataset_id, e.split, count(*) AS n FROM touched t
+            {_each("SELECT e.dataset_id, e.split FROM dataset_examples e", "e", "e.example_id = t.id")} GROUP BY 1, 2) c
         GROUP BY 1) h
     JOIN training_datasets d ON d.id = h.dataset_id WHERE d.{_MINE}
 ),
 paired AS MATERIALIZED (
-    SELECT p.id, p.label, p.is_active FROM asked a JOIN embedding_training_pairs p ON p.agent_id = a.agent_id AND p.query_id = a.question_id WHERE p.{_MINE}
+    SELECT p.id, p.is_active FROM asked a
+    {_each("SELECT p.id, p.is_active FROM embedding_training_pairs p", "p", "p.agent_id = a.agent_id AND p.query_id = a.question_id")}
 ),
 clustered AS MATERIALIZED (
-    SELECT DISTINCT f.agent_id, f.cluster_id FROM touched t JOIN correction_findings f ON f.example_id = t.id WHERE f.{_MINE} AND f.cluster_id IS NOT NULL
+    SELECT DISTINCT f.agent_id, f.cluster_id FROM touched t
+    {_each("SELECT f.agent_id, f.cluster_id FROM correction_findings f", "f", "f.example_id = t.id AND f.cluster_id IS NOT NULL")}
 ),
 from_data AS MATERIALIZED (
-    SELECT {_RUN} FROM training_runs r WHERE r.{_MINE} AND (r.dataset_id IN (SELECT id FROM data)
-        OR r.id IN (SELECT u.training_run_id FROM dataset_uses u WHERE u.{_MINE} AND u.dataset_id IN (SELECT id FROM data)))
+    SELECT {_RUN} FROM data d JOIN training_runs r ON r.dataset_id = d.id WHERE r.{_MINE}
+    UNION SELECT {_RUN} FROM data d JOIN dataset_uses u ON u.dataset_id = d.id JOIN training_runs r ON r.id = u.training_run_id WHERE u.{_MINE} AND r.{_MINE}
 ),
 from_questions AS MATERIALIZED (
     SELECT {_RUN} FROM (SELECT agent_id, min(since) AS since FROM asked GROUP BY 1) a JOIN training_runs r ON r.agent_id = a.agent_id
@@ -203,7 +214,7 @@ proposed AS MATERIALIZED (
 tested AS MATERIALIZED (
     SELECT t.id, t.kind, t.k, t.alpha, t.verdict, t.training_run_id, t.created_at FROM acceptance_tests t WHERE t.{_MINE} AND t.id IN (
         SELECT i.test_id FROM (SELECT id FROM touched UNION SELECT id FROM showed UNION SELECT question_id FROM asked) n
-        JOIN acceptance_test_items i ON i.example_id = n.id WHERE i.{_MINE})
+        {_each("SELECT i.test_id FROM acceptance_test_items i", "i", "i.example_id = n.id")})
 ),
 tried AS MATERIALIZED (
     SELECT e.id, e.name, e.kind, e.subject, e.status, v.variants, e.decision, e.winner, e.started_at, e.ended_at, e.created_at FROM learning_experiments e
@@ -246,21 +257,22 @@ searched AS MATERIALIZED (
 sourced AS MATERIALIZED (SELECT s.example_id AS id, s.execution_id, s.user_id FROM example_sources s WHERE s.{_MINE} AND s.feedback_id = %(feedback)s),
 touched AS MATERIALIZED (SELECT id FROM sourced),
 judged AS MATERIALIZED (SELECT execution_id FROM given UNION SELECT execution_id FROM sourced),
+speaker AS MATERIALIZED (SELECT coalesce((SELECT user_id FROM given), (SELECT user_id FROM searched), (SELECT user_id FROM sourced)) AS id),
 asked AS MATERIALIZED (
-    SELECT r.agent_id, r.question_id, (SELECT received_at FROM keyed) AS since FROM judged j JOIN retrieval_answers r ON r.execution_id = j.execution_id
-    WHERE r.{_MINE}
+    SELECT r.agent_id, r.question_id, (SELECT received_at FROM keyed) AS since FROM judged j
+    {_each("SELECT r.agent_id, r.question_id FROM retrieval_answers r", "r", "r.execution_id = j.execution_id")}
     UNION SELECT a.id, e.question_id, e.received_at FROM searched e JOIN agents a ON a.{_MINE} AND (e.agent_id IS NULL OR a.id = e.agent_id)
         AND e.question_id IS NOT NULL
 ),
 showed AS MATERIALIZED (SELECT NULL::uuid AS agent_id, NULL::text AS id, NULL::timestamptz AS since WHERE false),
 {_FORWARD},
 counted AS MATERIALIZED (
-    SELECT x.experiment_id AS id, e.name, x.variant, x.refused FROM judged j JOIN experiment_executions x ON x.execution_id = j.execution_id
-    JOIN learning_experiments e ON e.{_MINE} AND e.id = x.experiment_id WHERE x.{_MINE}
+    SELECT x.experiment_id AS id, e.name, x.variant, x.refused FROM judged j
+    {_each("SELECT x.experiment_id, x.variant, x.refused FROM experiment_executions x", "x", "x.execution_id = j.execution_id")}
+    JOIN learning_experiments e ON e.{_MINE} AND e.id = x.experiment_id
 )
 SELECT jsonb_build_object('feedback_id', %(feedback)s::text, 'kind', k.kind, 'agent', (SELECT slug FROM agents WHERE {_MINE} AND id = k.agent_id),
-    'user', (SELECT u.external_id FROM users u WHERE u.{_MINE} AND u.id = coalesce((SELECT user_id FROM given), (SELECT user_id FROM searched),
-        (SELECT user_id FROM sourced))),
+    'user', (SELECT u.external_id FROM users u WHERE u.{_MINE} AND u.id = (SELECT id FROM speaker)),
     'feedback_type', (SELECT feedback_type FROM given),
     'created_at', coalesce((SELECT created_at FROM given), (SELECT created_at FROM searched), k.happened_at),
     'execution_id', (SELECT min(execution_id) FROM judged), 'pending_execution', coalesce((SELECT pending_execution FROM given), false),
@@ -291,7 +303,7 @@ touched AS MATERIALIZED (SELECT id FROM sourced UNION SELECT id FROM own UNION S
 showed AS MATERIALIZED (SELECT d.agent_id, d.id, d.received_at AS since FROM demonstrations d WHERE d.{_MINE} AND d.user_id = (SELECT id FROM who)),
 asked AS MATERIALIZED (
     SELECT r.agent_id, r.question_id, r.created_at AS since FROM (SELECT DISTINCT execution_id FROM sourced) s
-    JOIN retrieval_answers r ON r.execution_id = s.execution_id WHERE r.{_MINE}
+    {_each("SELECT r.agent_id, r.question_id, r.created_at FROM retrieval_answers r", "r", "r.execution_id = s.execution_id")}
     UNION SELECT a.id, e.question_id, e.received_at FROM searched e JOIN agents a ON a.{_MINE} AND (e.agent_id IS NULL OR a.id = e.agent_id)
         AND e.question_id IS NOT NULL
 ),

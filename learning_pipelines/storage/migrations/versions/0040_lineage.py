@@ -23,10 +23,16 @@ INDEXES = {
 }
 
 
+# A dataset of 8,000 examples has some 35,000 sources: with what is asked of them in the index they are counted without a look at the rows.
+SOURCES = "learning.example_sources (organization_id, example_id)"
+
+
 def upgrade() -> None:
     for name, on in INDEXES.items():
         op.execute(f"CREATE INDEX {name} ON learning.{on}")
+    op.execute(f"DROP INDEX learning.example_sources_example; CREATE INDEX example_sources_example ON {SOURCES} INCLUDE (feedback_id, user_id, created_at)")
 
 
 def downgrade() -> None:
     op.execute(f"DROP INDEX {', '.join(f'learning.{name}' for name in INDEXES)}")
+    op.execute(f"DROP INDEX learning.example_sources_example; CREATE INDEX example_sources_example ON {SOURCES}")
