@@ -55,8 +55,8 @@ def _lines(document: dict[str, Any]) -> list[str]:
 def _row(one: dict[str, Any], any_time: bool) -> str:
     if one["difference"] is None or one["interval"][0] is None:
         return f"{one['variant']}: too few values for a statement."
-    low, high = one["interval"]
+    low, high = ("0" if abs(end) < 1e-9 else f"{end:+.5g}" for end in one["interval"])  # 1e-12: everything up to 0 was refuted before
     since = f" since event {one['first_conclusive_event']}" if one["first_conclusive_event"] else ""
     verdict = f"conclusive{since}" if one["conclusive"] else "not conclusive"
     holds = "at any time" if any_time else "for one look"
-    return f"{one['variant']}: {one['difference']:+.5g} [{low:+.5g}, {high:+.5g}] ({1 - one['alpha']:.3g} {holds}), {verdict}."
+    return f"{one['variant']}: {one['difference']:+.5g} [{low}, {high}] ({1 - one['alpha']:.3g} {holds}), {verdict}."
