@@ -102,6 +102,9 @@ class Settings(BaseSettings):
     orphan_days: int = Field(default=7, ge=0, description="Days after which feedback without an execution is reported.")
     auto_approve: Annotated[tuple[str, ...], NoDecode] = Field(default=(), description="Kinds of learnt change that need no approval (comma-separated).")
     canary_metric: str = Field(default="thumbs", description="Metric that canary rollouts watch beside the guardrails, and whose values their steps wait for.")
+    canary_growth: float = Field(
+        default=0.25, ge=0, le=100, description="Share by which latency and cost may grow before a canary rollout is taken back for it."
+    )
     canary_step_hours: int = Field(default=24, ge=0, le=8_760, description="Hours that a canary rollout stays at a step at least.")
     canary_step_units: int = Field(
         default=600, ge=0, le=1_000_000_000,

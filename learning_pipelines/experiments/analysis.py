@@ -28,6 +28,8 @@ from learning_pipelines.experiments.unit_sums import UnitSums
 
 ANSWERS = "feedback_rate"
 """Who answers is not everybody: compared beside every experiment."""
+GROWING = ("latency_ms", "cost_usd")
+"""Guardrails of which a share may be tolerated: a better answer may take longer."""
 BROKEN_RATIO = sample_ratio.ALPHA
 """Below this p value of the sequential test the arms do not have the shares that they should have."""
 
@@ -71,7 +73,8 @@ class Reading:
         if not one.ready or one.difference is None:
             return f"{one.metric}: {units} are too few for a statement"
         ends = " to ".join("any" if abs(end) == float("inf") else f"{end:+.4g}" for end in (one.low, one.high))
-        return f"{one.metric} differs by {one.difference:+.4g} ({ends}; {units})"
+        tolerated = f"; {self.tolerance:.4g} tolerated" if self.tolerance else ""
+        return f"{one.metric} differs by {one.difference:+.4g} ({ends}; {units}{tolerated})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,13 +238,16 @@ def _judged(evidence: Evidence, options: Options, control: str, variant: str, tr
     return Judged(
         variant,
         Reading(_compared(evidence, primary, control, variant, level, options), primary.better, 0.0, smallest),
-        tuple(
-            Reading(_compared(evidence, watched, control, variant, harm, options), watched.better, options.tolerances.get(watched.name, 0.0))
-            for watched in map(metric, guardrails)
-        ),
+        tuple(_watched(_compared(evidence, watched, control, variant, harm, options), watched, options) for watched in map(metric, guardrails)),
         _compared(evidence, metric(ANSWERS), control, variant, level, options),
         variant in experiment["config"].get("withdrawn", ()),
     )  # fmt: skip
+
+
+def _watched(comparison: Comparison, watched: Metric, options: Options) -> Reading:
+    """A guardrail with what is tolerated of it: in its own unit, or as a share of the control's mean, whichever is more."""
+    grown = options.growth * (comparison.mean_control or 0.0) if watched.name in GROWING else 0.0
+    return Reading(comparison, watched.better, max(options.tolerances.get(watched.name, 0.0), grown))
 
 
 def _compared(evidence: Evidence, asked: Metric, control: str, variant: str, alpha: float, options: Options) -> Comparison:

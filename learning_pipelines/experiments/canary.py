@@ -49,7 +49,7 @@ def begin(connection: Connection, agent: AgentRef, proposal: Proposal, who: Revi
         there = "no version" if control is None else f"version {version} already"
         raise Refused(Reason.STATE, f"There is nothing to roll out from: {there} serves.", "Approve it with the rollout immediate.")
     arms, primary = _arms(control, version, STEPS[0]), metric(settings.canary_metric).name
-    options = Options(step_hours=settings.canary_step_hours, step_units=settings.canary_step_units)
+    options = Options(step_hours=settings.canary_step_hours, step_units=settings.canary_step_units, growth=settings.canary_growth)
     identity = experiments.add(
         connection, agent, name=f"rollout of {subject} {version} in the place of {control}", kind="rollout", subject=subject, arms=arms,
         primary_metric=primary, guardrails=[name for name in GUARDRAILS if name != primary], min_duration_hours=0, min_sample_size=0,

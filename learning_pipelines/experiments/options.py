@@ -36,6 +36,9 @@ class Options(BaseModel):
     tolerances: Annotated[
         dict[str, float], Field(max_length=50, description="Guardrail → how much worse it may become without harm, in its own unit (0 where none is named).")
     ] = {}
+    growth: Annotated[
+        float, Field(ge=0, le=100, description="Guardrails latency_ms and cost_usd: share of the control's mean by which they may grow without harm.")
+    ] = 0.0
     cuped: Annotated[bool, Field(description="Ratio metrics are adjusted by the unit's own values before its exposure.")] = True
     traffic: Annotated[float | None, Field(gt=0, le=1, description="In an exclusion group: share of its units that take part; null: half of what is free.")] = (
         None

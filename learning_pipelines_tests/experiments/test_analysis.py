@@ -66,6 +66,15 @@ def test_a_slower_treatment_is_rolled_back_however_well_it_is_liked() -> None:
     assert decide(evidence(thumbs(0.6, 0.75) | latency(800, 900), config={"tolerances": {"latency_ms": 200}})).decision == "adopt_treatment"
 
 
+def test_latency_and_cost_may_grow_by_the_share_that_is_tolerated_and_nothing_else_may() -> None:
+    slower = thumbs(0.6, 0.75) | latency(800, 900)
+    assert decide(evidence(slower, config={"growth": 0.25})).decision == "adopt_treatment"
+    outcome = decide(evidence(slower, config={"growth": 0.05}))
+    assert outcome.decision == "rollback" and " tolerated)" in outcome.reason
+    disliked = {"thumbs_down_rate": thumbs(0.3, 0.5)["thumbs"]}
+    assert decide(evidence(disliked, guardrails=["thumbs_down_rate"], config={"growth": 100})).decision == "rollback"
+
+
 def test_levels_are_spent_as_stated() -> None:
     three = [{"variant": name, "version": at, "weight": 1 / 3} for at, name in enumerate(("control", "a", "b"), 1)]
     found = findings_of(evidence(arms=three, config={"alpha": 0.04, "guardrail_alpha": 0.06}))
