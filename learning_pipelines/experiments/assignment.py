@@ -14,17 +14,16 @@ slice of it when it is started, holds it while it runs or is paused, and gives i
 `traffic` says, else half of what is free, so that the next always finds room. An experiment of a group without a slice takes nobody.
 
 **What an execution carries.** `context.experiment`, `context.variant`, `context.unit` are the prompt's experiment. Where other experiments took part
-(search, next-action), `context.experiments` lists them: [{experiment, variant, unit}]. Readers take both, each experiment once (`carried`).
+(search, next-action), `context.experiments` lists them: [{experiment, variant, unit}]. Readers take both, each experiment once
+(storage/experiment_events.py).
 """
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from learning_pipelines.errors import BadInput
@@ -117,17 +116,6 @@ def check_weights(arms: Sequence[Arm]) -> None:
         raise BadInput(f"The weights sum to {total:g}.", "Make them sum to 1.")
 
 
-def check_ranges(ranges: Ranges) -> None:
-    """Raises BadInput where ranges overlap or leave [0, 1]."""
-    spans = sorted((low, high, variant) for variant, each in ranges.items() for low, high in each)
-    for low, high, variant in spans:
-        if not 0 <= low < high <= 1:
-            raise BadInput(f"The range [{low}, {high}) of {variant} is none.", "Ranges lie in [0, 1), low before high.")
-    for (_, high, one), (low, _, other) in itertools.pairwise(spans):
-        if low < high:
-            raise BadInput(f"The ranges of {one} and {other} overlap at {low}.", "Every place belongs to one variant at most.")
-
-
 def in_slice(experiment: Experiment, unit: str) -> bool:
     """Whether the experiment's exclusion group leaves it this unit; without a group always."""
     if experiment.exclusion_group is None:
@@ -156,34 +144,6 @@ def slice_for(held: Iterable[Sequence[Span]], share: float | None = None) -> tup
             "Ask for less traffic, or conclude one of them.",
         )
     return _first(free, room / 2 if share is None else share)
-
-
-@dataclass(frozen=True, slots=True)
-class Carried:
-    """That an execution was served `variant` of `experiment` as `unit`."""
-
-    experiment: UUID
-    variant: str
-    unit: str
-
-
-def carried(context: Mapping[str, Any]) -> tuple[Carried, ...]:
-    """The experiments that an execution's context names, each once, the prompt's first. What is no experiment of ours (no uuid, no unit) is passed over:
-    applications put what they like into their context."""
-    found: dict[UUID, Carried] = {}
-    listed = context.get("experiments")
-    for one in (context, *(listed if isinstance(listed, list) else ())):
-        if not isinstance(one, Mapping):
-            continue
-        named, variant, unit = one.get("experiment"), one.get("variant"), one.get("unit", context.get("unit"))
-        if not (isinstance(named, str) and isinstance(variant, str) and isinstance(unit, str) and unit):
-            continue
-        try:
-            experiment = UUID(named)
-        except ValueError:
-            continue
-        found.setdefault(experiment, Carried(experiment, variant, unit))
-    return tuple(found.values())
 
 
 def _holds(spans: Iterable[Sequence[float]], at: float) -> bool:

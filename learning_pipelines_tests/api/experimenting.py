@@ -85,6 +85,12 @@ def asked(api: Api, agent: AgentRef, unit: str | None = None, **params: Any) -> 
     return found
 
 
+def carried(context: dict[str, Any]) -> set[tuple[Any, ...]]:
+    """The experiments that an execution names: (experiment, variant, unit)."""
+    named = [context, *context.get("experiments", [])]
+    return {(one["experiment"], one["variant"], one["unit"]) for one in named if "experiment" in one}
+
+
 def met(api: Api, experiment: UUID, wanted: int) -> dict[str, tuple[str, int]]:
     """Unit → (variant, epoch), once so many are written."""
     deadline = time.monotonic() + 20

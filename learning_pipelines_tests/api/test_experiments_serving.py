@@ -16,11 +16,11 @@ from uuid import UUID
 import pytest
 
 from learning_pipelines.client import Client, Options
-from learning_pipelines.experiments.assignment import carried, ranges_of_step, ranges_of_weights, slice_for
+from learning_pipelines.experiments.assignment import ranges_of_step, ranges_of_weights, slice_for
 from learning_pipelines.storage import experiments, proposals
 from learning_pipelines.storage.experiment_rows import Arm, Status
 from learning_pipelines.storage.tenants import AgentRef
-from learning_pipelines_tests.api.experimenting import HALVES, an_agent, ask, asked, change, met, run
+from learning_pipelines_tests.api.experimenting import HALVES, an_agent, ask, asked, carried, change, met, run
 from learning_pipelines_tests.api.serving import Api, serving
 
 UNITS = [f"user-{number}" for number in range(24)]
@@ -219,10 +219,10 @@ def test_executions_and_their_feedback_carry_what_the_client_was_served(api: Api
         ).fetchall()
     assert len(rows) == 6
     for name, context, version, feedback in rows:
-        (mine,) = carried(context)
-        assert (mine.experiment, mine.variant, feedback) == (one, served[name], 1)
-        assert str(version) == ("2" if mine.variant == "treatment" else "1")
-    assert {unit: variant for unit, (variant, _) in met(api, one, 6).items()} == {carried(row[1])[0].unit: served[row[0]] for row in rows}
+        ((experiment, variant, _),) = carried(context)
+        assert (experiment, variant, feedback) == (str(one), served[name], 1)
+        assert str(version) == ("2" if variant == "treatment" else "1")
+    assert {unit: variant for unit, (variant, _) in met(api, one, 6).items()} == {row[1]["unit"]: served[row[0]] for row in rows}
 
 
 @pytest.mark.parametrize("params", [{"unit": "a\x00b"}, {"unit": "x" * 256}, {"exposure": "perhaps"}])

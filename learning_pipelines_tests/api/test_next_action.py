@@ -24,13 +24,12 @@ from learning_pipelines.behavior.policy.policy import Policy
 from learning_pipelines.behavior.task import Action, Shown
 from learning_pipelines.client import Client, Options
 from learning_pipelines.encoder import EncoderDown
-from learning_pipelines.experiments.assignment import Carried, carried
 from learning_pipelines.retrieval.artifacts import put_folder
 from learning_pipelines.retrieval.index import Artifact
 from learning_pipelines.storage import behavior_versions
 from learning_pipelines.storage.experiment_rows import Arm
 from learning_pipelines.storage.tenants import AgentRef, agents
-from learning_pipelines_tests.api.experimenting import caller, met, run
+from learning_pipelines_tests.api.experimenting import caller, carried, met, run
 from learning_pipelines_tests.api.serving import Api, make_agents
 from learning_pipelines_tests.behavior.tickets import task, tickets
 from learning_pipelines_tests.feedback.rows import Row
@@ -144,7 +143,7 @@ def test_in_an_experiment_the_policy_of_the_unit_s_variant_answers_and_execution
         assert client.flush(60)
     with api.database.connect("pipeline") as connection:
         row = connection.execute("SELECT context FROM agent_executions WHERE id = %s", [name]).fetchone()
-    assert row is not None and carried(row[0]) == (Carried(one, "treatment", treated),)
+    assert row is not None and carried(row[0]) == {(str(one), "treatment", treated)}
 
 
 def test_a_situation_that_nobody_demonstrated_is_abstained_from(api: Api, desk: AgentRef) -> None:

@@ -18,14 +18,13 @@ import pytest
 from learning_pipelines.api.warm import Warm
 from learning_pipelines.client import Client, Options
 from learning_pipelines.encoder import EncoderDown
-from learning_pipelines.experiments.assignment import Carried, carried
 from learning_pipelines.feedback.identity import organization_id
 from learning_pipelines.retrieval.index import IndexConfig
 from learning_pipelines.retrieval.lexical import refresh_lexical
 from learning_pipelines.storage import experiments, indexes
 from learning_pipelines.storage.experiment_rows import Arm
 from learning_pipelines.storage.tenants import AgentRef, agents
-from learning_pipelines_tests.api.experimenting import caller, change, met, run
+from learning_pipelines_tests.api.experimenting import caller, carried, change, met, run
 from learning_pipelines_tests.api.serving import Api
 from learning_pipelines_tests.retrieval.fake_encoders import WordEncoder
 from learning_pipelines_tests.retrieval.stored import put_base, put_chunks, put_vectors, texts
@@ -143,7 +142,7 @@ def test_in_an_experiment_the_index_of_the_unit_s_variant_searches(api: Api, des
         assert client.flush(60)
     with api.database.connect("pipeline") as connection:
         row = connection.execute("SELECT context FROM agent_executions WHERE id = %s", [name]).fetchone()
-    assert row is not None and carried(row[0]) == (Carried(one, counted[first], first),)
+    assert row is not None and carried(row[0]) == {(str(one), counted[first], first)}
     for other in ({"q": QUERY, "agent": "desk"}, {"q": QUERY, "agent": "helper", "unit": "user-1"}, {"q": QUERY, "unit": "user-1"}):
         assert search(params=other).json()["experiment"] is None
     change(api, lambda connection: experiments.set_status(connection, desk.organization_id, one, "completed"))
