@@ -43,11 +43,13 @@ def _difference(compared: dict[str, Any] | None) -> str:
 
 
 def _guardrails(one: dict[str, Any]) -> list[str]:
+    from learning_pipelines.storage.experiment_units import REFUSED
+
     watched = [each for each in one["comparisons"] if each["role"] == "guardrail" and each["difference"] is not None]
     lines = [f"guardrail {each['metric']} of {each['variant']}: {_difference(each)}{'  HARMED' if each['harmed'] else ''}" for each in watched]
     ratio = one["sample_ratio"]
     broken = [f"the arms do not have their shares: p = {ratio['p']:.2g}"] if ratio and ratio["broken"] else []
-    left_out = [f"{count} events are left out: {why}" for why, count in one["refused"].items()]
+    left_out = [f"{count} events count in no verdict: {REFUSED.get(why, why)}" for why, count in one["refused"].items()]
     return [*lines, *broken, *left_out]
 
 

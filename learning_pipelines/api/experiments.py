@@ -221,7 +221,7 @@ _WHY = "Shorter is open: thumbs differs by +0.043 (-0.048 to +0.133; 398 against
 _WHOLE: dict[str, Any] = {
     **_SHOWN, "decision": "inconclusive", "comparisons": [_COMPARED], "refused": {"never_served": 2},
     "verdict": {
-        "decision": "inconclusive", "reason": _WHY, "longer": {"hours": 96.0, "units": 402}, "treatments": {"shorter": {"verdict": "open", "why": _WHY}},
+        "decision": "inconclusive", "reason": _WHY, "longer": {"hours": 96.0, "units": 402, "unit_hours": 64.3}, "treatments": {"shorter": {"verdict": "open", "why": _WHY}},
     },
     "sample_ratio": {
         "p": 1.0, "broken": False,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from learning_pipelines.errors import BadInput
-from learning_pipelines.experiments import sizes
+from learning_pipelines.experiments import multiplicity, sizes
 from learning_pipelines.experiments.metrics import Metric
 
 
@@ -51,7 +51,7 @@ def planned(
     deviation of a unit's value (None: binary). `shares`: the control's first, above 0, summing to 1. Raises BadInput for what cannot be planned."""
     if len(shares) < 2 or min(shares) <= 0 or abs(math.fsum(shares) - 1) > 1e-9:
         raise BadInput(f"The shares {', '.join(f'{share:g}' for share in shares)} are none.", "Give two or more above 0 that sum to 1, the control's first.")
-    each = alpha / (len(shares) - 1)
+    each = multiplicity.each(alpha, len(shares) - 1)
     if metric.family == "exact":
         if baseline is None:
             raise BadInput(f"How many units {metric.name} needs depends on where the control is.", "Give its mean as baseline.")
