@@ -32,6 +32,9 @@ class Options:
     request_timeout: float = 30.0
     prompt_timeout: float = 3.0
     prompt_ttl: float = 0.5
+    """How long a prompt is used without asking whether another serves. An older one is used once more while it is renewed in the background."""
+    prompt_most: float = 60.0
+    """One that is older still is fetched anew before it is used: what served long ago may have been taken back or switched off since."""
     experiment_most: float = 10.0
     """A cached prompt of an experiment that is older is fetched anew before it is used: the experiment may have ended."""
     prompt_pause: float = 5.0

@@ -5,8 +5,8 @@ Belongs here: freshness, single flight, what is served when nothing can be fetch
 A prompt for an input is that input's alone: it is asked for every time (the service answers 304 where it is unchanged), never handed out for
 another input, and outlasted by the prompt without an input, to which the input's turn is added.
 
-A prompt of an experiment is kept per unit: the service counts the unit as met when it is fetched, not each time it is used. One that is older than
-`experiment_most` is fetched anew before it is used, as long as the service answers.
+A prompt of an experiment is kept per unit: the service counts the unit as met when it is fetched, not each time it is used. A prompt that is older than
+`prompt_most` (of an experiment: `experiment_most`) is fetched anew before it is used, as long as the service answers.
 """
 
 from __future__ import annotations
@@ -129,8 +129,9 @@ class PromptCache:
         return cached is not None and time.monotonic() - cached.fetched < self._options.prompt_ttl
 
     def _too_old(self, cached: _Cached) -> bool:
-        """An experiment ends; a unit that comes back must not be served a variant of one that is long over."""
-        return cached.prompt.experiment is not None and time.monotonic() - cached.fetched >= self._options.experiment_most
+        """What is seldom asked for must not be used once more long after it was taken back or switched off, nor a variant of an experiment that is over."""
+        most = self._options.prompt_most if cached.prompt.experiment is None else self._options.experiment_most
+        return time.monotonic() - cached.fetched >= most
 
     def _order(self, key: Key) -> None:
         """Has a prompt fetched in the background, under the lock."""

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -26,8 +28,9 @@ from learning_pipelines.prompts.prompt import Prompt, Retrieval
 from learning_pipelines.prompts.registry import add_learnt
 from learning_pipelines.retrieval.index import IndexConfig
 from learning_pipelines.retrieval.lexical import refresh_lexical
-from learning_pipelines.storage import behavior_versions, indexes, prompts
+from learning_pipelines.storage import behavior_versions, experiments, indexes, prompts
 from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.experiment_rows import Arm
 from learning_pipelines.storage.tenants import AgentRef, agents
 from learning_pipelines.storage.versions import list_versions
 from learning_pipelines_tests.api.serving import Api, make_agents
@@ -71,6 +74,17 @@ def desk(api: Api) -> AgentRef:
         stored_playbook(connection, agent, "refund")
         _index(connection, agent)
     return agent
+
+
+@pytest.fixture
+def trying(api: Api, desk: AgentRef) -> Iterator[UUID]:
+    """A running experiment on the prompt whose treatment everybody gets."""
+    with api.database.connect("pipeline") as connection:
+        made = experiments.add(connection, desk, name="tried", arms=(Arm("control", 1, 0.0), Arm("treatment", 2, 1.0)))
+        experiments.begin_epoch(connection, desk.organization_id, made, {"treatment": [(0.0, 1.0)]})
+        experiments.set_status(connection, desk.organization_id, made, "running")
+        yield made
+        experiments.set_status(connection, desk.organization_id, made, "cancelled")
 
 
 @pytest.fixture(autouse=True)
@@ -120,6 +134,7 @@ def asked(api: Api, key: str) -> dict[str, httpx.Response]:
     """Everything that may serve something learnt."""
     return {
         "prompt": api.get("/prompts/desk", key),
+        "for a unit": api.get("/prompts/desk", key, params={"unit": "ann"}),
         "for input": api.get("/prompts/desk", key, params={"input": text(77)}),
         "label": api.get("/prompts/desk", key, params={"label": "previous"}),
         "search": api.get("/search", key, params={"q": CHUNKS["c05"], "agent": "desk", "k": 3}),
@@ -134,13 +149,14 @@ def switched(api: Api, enabled: bool) -> None:
         assert approval.set_learning(connection, agents(connection, "default", "desk")[0].organization_id, None, ADA, enabled=enabled)
 
 
-def test_within_a_second_nothing_learnt_serves_and_afterwards_everything_is_as_it_was_to_the_byte(api: Api, desk: AgentRef) -> None:
+def test_within_a_second_nothing_learnt_serves_and_afterwards_everything_is_as_it_was_to_the_byte(api: Api, desk: AgentRef, trying: UUID) -> None:
     key = api.key()
     time.sleep(max(served_prompts.FRESH_SECONDS, guided.FRESH_SECONDS))
     before = asked(api, key)
     assert all(answer.status_code == 200 for answer in before.values()), {name: answer.text for name, answer in before.items()}
     said = {name: answer.json() for name, answer in before.items()}
     assert (said["prompt"]["version"], said["prompt"]["model"], said["prompt"]["disabled"]) == ("2", "ft:one", False)
+    assert (said["for a unit"]["experiment"], said["for a unit"]["variant"]) == (str(trying), "treatment")
     assert said["for input"]["guidance"] == "1" and len(said["for input"]["messages"]) > 4
     assert (said["search"]["index"], said["next action"]["policy"], len(said["playbooks"]["playbooks"])) == (1, 1, 1)
 
@@ -150,8 +166,9 @@ def test_within_a_second_nothing_learnt_serves_and_afterwards_everything_is_as_i
     assert all(answer.status_code == 200 and answer.json()["disabled"] is True for answer in off.values())
     said = {name: answer.json() for name, answer in off.items()}
     base = [{"role": "system", "content": "You are desk."}]
-    for name in ("prompt", "label"):
+    for name in ("prompt", "label", "for a unit"):
         assert (said[name]["version"], said[name]["messages"], said[name]["model"]) == ("1", base, None)
+    assert (said["for a unit"]["experiment"], said["for a unit"]["variant"]) == (None, None)
     assert said["for input"]["messages"] == [*base, {"role": "user", "content": text(77)}]
     assert (said["for input"]["guidance"], said["for input"]["guidance_problem"]) == (None, None)
     assert said["search"]["index"] == 0 and said["search"]["results"]

@@ -96,6 +96,16 @@ def test_in_an_outage_an_input_gets_its_own_turn_in_the_last_good_prompt_or_the_
     assert (own.source, [message["content"] for message in own.messages]) == ("fallback", ["Own.", "Text: hello"])
 
 
+def test_what_is_asked_for_again_after_a_long_time_is_fetched_anew_before_it_is_used(make_client: MakeClient, service: Service) -> None:
+    client = make_client(prompt_ttl=0.0, prompt_most=0.0)
+    service.prompts["router"] = served("learnt", version=2)
+    client.prompt("router")
+    service.prompts["router"] = served("base")
+    assert (client.prompt("router").messages[0]["content"], client.prompt("router").source) == ("base", "service")
+    service.stop()
+    assert client.prompt("router").source == "stale"
+
+
 def test_an_old_prompt_is_served_while_it_is_renewed(make_client: MakeClient, service: Service) -> None:
     client = make_client(prompt_ttl=0.0)
     service.prompts["router"] = served("one")
