@@ -31,12 +31,17 @@ def an_agent(api: Api, name: str, organization: str = "default") -> AgentRef:
     make_agents(api, organization, name)
     with api.database.connect("pipeline") as connection:
         agent = agents(connection, organization, name)[0]
-        messages, serving = Prompt((Message("system", f"You are {name}, version 2."),)).stored()
-        number = add_learnt(
+    assert add_version(api, agent, Prompt((Message("system", f"You are {name}, version 2."),))) == 2
+    return agent
+
+
+def add_version(api: Api, agent: AgentRef, prompt: Prompt) -> int:
+    """A learnt version that nothing points at."""
+    messages, serving = prompt.stored()
+    with api.database.connect("pipeline") as connection:
+        return add_learnt(
             connection, agent, messages=messages, serving=serving, parent=1, strategy="few_shot", dataset_id=None, model=None, scores={}, training_run_id=None
         )
-    assert number == 2
-    return agent
 
 
 def run(api: Api, agent: AgentRef, arms: Sequence[Arm] = HALVES, **more: Any) -> UUID:

@@ -17,10 +17,12 @@ import pytest
 
 from learning_pipelines.client import Client, Options
 from learning_pipelines.experiments.assignment import ranges_of_step, ranges_of_weights, slice_for
+from learning_pipelines.llm import Message
+from learning_pipelines.prompts.prompt import Prompt, Retrieval
 from learning_pipelines.storage import experiments, proposals
 from learning_pipelines.storage.experiment_rows import Arm, Status
 from learning_pipelines.storage.tenants import AgentRef
-from learning_pipelines_tests.api.experimenting import HALVES, an_agent, ask, asked, carried, change, met, run
+from learning_pipelines_tests.api.experimenting import HALVES, add_version, an_agent, ask, asked, carried, change, met, run
 from learning_pipelines_tests.api.serving import Api, serving
 
 UNITS = [f"user-{number}" for number in range(24)]
@@ -182,6 +184,16 @@ def test_where_a_version_is_gone_the_control_serves_says_so_and_counts_nobody(ap
     assert {(answers[unit]["version"], answers[unit]["variant"]) for unit in lost} == {("1", None)}
     assert all("Version 9" in answers[unit]["experiment_problem"] for unit in lost)
     assert set(met(api, one, len(UNITS) - len(lost))) == set(UNITS) - set(lost)
+
+
+def test_where_a_variant_s_demonstrations_cannot_be_looked_up_production_answers_and_counts_nobody(api: Api, agent: AgentRef) -> None:
+    number = add_version(api, agent, Prompt((Message("system", "You sort."),), Retrieval(3, None)))
+    one = run(api, agent, (Arm("control", 1, 0.5), Arm("treatment", number, 0.5)))
+    answers = {unit: asked(api, agent, unit, input="hello") for unit in UNITS}
+    lost = {unit for unit, answer in answers.items() if answer["experiment"] is None}
+    assert 2 < len(lost) < 22 and all("names no examples" in answers[unit]["experiment_problem"] for unit in lost)
+    assert {(answer["version"], answer["messages"][-1]["content"]) for answer in answers.values()} == {("1", "hello")}
+    assert set(met(api, one, len(UNITS) - len(lost))) == set(UNITS) - lost
 
 
 def test_whoever_was_in_an_arm_that_was_withdrawn_is_served_production(api: Api, agent: AgentRef) -> None:

@@ -19,8 +19,9 @@ from learning_pipelines.retrieval.knowledge import embed, embed_used, ensure_bas
 from learning_pipelines.retrieval.loaded import Loaded
 from learning_pipelines.retrieval.searcher import Searcher
 from learning_pipelines.settings import Settings
-from learning_pipelines.storage import chunk_vectors, chunks, indexes
+from learning_pipelines.storage import chunk_vectors, chunks, experiments, indexes
 from learning_pipelines.storage.database import Connection, Database
+from learning_pipelines.storage.experiment_rows import Arm
 from learning_pipelines.storage.lexical import pending
 from learning_pipelines.storage.store import Store
 from learning_pipelines.storage.tenants import AgentRef
@@ -280,6 +281,25 @@ def test_learnt_encoders_that_serve_get_vectors_of_later_documents_and_others_do
     assert embed_used(pipeline, OURS, encoders) == {"learnt@1": 1}
     assert incomplete(pipeline, OURS) == {}
     assert chunk_vectors.counts(pipeline, OURS) == {"words@1": 4, "learnt@1": 3, "learnt@2": 2}
+
+
+def test_the_arms_of_an_experiment_get_vectors_of_later_documents_until_it_ends(desk: None, load: Load, pipeline: Connection) -> None:
+    """A variant that cannot find what came since its start would lose for that alone."""
+    load("documents", [document("tax", "Taxes are due in May.", agent="desk")])
+    learnt = WordEncoder("learnt@1")
+    _, encoders = fake_encoders(WordEncoder(), learnt)
+    ensure_base(pipeline, OURS, encoders)
+    identity = indexes.add_encoder(pipeline, OURS, name=learnt.name, model="m", dimensions=16, artifact_path="p", sha256="s", agent_id=DESK)
+    number = indexes.add(pipeline, AGENT_REF, encoder_id=identity, kind="index", parent=0, config={}, metrics={}, training_run_id=None)
+    arms = (Arm("control", 0, 0.5), Arm("treatment", number, 0.5))
+    trial = experiments.add(pipeline, AGENT_REF, name="trial", subject="index", arms=arms)
+    made = []
+    for status in ("draft", "running", "paused", "completed"):
+        experiments.set_status(pipeline, OURS, trial, status)  # type: ignore[arg-type]
+        load("documents", [document(f"new-{status}", "A new article.", agent="desk")])
+        ensure_base(pipeline, OURS, encoders)
+        made.append(embed_used(pipeline, OURS, encoders).get("learnt@1", 0))
+    assert made == [0, 3, 1, 0]
 
 
 def test_an_agents_refresh_takes_up_its_own_and_the_shared_documents(desk: None, load: Load, pipeline: Connection) -> None:
