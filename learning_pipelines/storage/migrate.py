@@ -101,7 +101,7 @@ def _config() -> Config:
 
 
 def _known_versions() -> list[str]:
-    return sorted(step.revision for step in ScriptDirectory.from_config(_config()).walk_revisions())
+    return [step.revision for step in ScriptDirectory.from_config(_config()).walk_revisions()][::-1]
 
 
 def _version(connection: sqlalchemy.Connection) -> str | None:
@@ -110,4 +110,6 @@ def _version(connection: sqlalchemy.Connection) -> str | None:
 
 
 def _is_before(target: str, current: str | None) -> bool:
-    return target == "base" or target.startswith("-") or (current is not None and target in _known_versions() and target < current)
+    """By the order of the steps: their numbers say when each was begun, and not every one was finished in that order."""
+    known = _known_versions()
+    return target == "base" or target.startswith("-") or (current in known and target in known and known.index(target) < known.index(current))

@@ -14,12 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 from alembic.script import ScriptDirectory
+from psycopg.conninfo import conninfo_to_dict
 
 from learning_pipelines.errors import LearningError
 from learning_pipelines.storage import roles
 from learning_pipelines.storage.database import Database, of_server
 from learning_pipelines.storage.embedded import EmbeddedServer
 from learning_pipelines.storage.migrate import _config, current_version, head, make_partitions, migrate, require_head
+from learning_pipelines_tests.conftest import MakeDatabase
 
 VERSIONS = [step.revision for step in ScriptDirectory.from_config(_config()).walk_revisions()][::-1]
 Empty = Callable[[], Database]
@@ -75,13 +77,33 @@ def test_the_second_time_changes_nothing(empty: Empty) -> None:
     assert schema(database) == before
 
 
+@pytest.fixture(scope="module")
+def straight(make_database: MakeDatabase) -> list[tuple[str, ...]]:
+    """The schema of a database that was brought from nothing to head at once."""
+    with make_database() as database:
+        return schema(database)
+
+
+@pytest.fixture(scope="module")
+def climbing(server: EmbeddedServer) -> Iterator[Database]:
+    """One database that goes up step by step; each test looks at a copy."""
+    yield of_server(server, "climbing")
+    with psycopg.connect(server.url(), autocommit=True) as session:
+        session.execute("DROP DATABASE IF EXISTS climbing WITH (FORCE)")
+
+
 @pytest.mark.parametrize("earlier", VERSIONS[:-1])
-def test_every_earlier_version_reaches_the_same_head(empty: Empty, make_database: Callable[..., object], earlier: str) -> None:
+def test_every_earlier_version_reaches_the_same_head(
+    empty: Empty, climbing: Database, server: EmbeddedServer, straight: list[tuple[str, ...]], earlier: str
+) -> None:
+    migrate(climbing, earlier)
+    assert version(climbing) == earlier
     database = empty()
-    assert migrate(database, earlier) == (None, earlier)
+    with psycopg.connect(server.url(), autocommit=True) as session:
+        session.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = 'climbing'")
+        session.execute(f"CREATE DATABASE {conninfo_to_dict(database.admin_url)['dbname']} TEMPLATE climbing STRATEGY FILE_COPY")  # type: ignore[arg-type]
     assert migrate(database) == (earlier, head())
-    with make_database() as straight:  # type: ignore[attr-defined]
-        assert schema(database) == schema(straight)
+    assert schema(database) == straight
 
 
 def test_the_last_step_goes_back_and_forth(empty: Empty) -> None:
