@@ -64,9 +64,14 @@ class Files:
             self.state.unlink(missing_ok=True)
 
 
+def folder_of(home: Path) -> Path:
+    """Where it really lies: processes know each other by this path, also where the folder is a link to another disk."""
+    return (home / "encoder").resolve()
+
+
 def files_of(home: Path, source: str) -> Files:
     identity = f"{PROTOCOL}\n{source}\n"
     if source != PACKAGED and Path(source).is_dir():  # trained again in the same place: another model
         stats = ((path, path.stat()) for path in sorted(identity_files(Path(source))))
         identity += "\n".join(f"{path} {status.st_size} {status.st_mtime_ns}" for path, status in stats)
-    return Files(home / "encoder", hashlib.sha256(identity.encode()).hexdigest()[:16])
+    return Files(folder_of(home), hashlib.sha256(identity.encode()).hexdigest()[:16])

@@ -19,7 +19,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from learning_pipelines.encoder import PACKAGED, EncoderStartFailed, Serving, UnknownEncoder, model_source
-from learning_pipelines.encoder_files import Files, files_of
+from learning_pipelines.encoder_files import Files, files_of, folder_of
 from learning_pipelines.encoder_service import serve
 from learning_pipelines.errors import LearningError
 from learning_pipelines.settings import Settings
@@ -51,7 +51,7 @@ def encoder_running(settings: Settings, model: str | None = None) -> Serving | N
 def stop_encoder(settings: Settings) -> bool:
     """Ends all encoder processes of this home, whatever their model, also one that is still loading. True if there was any."""
     stopped = False
-    for state in (settings.home / "encoder").glob("*.json"):
+    for state in folder_of(settings.home).glob("*.json"):
         files = Files(state.parent, state.stem)
         if process := _process(files, files.read_state().get("pid")):
             _end(process)

@@ -17,7 +17,9 @@ import orjson
 import psycopg
 import pytest
 
+from learning_pipelines.encoder_server import stop_encoder
 from learning_pipelines.feedback.importing import ImportResult, import_file, window_now
+from learning_pipelines.settings import Settings
 from learning_pipelines.storage import embedded
 from learning_pipelines.storage.database import Connection, Database, of_server
 from learning_pipelines.storage.embedded import EmbeddedServer
@@ -27,14 +29,32 @@ START = dt.date(2015, 1, 5)
 TEMPLATE = "template_migrated"
 EMPTY = """
 DO $$ DECLARE name regclass; BEGIN
-    FOR name IN SELECT oid FROM pg_class WHERE relnamespace = 'learning'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
-            AND relname <> 'alembic_version' LOOP
+    FOR name IN SELECT oid FROM pg_class WHERE relnamespace = 'learning'::regnamespace AND relkind = 'r' AND relname <> 'alembic_version'
+            AND pg_relation_size(oid) > 0 LOOP
         EXECUTE format('DELETE FROM %s', name);
     END LOOP;
     PERFORM setval('learning.arrivals', 1, false);
 END $$"""
+LONGEST = (
+    "test_end_to_end.py", "defs/test_prompts.py", "demo/test_run.py", "behavior/fine_tuning/test_local.py", "cli/test_run.py", "defs/test_retrieval.py",
+    "test_external_server.py", "api/test_fuzz.py", "defs/test_datasets.py", "defs/test_fine_tuning.py", "client/test_against_the_service.py",
+    "retrieval/learning/test_encoders.py", "api/test_isolation.py", "defs/test_guidance.py", "test_encoder_server.py", "defs/test_behavior.py",
+    "storage/test_every_policy.py", "demo/test_rows_made.py", "defs/test_dataset_exports.py", "api/test_crash.py", "cli/test_verbs.py",
+    "demo/test_desk.py", "test_llm_server.py", "defs/test_retrieval_leaks.py", "defs/test_quality.py", "defs/test_jobs.py", "defs/test_examples.py",
+    "cli/test_verify.py", "storage/test_migrations.py", "defs/test_correction_rules.py", "defs/test_fine_tuning_jobs.py", "defs/test_curation.py",
+    "cli/test_datasets.py", "defs/test_behavior_patterns.py", "retrieval/test_training_killed.py", "storage/test_embedded.py", "behavior/test_policy.py",
+    "examples/test_export_consumers.py", "examples/test_leakage.py", "cli/test_keys.py", "client/test_processes.py", "retrieval/learning/test_child.py",
+)  # fmt: skip
+"""Files that take longest, the longest first; a name that is wrong or missing costs time and nothing else."""
 Load = Callable[..., ImportResult]
+ShareEncoder = Callable[[Path], Path]
 MakeDatabase = Callable[[], AbstractContextManager[Database]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first: at the end no process is left with one of them while the other has nothing more to do."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +73,21 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]
 
 
 @pytest.fixture(scope="session")
+def share_encoder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShareEncoder]:
+    """`share_encoder(home)` gives a home the encoder process of the whole session, and returns it: a process of its own takes seconds of a core to start."""
+    owner = tmp_path_factory.mktemp("encoder_of_all")
+    (owner / "encoder").mkdir()
+
+    def share(home: Path) -> Path:
+        home.mkdir(parents=True, exist_ok=True)
+        (home / "encoder").symlink_to(owner / "encoder")
+        return home
+
+    yield share
+    stop_encoder(Settings(home=owner))
+
+
+@pytest.fixture(scope="session")
 def make_database(server: EmbeddedServer) -> MakeDatabase:
     """Makes migrated databases: `with make_database() as database:`. Each is a copy of one that was migrated once, and is dropped afterwards."""
     migrate(of_server(server, TEMPLATE))
@@ -62,7 +97,7 @@ def make_database(server: EmbeddedServer) -> MakeDatabase:
     def make() -> Iterator[Database]:
         name = f"test_{next(numbers)}"
         with psycopg.connect(server.url(), autocommit=True) as session:
-            session.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")  # type: ignore[arg-type]
+            session.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")  # type: ignore[arg-type]
         yield of_server(server, name)
         with psycopg.connect(server.url(), autocommit=True) as session:
             session.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type]

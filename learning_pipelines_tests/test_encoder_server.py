@@ -119,6 +119,14 @@ def test_the_client_gives_vectors_in_order_and_like_the_protocol(settings: Setti
         assert client.encode([texts[number]])[0] @ vectors[number] > 0.9999
 
 
+def test_a_home_whose_folder_is_a_link_to_it_finds_the_same_process(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "encoder").symlink_to(settings.home / "encoder")
+    linked, running = Settings(home=tmp_path, embedding_model=None), encoder_running(settings)
+    open_client(linked).encode(["asked through the link"])
+    assert encoder_running(linked) == running is not None
+    assert len(list((tmp_path / "encoder").glob("*.json"))) == 1
+
+
 def test_a_killed_process_is_replaced_by_the_next_call(settings: Settings) -> None:
     client = open_client(settings)
     before, first = client.encode(["before"]), encoder_running(settings)

@@ -14,14 +14,15 @@ from learning_pipelines.behavior.corrections.facts import differences, facts_of
 from learning_pipelines.behavior.corrections.significance import SIGNIFICANT, Kind, significance
 from learning_pipelines.encoder import EncoderClient, open_encoder
 from learning_pipelines.examples.word_diff import Piece, word_diff
-from learning_pipelines.settings import load_settings
+from learning_pipelines.settings import Settings
 from learning_pipelines_tests.behavior.edits import EDITS, SAME
 from learning_pipelines_tests.benchmarks import significance as benchmark
+from learning_pipelines_tests.conftest import ShareEncoder
 
 
 @pytest.fixture(scope="module")
-def encoder() -> Iterator[EncoderClient]:
-    client = open_encoder(load_settings())
+def encoder(tmp_path_factory: pytest.TempPathFactory, share_encoder: ShareEncoder) -> Iterator[EncoderClient]:
+    client = open_encoder(Settings(home=share_encoder(tmp_path_factory.mktemp("significance")), embedding_model=None))
     yield client
     client.close()
 

@@ -15,7 +15,7 @@ from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.store import Store
 from learning_pipelines_tests.behavior.playbooks.test_making import rows
 from learning_pipelines_tests.behavior.shown import demonstration
-from learning_pipelines_tests.conftest import Load
+from learning_pipelines_tests.conftest import Load, ShareEncoder
 from learning_pipelines_tests.defs.conftest import Materialize, checks_of, metadata_of
 from learning_pipelines_tests.feedback.rows import agent_ref, table
 
@@ -88,8 +88,9 @@ def test_an_agent_that_may_not_learn_is_left_out(
 
 
 def test_the_job_learns_patterns_and_playbooks_beside_its_other_parts(
-    desk: None, load: Load, run_job: Materialize, instance: dg.DagsterInstance, pipeline: Connection
+    desk: None, load: Load, run_job: Materialize, instance: dg.DagsterInstance, pipeline: Connection, store: Store, share_encoder: ShareEncoder
 ) -> None:
+    share_encoder(store.settings.home)
     load("demonstrations", rows(20))
     result = run_job("behavior_learning", DESK)
     made = {event.asset_key.to_user_string() for event in result.get_asset_materialization_events() if event.asset_key}

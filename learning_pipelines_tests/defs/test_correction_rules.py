@@ -9,7 +9,7 @@ The model is a fake, spoken to over the real protocol: it takes thieves for lost
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,13 @@ import pytest
 
 from learning_pipelines.acceptance.approval import OPERATOR, approve
 from learning_pipelines.defs.corrections import correction_patterns, correction_rules
-from learning_pipelines.encoder_server import encoder_running, stop_encoder
+from learning_pipelines.encoder import EncoderClient, Vectors
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import behavior_versions
 from learning_pipelines.storage.database import Connection, Database
 from learning_pipelines.storage.store import Store
 from learning_pipelines_tests.behavior.corrected import LABELS
-from learning_pipelines_tests.conftest import Load
+from learning_pipelines_tests.conftest import Load, ShareEncoder
 from learning_pipelines_tests.defs.conftest import checks_of, metadata_of
 from learning_pipelines_tests.fake_endpoint import FakeEndpoint, says
 from learning_pipelines_tests.feedback.rows import agent_ref, execution, said, table
@@ -64,11 +64,8 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeEndpoint]:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One home for the module: its encoder process is started once."""
-    path = tmp_path_factory.mktemp("rules")
-    yield path
-    stop_encoder(Settings(home=path))
+def home(tmp_path_factory: pytest.TempPathFactory, share_encoder: ShareEncoder) -> Path:
+    return share_encoder(tmp_path_factory.mktemp("rules"))
 
 
 @pytest.fixture
@@ -116,8 +113,15 @@ def ruled(body: dict[str, Any]) -> list[str]:
 
 
 def test_a_rule_that_the_model_heeds_is_proposed_with_its_numbers_and_serves_once_approved(
-    desk: None, run: Run, pipeline: Connection, model: FakeEndpoint, store: Store
+    desk: None, run: Run, pipeline: Connection, model: FakeEndpoint, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    encoded, encode = list[str](), EncoderClient.encode
+
+    def watched(client: EncoderClient, texts: Sequence[str], **more: int) -> Vectors:
+        encoded.extend(texts)
+        return encode(client, texts, **more)
+
+    monkeypatch.setattr(EncoderClient, "encode", watched)
     result = run()
     found = metadata_of(result, "correction_rules")
     assert (found["rules: proposed"], found["held-out corrections, score before"], found["held-out corrections, score after"]) == (1, 0.0, 1.0)
@@ -129,7 +133,7 @@ def test_a_rule_that_the_model_heeds_is_proposed_with_its_numbers_and_serves_onc
     held_out = test["evidence"]["n"]
     assert len(model.requests) == found["answers_asked_for"] == 2 * (held_out + OTHERS) <= store.settings.optimization_calls
     assert sum(row["answers"] for row in table(pipeline, "llm_usage")) == len(model.requests)
-    assert encoder_running(store.settings) is not None, "whether the questions tell what is due is seen by their vectors"
+    assert encoded, "whether the questions tell what is due is seen by their vectors"
     agent = agent_ref(pipeline)
     assert not behavior_versions.label_target(pipeline, agent, "rules", "serving", topic), "nothing learnt serves before somebody approves it"
     approve(pipeline, agent.organization_id, proposal["id"], "immediate", OPERATOR, settings=store.settings)

@@ -5,17 +5,15 @@ Belongs here: the asset and what it hands on to the dataset. Not here: what is a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from learning_pipelines.encoder_server import stop_encoder
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage.database import Connection, Database
 from learning_pipelines.storage.store import Store
-from learning_pipelines_tests.conftest import Load
+from learning_pipelines_tests.conftest import Load, ShareEncoder
 from learning_pipelines_tests.defs.conftest import Materialize, checks_of, metadata_of
 from learning_pipelines_tests.defs.test_datasets import plant
 from learning_pipelines_tests.examples.curated import approved
@@ -74,11 +72,9 @@ def test_catching_up_before_other_work_curates_too(asked: None, run_job: Materia
 
 
 @pytest.fixture
-def encoding_store(database: Database, tmp_path: Path) -> Iterator[Store]:
+def encoding_store(database: Database, tmp_path: Path, share_encoder: ShareEncoder) -> Store:
     """An installation with the packaged encoder."""
-    settings = Settings(home=tmp_path / "home", timezone="UTC")
-    yield Store(settings, database)
-    stop_encoder(settings)
+    return Store(Settings(home=share_encoder(tmp_path / "home"), timezone="UTC"), database)
 
 
 def test_the_packaged_encoder_joins_what_grams_do_not(

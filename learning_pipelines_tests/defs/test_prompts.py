@@ -22,7 +22,6 @@ import pytest
 
 from learning_pipelines.acceptance.approval import OPERATOR, approve
 from learning_pipelines.defs.launch import _why
-from learning_pipelines.encoder_server import stop_encoder
 from learning_pipelines.prompts import agent_metric, optimization
 from learning_pipelines.prompts.hygiene import Fault
 from learning_pipelines.prompts.prompt import content_hash
@@ -30,7 +29,7 @@ from learning_pipelines.settings import Settings
 from learning_pipelines.storage import prompts
 from learning_pipelines.storage.database import Connection, Database
 from learning_pipelines.storage.store import Store
-from learning_pipelines_tests.conftest import Load
+from learning_pipelines_tests.conftest import Load, ShareEncoder
 from learning_pipelines_tests.defs.conftest import Materialize, checks_of, metadata_of
 from learning_pipelines_tests.fake_endpoint import FakeEndpoint, raw, refuses, says
 from learning_pipelines_tests.feedback.rows import agent_ref, table
@@ -65,11 +64,8 @@ def model() -> Iterator[FakeEndpoint]:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One home for the module: its encoder process is started once."""
-    path = tmp_path_factory.mktemp("prompts")
-    yield path
-    stop_encoder(Settings(home=path))
+def home(tmp_path_factory: pytest.TempPathFactory, share_encoder: ShareEncoder) -> Path:
+    return share_encoder(tmp_path_factory.mktemp("prompts"))
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ import pytest
 from learning_pipelines.demo.desk import WEEKS, Ask, Desk, asks, learnt_from, office_times, read_rows
 from learning_pipelines.demo.simulate import is_test_side
 from learning_pipelines.encoder import open_encoder
-from learning_pipelines.encoder_server import stop_encoder
 from learning_pipelines.feedback.kinds import ExecutionRecord
 from learning_pipelines.llm import open_model
 from learning_pipelines.llm_server import stop_model
 from learning_pipelines.settings import Settings
+from learning_pipelines_tests.conftest import ShareEncoder
 
 NOW = dt.datetime(2026, 11, 22, 0, 5, tzinfo=dt.UTC)
 FEW = {"router": 2, "filing": 1, "knowledge": 1}
@@ -26,16 +26,15 @@ Answers = list[tuple[Ask, dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def desk(tmp_path_factory: pytest.TempPathFactory, share_encoder: ShareEncoder) -> Iterator[Desk]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("OPENAI_API_KEY", raising=False)
         patch.delenv("OPENAI_BASE_URL", raising=False)
-        settings = Settings(home=tmp_path_factory.mktemp("desk"), embedding_model=None)
+        settings = Settings(home=share_encoder(tmp_path_factory.mktemp("desk")), embedding_model=None)
     try:
         yield Desk(open_model(settings), open_encoder(settings))
     finally:
         stop_model(settings)
-        stop_encoder(settings)
 
 
 @pytest.fixture(scope="module")

@@ -17,10 +17,10 @@ import pytest
 from learning_pipelines.demo.desk import asks, read_rows
 from learning_pipelines.demo.rows_made import APPROVED_MESSAGES, COUNTS, answer_shares, approved_examples, write_rows
 from learning_pipelines.demo.simulate import is_test_side
-from learning_pipelines.encoder_server import stop_encoder
 from learning_pipelines.feedback.kinds import KINDS
 from learning_pipelines.llm_errors import ModelError
 from learning_pipelines.settings import Settings
+from learning_pipelines_tests.conftest import ShareEncoder
 from learning_pipelines_tests.fake_endpoint import FakeEndpoint, refuses, says
 
 ASKED = sum(COUNTS["quick"].values())
@@ -43,13 +43,11 @@ def endpoint() -> Iterator[FakeEndpoint]:
 
 
 @pytest.fixture(scope="module")
-def settings(endpoint: FakeEndpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def settings(endpoint: FakeEndpoint, tmp_path_factory: pytest.TempPathFactory, share_encoder: ShareEncoder) -> Settings:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OPENAI_BASE_URL", endpoint.base_url)
         patch.setenv("OPENAI_API_KEY", "none")
-        made = Settings(home=tmp_path_factory.mktemp("rows_made"), embedding_model=None, task_model="guessing")
-    yield made
-    stop_encoder(made)
+        return Settings(home=share_encoder(tmp_path_factory.mktemp("rows_made")), embedding_model=None, task_model="guessing")
 
 
 @pytest.fixture(scope="module")

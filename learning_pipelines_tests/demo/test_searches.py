@@ -4,7 +4,6 @@ Belongs here: learning_pipelines/demo/searches.py with the real encoder. Not her
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,19 +12,17 @@ from learning_pipelines.demo.desk import read_rows
 from learning_pipelines.demo.searches import SHOWN, searches
 from learning_pipelines.demo.simulate import MISTAKEN, is_test_side
 from learning_pipelines.encoder import open_encoder
-from learning_pipelines.encoder_server import stop_encoder
 from learning_pipelines.feedback.kinds import KINDS
 from learning_pipelines.settings import Settings
+from learning_pipelines_tests.conftest import ShareEncoder
 
 NOW = dt.datetime(2026, 11, 26, 9, tzinfo=dt.UTC)
 GOLD = {row["text"]: row for row in read_rows("questions")}
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    made = Settings(home=tmp_path_factory.mktemp("searches"), embedding_model=None)
-    yield made
-    stop_encoder(made)
+def settings(tmp_path_factory: pytest.TempPathFactory, share_encoder: ShareEncoder) -> Settings:
+    return Settings(home=share_encoder(tmp_path_factory.mktemp("searches")), embedding_model=None)
 
 
 @pytest.fixture(scope="module")
