@@ -131,7 +131,8 @@ def rollback_command(agent: str, kind: str, topic: str | None, organization: str
         done = rollback(connection, known_agent(connection, slug, agent), OPERATOR, kind, topic=topic)
     was = _instead(done) if done.changed else f"{_numbered(done.kind, done.version)} serves since the last rollback"
     if done.changed and done.experiment is not None:
-        was = f"the rollout of {_numbered(done.kind, done.before)} was ended, and {_numbered(done.kind, done.version)} serves everybody"
+        serves = _instead(done) if done.before is not None else f"{_numbered(done.kind, done.version)} serves everybody"
+        was = f"{serves}; the experiment {done.experiment} was ended"
     output.answer(done.as_json(), lambda: [f"{agent}: {was}."])
 
 

@@ -123,8 +123,9 @@ def rollback(
     """Makes what served before serve again: of the prompt (kind prompt), of the whole index (index, or any kind that changes it), or of one kind of
     behaviour, of one topic where it has several.
 
-    While a rollout of the same brings something new, that is what is taken back, at once and for everybody, and no label moves. Done twice it is done once:
-    previous stays where it is until something else is approved. Raises Refused where nothing served before.
+    While a rollout of the same brings something new, that is what is taken back, at once and for everybody, and no label moves. Experiments of the same end,
+    so that it reaches those who take part too. Done twice it is done once: previous stays where it is until something else is approved. Raises Refused
+    where nothing served before.
     """
     of_behavior = next((known for known in behavior_change.KINDS if known == kind), None)
     if kind not in SERVED_KINDS and of_behavior is None:
@@ -135,13 +136,27 @@ def rollback(
         prompts.lock_agent(connection, agent)
         if (ended := _without_rollout(connection, agent, who, kind)) is not None:
             return ended
-        if kind == "prompt":
-            version, before = prompt_change.take_back(connection, agent, who)
-        elif of_behavior is not None:
-            version, before = behavior_change.take_back(connection, agent, who, of_behavior, topic, settings or load_settings())
-        else:
-            version, before = index_change.take_back(connection, agent, who, settings or load_settings())
-        return Reviewed(agent.agent_id, "rolled_back", agent.agent, kind, before is not None, version, before)
+        subject = promotion.subject_of(kind)
+        over = [] if subject is None else canary.end_running(connection, agent, subject, who)
+        try:
+            version, before = _take_back(connection, agent, who, kind, topic, settings)
+        except Refused:
+            if subject is None or not over:
+                raise
+            version, before = versions.serving(connection, agent, subject), None  # with its experiment something was taken back
+        ended_last = over[-1].id if over else None
+        return Reviewed(agent.agent_id, "rolled_back", agent.agent, kind, before is not None or bool(over), version, before, ended_last)
+
+
+def _take_back(
+    connection: Connection, agent: AgentRef, who: Reviewer, kind: str, topic: str | None, settings: Settings | None
+) -> tuple[int | None, int | None]:  # fmt: skip
+    if kind == "prompt":
+        return prompt_change.take_back(connection, agent, who)
+    of_behavior = next((known for known in behavior_change.KINDS if known == kind), None)
+    if of_behavior is not None:
+        return behavior_change.take_back(connection, agent, who, of_behavior, topic, settings or load_settings())
+    return index_change.take_back(connection, agent, who, settings or load_settings())
 
 
 def _without_rollout(connection: Connection, agent: AgentRef, who: Reviewer, kind: str) -> Reviewed | None:

@@ -43,7 +43,7 @@ def begin(connection: Connection, agent: AgentRef, proposal: Proposal, who: Revi
         raise Refused(Reason.VALUE, cause, "Approve it with the rollout immediate.")
     version = int(proposal.subject["version"])
     promotion.require(connection, agent, subject, version, proposal.incumbent, settings)
-    require_free(connection, agent, subject)
+    require_none(connection, agent, subject)
     control = versions.serving(connection, agent, subject)
     if control is None or control == version:
         there = "no version" if control is None else f"version {version} already"
@@ -102,7 +102,8 @@ def rolling_out(connection: Connection, agent: AgentRef, subject: Subject) -> Ex
 
 
 def require_none(connection: Connection, agent: AgentRef, subject: Subject) -> None:
-    """Raises Refused while a rollout compares what serves with something else: moving a label would change what it is compared with."""
+    """Raises Refused while a rollout is under way or an experiment about the subject runs: units who take part would not be served what a label that is
+    moved points at, and would go on being compared with what no longer serves."""
     found = rolling_out(connection, agent, subject)
     if found is not None:
         percent, version = found.steps[found.step], found.treatments[0].version
@@ -110,16 +111,24 @@ def require_none(connection: Connection, agent: AgentRef, subject: Subject) -> N
             Reason.STATE, f"The experiment {found.id} rolls out version {version} of the {subject}; it is at {percent:g} % of the traffic.",
             f"Wait for its end, or take it back: `learning-pipelines rollback {agent.agent} --kind {subject}`.",
         )  # fmt: skip
-
-
-def require_free(connection: Connection, agent: AgentRef, subject: Subject) -> None:
-    """Raises Refused while any experiment about the subject runs or is paused: a rollout shares its traffic with none."""
-    require_none(connection, agent, subject)
     for other in experiments.unfinished(connection, agent, subject):
-        raise Refused(
-            Reason.STATE, f"The experiment {other.id} ({other.name}) compares versions of the {subject} now.",
-            f"`learning-pipelines experiments conclude {other.id}` ends it.",
-        )  # fmt: skip
+        if other.status == "running":
+            raise Refused(
+                Reason.STATE, f"The experiment {other.id} compares versions of the {subject} now.",
+                f"`learning-pipelines experiments conclude {other.id}` ends it, `experiments pause` holds it.",
+            )  # fmt: skip
+
+
+def end_running(connection: Connection, agent: AgentRef, subject: Subject, who: Reviewer) -> list[Experiment]:
+    """Ends the ordinary experiments about the subject that run, without a verdict: a rollback has to reach those who take part too. In the caller's
+    transaction, under the agent's lock."""
+    ended = []
+    for other in experiments.unfinished(connection, agent, subject):
+        found = experiments.find(connection, agent.organization_id, other.id, lock=True)
+        if found is not None and found.status == "running" and found.kind == "experiment":
+            _stop(connection, agent, found, "inconclusive", f"{who.actor} rolled back what serves.", who)
+            ended.append(found)
+    return ended
 
 
 def end_those_of(connection: Connection, agent: AgentRef, subject: Subject, version: int, who: Reviewer, why: str) -> None:

@@ -52,7 +52,7 @@ def look(connection: Connection, agent: AgentRef, experiment_id: UUID, settings:
             return None
         evidence = gathering.gathered(connection, experiment, agent)
         outcome = decide(evidence)
-        if experiment.kind == "rollout" and outcome.decision != "rollback" and (gone := _outdated(connection, agent, experiment, settings)) is not None:
+        if not (outcome.ends and outcome.harmed) and (gone := _outdated(connection, agent, experiment, settings)) is not None:
             return _ended(connection, agent, experiment, gone, evidence, who)
         return _follow(connection, agent, experiment, outcome, evidence, who, settings)
 
@@ -134,7 +134,13 @@ def _withdraw(connection: Connection, agent: AgentRef, experiment: Experiment, o
 
 
 def _outdated(connection: Connection, agent: AgentRef, experiment: Experiment, settings: Settings) -> str | None:
-    """Why a rollout has lost its subject: something else serves than the control, by whoever moved a label or imported a prompt."""
+    """Why an experiment has lost its subject: something else serves than the control of a rollout, or than any arm, by whoever imported a prompt."""
+    if experiment.kind == "experiment":
+        try:
+            versions.require_serving(connection, agent, experiment.subject, experiment.arms)
+        except Refused as refused:
+            return str(refused)
+        return None
     serving = versions.serving(connection, agent, experiment.subject)
     if serving == experiment.control.version:
         return None
@@ -147,7 +153,7 @@ def _outdated(connection: Connection, agent: AgentRef, experiment: Experiment, s
 
 
 def _ended(connection: Connection, agent: AgentRef, experiment: Experiment, why: str, evidence: Evidence, who: Reviewer) -> Look:
-    """A rollout that cannot go on, without a verdict."""
+    """One that cannot go on, without a verdict."""
     return _asked(connection, agent, experiment, "inconclusive", why, evidence, who, status="cancelled")
 
 

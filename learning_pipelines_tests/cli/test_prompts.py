@@ -74,7 +74,7 @@ def test_a_canary_is_begun_and_taken_back_in_words(run: Run, proposal: str, home
     assert begun.code == 0 and "rolls it out, to 1 % of the traffic first" in begun.out
     assert versions(run) == {2: ["candidate"], 1: ["production"]}
     back = call(home, "rollback", "desk", "--organization", organization)
-    assert back.code == 0 and "the rollout of version 2 was ended, and version 1 serves everybody" in back.out
+    assert back.code == 0 and "version 1 serves instead of 2; the experiment " in back.out
     assert versions(run) == {2: ["candidate"], 1: ["production"]}
 
 

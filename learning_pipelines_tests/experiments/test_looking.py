@@ -10,15 +10,16 @@ from uuid import UUID
 
 import pytest
 
+from learning_pipelines.acceptance import approval
 from learning_pipelines.acceptance.reviewing import Refused, Reviewer
-from learning_pipelines.experiments import looking
+from learning_pipelines.experiments import lifecycle, looking
 from learning_pipelines.experiments.assignment import ranges_of_weights
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import experiment_decisions, experiments, prompts
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.experiment_rows import Arm, Experiment
 from learning_pipelines.storage.tenants import AgentRef
-from learning_pipelines_tests.acceptance.proposing import a_run, an_agent, labels, learnt
+from learning_pipelines_tests.acceptance.proposing import a_run, an_agent, labels, learnt, proposed
 from learning_pipelines_tests.conftest import Load
 from learning_pipelines_tests.experiments.seen import aged, exposed, thumbs
 
@@ -112,6 +113,35 @@ def test_a_winner_over_what_no_longer_serves_is_refused_naming_both(pipeline: Co
     with pytest.raises(Refused, match="Version 2 was measured against version 1, but version 3 serves now"):
         conclude(pipeline, desk, experiment)
     assert (labels(pipeline, desk)["production"], found(pipeline, desk, experiment).status) == (3, "running")
+
+
+def test_a_rollback_ends_what_runs_so_that_it_reaches_those_who_take_part(pipeline: Connection, desk: AgentRef) -> None:
+    experiment = running(pipeline, desk, "treatment", versions=(1, learnt(pipeline, desk)))
+    alone = approval.rollback(pipeline, desk, ADA)  # nothing served before version 1: the experiment is all that there is to take back
+    assert (alone.changed, alone.version, alone.before, alone.experiment) == (True, 1, None, experiment)
+    assert found(pipeline, desk, experiment).status == "cancelled"
+    prompts.move_label(pipeline, desk, "production", 2, None)
+    other = running(pipeline, desk, "treatment", versions=(2, 1))
+    done = approval.rollback(pipeline, desk, ADA)
+    assert (done.version, done.before, done.experiment, found(pipeline, desk, other).status) == (1, 2, other, "cancelled")
+
+
+def test_nothing_is_approved_past_those_who_take_part(pipeline: Connection, desk: AgentRef) -> None:
+    experiment = running(pipeline, desk, "treatment", versions=(1, learnt(pipeline, desk)))
+    proposal = proposed(pipeline, desk, learnt(pipeline, desk, "You sort better."))
+    for rollout in ("immediate", "canary"):
+        with pytest.raises(Refused, match=f"The experiment {experiment} compares versions of the prompt now"):
+            approval.approve(pipeline, desk.organization_id, proposal, rollout, ADA)
+    lifecycle.pause(pipeline, desk.organization_id, experiment, ADA)
+    assert approval.approve(pipeline, desk.organization_id, proposal, "immediate", ADA).version == 3
+
+
+def test_an_experiment_of_which_no_arm_serves_any_more_ends_without_a_verdict(pipeline: Connection, desk: AgentRef) -> None:
+    experiment = running(pipeline, desk, "treatment", versions=(1, learnt(pipeline, desk)))
+    prompts.move_label(pipeline, desk, "production", learnt(pipeline, desk, "imported meanwhile"), None)
+    seen(pipeline, desk, experiment, WON, hours=25)
+    assert looked(pipeline, desk, experiment).status == "cancelled"
+    assert (found(pipeline, desk, experiment).decision, labels(pipeline, desk)["production"]) == ("inconclusive", 3)
 
 
 def test_one_harmful_treatment_of_two_is_withdrawn_and_the_other_goes_on(pipeline: Connection, desk: AgentRef) -> None:
