@@ -13,6 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+import orjson
+
 from learning_pipelines.storage.database import Connection
 
 
@@ -35,16 +37,13 @@ def add(connection: Connection, organization_id: UUID, exposures: Sequence[Expos
     return connection.execute(
         """INSERT INTO experiment_assignments (organization_id, experiment_id, unit, variant, epoch, exposed_at)
         SELECT %s, n.experiment_id, n.unit, n.variant, n.epoch, n.exposed_at
-        FROM (SELECT DISTINCT ON (experiment_id, unit) * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::integer[], %s::timestamptz[])
-                AS given (experiment_id, unit, variant, epoch, exposed_at) ORDER BY experiment_id, unit, exposed_at) n
+        FROM (SELECT DISTINCT ON (experiment_id, unit) * FROM jsonb_to_recordset(%s::jsonb)
+                AS given (experiment_id uuid, unit text, variant text, epoch integer, exposed_at timestamptz) ORDER BY experiment_id, unit, exposed_at) n
         JOIN learning_experiments e ON e.organization_id = %s AND e.id = n.experiment_id
         ON CONFLICT (organization_id, experiment_id, unit) DO NOTHING""",
-        [
-            organization_id, [one.experiment_id for one in exposures], [one.unit for one in exposures], [one.variant for one in exposures],
-            [one.epoch for one in exposures], [one.exposed_at for one in exposures], organization_id,
-        ],
+        [organization_id, orjson.dumps(list(exposures)).decode(), organization_id],  # one text: five arrays held up the worker's requests ten times as long
         prepare=True,
-    ).rowcount  # fmt: skip
+    ).rowcount
 
 
 def variant_of(connection: Connection, organization_id: UUID, experiment_id: UUID, unit: str) -> str | None:
