@@ -141,7 +141,7 @@ def end_those_of(connection: Connection, agent: AgentRef, subject: Subject, vers
 
 def _stop(connection: Connection, agent: AgentRef, experiment: Experiment, decision: Decision, reason: str, who: Reviewer) -> None:
     # Without a look at the values: an analysis that crashes must not keep anybody from ending the rollout.
-    evidence = {**gathering.gathered(connection, experiment, agent), "asked": {"decision": decision, "reason": reason}}
+    evidence = {**gathering.gathered(connection, experiment, agent, counting=False), "asked": {"decision": decision, "reason": reason}}
     status: Status = "completed" if decision == "rollback" else "cancelled"
     finishing.keep(connection, agent, experiment, decision, reason, decide(evidence), evidence, who, status=status)
 
