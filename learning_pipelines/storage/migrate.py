@@ -30,7 +30,7 @@ def migrate(database: Database, target: str = "head") -> tuple[str | None, str |
         # One migrator at a time: the lock goes with the transaction.
         connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(hashtext('learning_pipelines migrate'))"))
         before = _version(connection)
-        if before is not None and before not in _known_versions():
+        if before is not None and before not in versions():
             raise LearningError(
                 f"The schema is at version {before}, which this version of learning_pipelines does not know.",
                 "Install the version that wrote it, or a newer one.",
@@ -40,7 +40,7 @@ def migrate(database: Database, target: str = "head") -> tuple[str | None, str |
         try:
             command.downgrade(config, target) if _is_before(target, before) else command.upgrade(config, target)
         except CommandError as error:
-            raise LearningError(f"The schema cannot go to {target}: {error}.", "Known versions: " + ", ".join(_known_versions())) from error
+            raise LearningError(f"The schema cannot go to {target}: {error}.", "Known versions: " + ", ".join(versions())) from error
         connection.commit()
         after = _version(connection)
     if after == head():
@@ -51,6 +51,11 @@ def migrate(database: Database, target: str = "head") -> tuple[str | None, str |
 def head() -> str:
     """The schema version this code needs."""
     return ScriptDirectory.from_config(_config()).get_current_head() or ""
+
+
+def versions() -> list[str]:
+    """Every schema version, in the order of the steps that make them; the last is the head."""
+    return [step.revision for step in ScriptDirectory.from_config(_config()).walk_revisions()][::-1]
 
 
 def current_version(connection: Connection) -> str | None:
@@ -100,10 +105,6 @@ def _config() -> Config:
     return config
 
 
-def _known_versions() -> list[str]:
-    return [step.revision for step in ScriptDirectory.from_config(_config()).walk_revisions()][::-1]
-
-
 def _version(connection: sqlalchemy.Connection) -> str | None:
     exists = connection.execute(sqlalchemy.text("SELECT to_regclass('learning.alembic_version')")).scalar()
     return connection.execute(sqlalchemy.text("SELECT version_num FROM learning.alembic_version")).scalar() if exists else None
@@ -111,5 +112,5 @@ def _version(connection: sqlalchemy.Connection) -> str | None:
 
 def _is_before(target: str, current: str | None) -> bool:
     """By the order of the steps: their numbers say when each was begun, and not every one was finished in that order."""
-    known = _known_versions()
+    known = versions()
     return target == "base" or target.startswith("-") or (current in known and target in known and known.index(target) < known.index(current))
