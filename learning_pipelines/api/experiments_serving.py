@@ -23,7 +23,7 @@ from learning_pipelines.api.served_answer import gone
 from learning_pipelines.errors import LearningError
 from learning_pipelines.experiments.assignment import placed
 from learning_pipelines.storage import experiment_assignments, experiments
-from learning_pipelines.storage.experiment_rows import Arm, Experiment, Subject
+from learning_pipelines.storage.experiment_rows import WITHDRAWN, Arm, Experiment, Subject
 from learning_pipelines.storage.sessions import Busy, Sessions
 from learning_pipelines.storage.tenants import AgentRef
 
@@ -31,13 +31,9 @@ FRESH_SECONDS = 0.5
 _MOST_KEPT = 10_000
 _MOST_LOOKED_UP = 100_000
 LONGEST_UNIT = 255
-WITHDRAWN = "withdrawn"
-"""Key of an experiment's config: arms that were stopped for harm while the others go on. Whoever was in one is served as if there were no experiment."""
 UNIT = "Whom experiments assign: a user, a session or an execution, always by the same name. Without it, as if there were none."
 EXPOSURE = "false: shows what the unit gets without counting it as met (for previews)."
 PROBLEM = "Why the variant of the unit is not served: its version is gone or cannot be used. What serves without it is answered, and the unit not counted."
-
-
 Serve = Callable[[int | None], dict[str, Any]]
 _NO_PART = {"experiment": None, "variant": None, "experiment_problem": None}
 
@@ -118,7 +114,6 @@ class ExperimentsServing:
             if len(self._variants) > _MOST_LOOKED_UP:
                 self._variants.popitem(last=False)
         return found
-
 
     def served(self, agent: AgentRef | None, subject: Subject, unit: str | None, exposure: bool, serve: Serve) -> dict[str, Any]:
         """An answer by `serve`, which takes the number of a version (None: of what serves everybody), saying which experiment it is of. In threads.

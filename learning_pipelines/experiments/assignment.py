@@ -27,12 +27,11 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from learning_pipelines.errors import BadInput
-from learning_pipelines.storage.experiment_rows import CONTROL, Arm, Experiment, Ranges
+from learning_pipelines.storage.experiment_rows import CONTROL, TREATMENT, Arm, Experiment, Ranges
 
 Span = tuple[float, float]
 SLICE, TRAFFIC = "slice", "traffic"
 """Keys of an experiment's config: its spans of the group's hash space; the share of the group's units that it wants, above 0 to 1."""
-TREATMENT = "treatment"
 _CONTROL_FROM = 0.5
 _ROUNDING = 1e-9
 

@@ -20,11 +20,10 @@ from learning_pipelines.experiments.options import Options
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import audit, experiments
 from learning_pipelines.storage.database import Connection
-from learning_pipelines.storage.experiment_rows import CONTROL, Arm, Decision, Experiment, Status, Subject
+from learning_pipelines.storage.experiment_rows import CONTROL, TREATMENT, Arm, Decision, Experiment, Status, Subject
 from learning_pipelines.storage.proposals import Proposal
 from learning_pipelines.storage.tenants import AgentRef
 
-TREATMENT = "treatment"
 STEPS = (1.0, 5.0, 25.0, 50.0, 100.0)
 """Percent of the traffic."""
 DOUBLE_CLICK_SECONDS = 60

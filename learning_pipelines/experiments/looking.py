@@ -22,12 +22,10 @@ from learning_pipelines.experiments.options import options_of
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import audit, experiment_decisions, experiments, prompts
 from learning_pipelines.storage.database import Connection
-from learning_pipelines.storage.experiment_rows import Decision, Experiment, Status
+from learning_pipelines.storage.experiment_rows import WITHDRAWN, Decision, Experiment, Status
 from learning_pipelines.storage.tenants import AgentRef
 
 PIPELINE = Reviewer("pipeline")
-WITHDRAWN = "withdrawn"
-"""Key of an experiment's config: the treatments that were stopped for harm."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,8 +147,13 @@ def _one_variant_each(events: Events) -> tuple[NDArray[np.bool_], int]:
 
 
 def _firsts(units: Sequence[str]) -> NDArray[np.bool_]:
-    seen = set[str]()
-    return np.array([unit not in seen and not seen.add(unit) for unit in units])  # type: ignore[func-returns-value]
+    """Which values are the first of their unit."""
+    first: dict[str, int] = {}
+    for place, unit in enumerate(units):
+        first.setdefault(unit, place)
+    found = np.zeros(len(units), dtype=np.bool_)
+    found[list(first.values())] = True
+    return found
 
 
 def _steps(values: Floats) -> int:

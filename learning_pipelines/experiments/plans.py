@@ -15,9 +15,8 @@ from learning_pipelines.acceptance.reviewing import Reason, Refused
 from learning_pipelines.errors import BadInput
 from learning_pipelines.experiments.metrics import GUARDRAILS, metric
 from learning_pipelines.experiments.options import Options
-from learning_pipelines.storage.experiment_rows import CONTROL, Arm, Subject, Unit
+from learning_pipelines.storage.experiment_rows import CONTROL, TREATMENT, Arm, Subject, Unit
 
-TREATMENT = "treatment"
 MOST_ARMS = 10
 LARGEST = 2_147_483_647
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")

@@ -23,7 +23,10 @@ Unit = Literal["user", "session", "execution"]
 Decision = Literal["adopt_treatment", "keep_control", "inconclusive", "rollback"]
 Ranges = Mapping[str, Sequence[tuple[float, float]]]
 """Variant → half-open intervals [low, high) of the hash space; disjoint over all variants."""
-CONTROL = "control"
+CONTROL, TREATMENT = "control", "treatment"
+"""Names of the arms where nobody names them."""
+WITHDRAWN = "withdrawn"
+"""Key of an experiment's config: arms that were stopped for harm while the others go on. Whoever was in one is served as if there were no experiment."""
 
 
 @dataclass(frozen=True, slots=True)
