@@ -25,6 +25,7 @@ from learning_pipelines.experiments.metrics import Metric, metric
 from learning_pipelines.experiments.options import Options, options_of
 from learning_pipelines.experiments.sample_ratio import Counts
 from learning_pipelines.experiments.unit_sums import UnitSums
+from learning_pipelines.storage.experiment_rows import WITHDRAWN
 
 ANSWERS = "feedback_rate"
 """Who answers is not everybody: compared beside every experiment."""
@@ -240,7 +241,7 @@ def _judged(evidence: Evidence, options: Options, control: str, variant: str, tr
         Reading(_compared(evidence, primary, control, variant, level, options), primary.better, 0.0, smallest),
         tuple(_watched(_compared(evidence, watched, control, variant, harm, options), watched, options) for watched in map(metric, guardrails)),
         _compared(evidence, metric(ANSWERS), control, variant, level, options),
-        variant in experiment["config"].get("withdrawn", ()),
+        variant in experiment["config"].get(WITHDRAWN, ()),
     )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from learning_pipelines.experiments.plans import Asked, Plan
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import audit, experiments
 from learning_pipelines.storage.database import Connection
-from learning_pipelines.storage.experiment_rows import Arm, Decision, Experiment, Ranges, Status
+from learning_pipelines.storage.experiment_rows import WITHDRAWN, Arm, Decision, Experiment, Ranges, Status
 from learning_pipelines.storage.prompts import lock_agent
 from learning_pipelines.storage.tenants import AgentRef
 
@@ -216,7 +216,7 @@ def _slice(connection: Connection, agent: AgentRef, experiment: Experiment) -> l
 
 def _reweighted(experiment: Experiment, weights: Mapping[str, float]) -> tuple[Arm, ...]:
     """The arms with their new weights. Those that were withdrawn for harm stay at 0."""
-    names, withdrawn = [arm.variant for arm in experiment.arms], experiment.config.get("withdrawn", ())
+    names, withdrawn = [arm.variant for arm in experiment.arms], experiment.config.get(WITHDRAWN, ())
     for name in weights:
         if name not in names:
             raise plans.refused("weights", f"{name!r} is no arm of the experiment.", f"There are {', '.join(names)}.")
