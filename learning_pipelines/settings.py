@@ -65,6 +65,8 @@ class Settings(BaseSettings):
     smtp_url: str | None = Field(default=None, description="Where reports and alerts are mailed through.")
     webhook_url: str | None = Field(default=None, description="Where alerts are posted.")
     slack_webhook: str | None = Field(default=None, description="Slack incoming webhook for alerts.")
+    public_url: str | None = Field(default=None, description="Address under which people reach the pages; unset: that of the feedback API.")
+    dagster_url: str | None = Field(default=None, description="Address under which people reach the Dagster UI; unset: its port on this machine.")
     min_executions: int = Field(default=50, ge=1, description="Executions in 30 days before an agent is optimized.")
     min_examples: int = Field(default=10, ge=1, description="Approved examples before an agent is optimized.")
     min_effect: float = Field(default=0.02, ge=0, le=1, description="Smallest gain (point estimate, share of the metric) worth promoting.")
@@ -205,6 +207,16 @@ class Settings(BaseSettings):
     @property
     def artifacts(self) -> str:
         return self.artifacts_url or (self.home / "artifacts").as_uri()
+
+    @property
+    def page_link(self) -> str:
+        """The address of the pages, without a slash at its end."""
+        return (self.public_url or f"http://{self.api_host}:{self.api_port}").rstrip("/")
+
+    @property
+    def dagster_link(self) -> str:
+        """The address of the Dagster UI, without a slash at its end."""
+        return (self.dagster_url or f"http://127.0.0.1:{self.dagster_port}").rstrip("/")
 
 
 @lru_cache(maxsize=1)

@@ -26,6 +26,7 @@ from learning_pipelines.api import (
     knowledge,
     lineage,
     openapi,
+    pages,
     playbooks,
     problems,
     prompts,
@@ -74,6 +75,7 @@ def create_app(settings: Settings | None = None, database_of: Callable[[], Datab
     problems.install(app)
     openapi.install(app)
     documentation.install(app)
+    pages.install(app)
     return app
 
 

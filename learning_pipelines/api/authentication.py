@@ -143,6 +143,11 @@ class Authenticator:
                 raise Problem(403, "A request with a session cookie that changes something needs the session's X-CSRF-Token.")
         return await run_in_threadpool(self._person, claims, "person")
 
+    def session(self, request: HTTPConnection) -> Claims | None:
+        """What the request's session cookie says, where it carries one. Raises 401 for one that is not valid."""
+        cookie = request.cookies.get(COOKIE)
+        return None if not cookie else self._tokens.read_own(cookie, SESSION)
+
     def _person(self, claims: Claims, kind: str) -> Principal:
         if not re.fullmatch(ORGANIZATION_PATTERN, claims.organization) or claims.role not in ROLES:
             raise unauthorized()
@@ -150,6 +155,8 @@ class Authenticator:
         with self._sessions.acting(Acting(organization)) as connection:
             if not api_keys.organization_active(connection, organization):
                 raise unauthorized()
+            if claims.key is not None and not api_keys.is_in_force(connection, organization, UUID(claims.key), claims.role):
+                raise unauthorized()  # the session ends with the key that made it
         person = user_id(organization, claims.user) if claims.user is not None else None
         actor = f"user:{claims.user}" if claims.user is not None else "anonymous"
         if kind == "execution":

@@ -21,8 +21,9 @@ PAGES = ("/docs",)
 log = logging.getLogger("learning_pipelines.access")
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"), (b"x-frame-options", b"DENY"), (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-resource-policy", b"same-origin"), (b"permissions-policy", b"geolocation=(), camera=(), microphone=()"),
+    (b"permissions-policy", b"geolocation=(), camera=(), microphone=()"),
 ]  # fmt: skip
+_SAME_ORIGIN = (b"cross-origin-resource-policy", b"same-origin")
 _CLOSED = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
 
 
@@ -68,6 +69,8 @@ class Shell:
                 names = {name for name, _ in headers}
                 headers.extend(_HEADERS)
                 headers.append((b"x-request-id", request_id.encode()))
+                if _SAME_ORIGIN[0] not in names:
+                    headers.append(_SAME_ORIGIN)
                 if closed and b"content-security-policy" not in names:
                     headers.append(_CLOSED)
                 if b"cache-control" not in names:

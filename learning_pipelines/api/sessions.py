@@ -8,15 +8,16 @@ from __future__ import annotations
 import datetime as dt
 from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 
 from learning_pipelines.api.authentication import COOKIE
-from learning_pipelines.api.problems import Problem
+from learning_pipelines.api.problems import Problem, unauthorized
 from learning_pipelines.api.service import Application, Serving, User
 from learning_pipelines.api.tokens import LONGEST_SECONDS
 from learning_pipelines.storage import audit
+from learning_pipelines.storage.api_keys import service_user
 
 router = APIRouter(tags=["tokens"])
 SESSION_SECONDS = 8 * 3600
@@ -56,6 +57,7 @@ async def post_token(body: TokenRequest, who: Application, service: Serving) -> 
 class Session(BaseModel):
     """`csrf_token` belongs into the header X-CSRF-Token of every request of this session that changes something."""
 
+    organization: str
     user: str
     role: str
     csrf_token: str
@@ -64,13 +66,26 @@ class Session(BaseModel):
 
 @router.post("/session", status_code=201, response_model=Session)
 async def post_session(who: User, service: Serving, response: Response) -> dict[str, object]:
-    """Exchanges a bearer token for a browser session: an HttpOnly cookie and a CSRF token. API keys do not belong into browsers."""
-    if who.kind != "person" or who.user is None:
-        raise Problem(403, "A session is for a person: sign in with a personal token.")
-    token, csrf, ends = service.tokens.for_session(who.organization, who.user, who.role, SESSION_SECONDS)
+    """Exchanges a personal token or an API key for a browser session: an HttpOnly cookie and a CSRF token. The browser keeps neither token nor key.
+
+    A session made by a key acts for the key's person, or for a service user of the key's own, and ends when the key is revoked."""
+    user = who.user if who.key_id is None else who.user or service_user(who.key_id)
+    if user is None:
+        raise Problem(403, "A session is for a person: sign in with a personal token or an API key.")
+    key = None if who.key_id is None else str(who.key_id)
+    token, csrf, ends = service.tokens.for_session(who.organization, user, who.role, SESSION_SECONDS, key)
     secure = service.settings.api_host not in ("127.0.0.1", "localhost", "::1")
     response.set_cookie(COOKIE, token, max_age=SESSION_SECONDS, httponly=True, samesite="strict", secure=secure, path="/")
-    return {"user": who.user, "role": who.role, "csrf_token": csrf, "expires_at": ends}
+    return {"organization": who.organization, "user": user, "role": who.role, "csrf_token": csrf, "expires_at": ends}
+
+
+@router.get("/session", response_model=Session)
+async def get_session(who: User, request: Request, service: Serving) -> dict[str, object]:
+    """Whose session this browser has, and its CSRF token, which every page needs anew. 401 without a session."""
+    claims = service.authenticate.session(request)
+    if claims is None or request.headers.get("authorization") is not None:
+        raise unauthorized()
+    return {"organization": who.organization, "user": claims.user, "role": who.role, "csrf_token": claims.csrf, "expires_at": claims.ends}
 
 
 @router.delete("/session", status_code=204)

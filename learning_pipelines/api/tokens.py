@@ -28,13 +28,15 @@ LONGEST_SECONDS = 86_400
 
 @dataclass(frozen=True)
 class Claims:
-    """What a valid token says. `execution` and `key` only in our own tokens."""
+    """What a valid token says. `execution`, `csrf` and `key` only in our own tokens."""
 
     organization: str
     user: str | None
     role: str
     execution: str | None = None
     csrf: str | None = None
+    key: str | None = None
+    ends: dt.datetime | None = None
 
 
 class Tokens:
@@ -66,16 +68,19 @@ class Tokens:
         """A token that permits feedback on one execution, and when it ends."""
         return self._make(EXECUTION, seconds, organization=organization, execution=execution, sub=user)
 
-    def for_session(self, organization: str, user: str, role: str, seconds: int) -> tuple[str, str, dt.datetime]:
-        """A browser session, the value its unsafe requests must repeat in X-CSRF-Token, and when it ends."""
+    def for_session(self, organization: str, user: str, role: str, seconds: int, key: str | None = None) -> tuple[str, str, dt.datetime]:
+        """A browser session, the value its unsafe requests must repeat in X-CSRF-Token, and when it ends. `key`: the API key it was made by."""
         csrf = secrets.token_urlsafe(24)
-        token, ends = self._make(SESSION, seconds, organization=organization, sub=user, role=role, csrf=csrf)
+        token, ends = self._make(SESSION, seconds, organization=organization, sub=user, role=role, csrf=csrf, key=key)
         return token, csrf, ends
 
     def read_own(self, token: str, kind: str) -> Claims:
         """The claims of a token this installation made."""
         claims = self._decode(token, self._secret, ["HS256"], _AUDIENCE[kind], ["exp", "aud", "organization"])
-        return Claims(claims["organization"], claims.get("sub"), claims.get("role", "user"), claims.get("execution"), claims.get("csrf"))
+        return Claims(
+            claims["organization"], claims.get("sub"), claims.get("role", "user"), claims.get("execution"), claims.get("csrf"), claims.get("key"),
+            dt.datetime.fromtimestamp(claims["exp"], dt.UTC),
+        )  # fmt: skip
 
     def read_bearer(self, token: str) -> Claims:
         """The claims of an identity provider's token: HS256 with LEARNING_JWT_SECRET, or a key of LEARNING_JWKS_URL."""
@@ -96,7 +101,7 @@ class Tokens:
         return Claims(organization, user, "user" if role is None else str(role))
 
     def _make(self, kind: str, seconds: int, **claims: Any) -> tuple[str, dt.datetime]:
-        now = dt.datetime.now(dt.UTC)
+        now = dt.datetime.now(dt.UTC).replace(microsecond=0)  # a token knows whole seconds
         ends = now + dt.timedelta(seconds=seconds)
         payload = {**{name: value for name, value in claims.items() if value is not None}, "aud": _AUDIENCE[kind], "iat": now, "exp": ends}
         return jwt.encode(payload, self._secret, algorithm="HS256", headers={"typ": kind}), ends

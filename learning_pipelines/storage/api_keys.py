@@ -86,6 +86,14 @@ def in_force(connection: Connection, organization_id: UUID, key_hash: bytes) -> 
     return None if row is None else KeyRow(*row)
 
 
+def is_in_force(connection: Connection, organization_id: UUID, key_id: UUID, role: str) -> bool:
+    """Whether a session that was made by this key still holds: it is not revoked, and has the role it had."""
+    row = connection.execute(
+        "SELECT role = %s FROM api_keys WHERE organization_id = %s AND id = %s AND revoked_at IS NULL", [role, organization_id, key_id]
+    ).fetchone()
+    return row is not None and bool(row[0])
+
+
 def touch(connection: Connection, organization_id: UUID, key_id: UUID) -> None:
     """Notes that the key was used now."""
     connection.execute("UPDATE api_keys SET last_used_at = now() WHERE organization_id = %s AND id = %s", [organization_id, key_id])

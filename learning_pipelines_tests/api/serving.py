@@ -19,7 +19,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from learning_pipelines.api.app import create_app
-from learning_pipelines.api.keys import new_key
+from learning_pipelines.api.keys import new_key, parts
 from learning_pipelines.api.service import Service
 from learning_pipelines.feedback.identity import organization_id, user_id
 from learning_pipelines.feedback.importing import import_file, window_now
@@ -46,6 +46,13 @@ class Api:
             tenants.ensure_organization(connection, organization_id(organization), organization)
             api_keys.create(connection, organization_id(organization), hashed, role, user, user_id)
         return key
+
+    def revoke(self, key: str) -> None:
+        """Revokes a key."""
+        slug, hashed = parts(key) or ("", b"")
+        with self.database.connect("pipeline") as connection:
+            row = api_keys.in_force(connection, organization_id(slug), hashed)
+            assert row is not None and api_keys.revoke(connection, organization_id(slug), row.id)
 
     def ask(self, method: str, path: str, credential: str | None = None, *, raw: bool = False, **options: Any) -> httpx.Response:
         """One request on a connection of its own."""

@@ -229,8 +229,27 @@ def test_a_session_cookie_needs_its_csrf_token_for_whatever_changes_something(ap
     assert api.post("/feedback", THUMB, headers={**headers, "X-CSRF-Token": made.json()["csrf_token"]}).status_code == 201
 
 
-def test_a_key_gets_no_session(api: Api) -> None:
-    assert api.post("/session", {}, api.key()).status_code == 403
+def test_a_session_made_by_a_key_has_its_role_and_ends_with_it(api: Api) -> None:
+    key = api.key(role="expert", user="edda")
+    made = api.post("/session", {}, key)
+    headers = {"Cookie": made.headers["set-cookie"].split(";")[0]}
+    assert (made.json()["user"], made.json()["role"], made.json()["organization"]) == ("edda", "expert", "default")
+    assert api.get("/session", headers=headers).json() == made.json()
+    assert api.get("/annotations/queue", headers=headers).status_code == 200
+    assert api.get("/proposals", headers=headers).status_code == 403
+    api.revoke(key)
+    assert api.get("/session", headers=headers).status_code == 401
+
+
+def test_a_key_without_a_person_gets_a_session_for_its_service_user(api: Api) -> None:
+    made = api.post("/session", {}, api.key(role="admin")).json()
+    assert made["user"].startswith("key:") and made["role"] == "admin"
+
+
+def test_a_token_for_one_execution_gets_no_session_and_a_bearer_token_has_none(api: Api) -> None:
+    assert api.post("/session", {}, token(api, user="ada")).status_code == 403
+    assert api.get("/session", bearer()).status_code == 401
+    assert api.get("/session").status_code == 401
 
 
 def test_no_other_token_is_taken_for_a_session(api: Api) -> None:

@@ -1,0 +1,9 @@
+/** The page Dashboard. */
+
+import { h } from "../ui/dom.js";
+import { page } from "../ui/shell.js";
+
+await page({
+  title: "Dashboard",
+  render: (main) => main.append(h("p", { class: "empty" }, "This page is not there yet.")),
+});
