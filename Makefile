@@ -12,7 +12,7 @@ PEER_OPTIMIZERS := .venv-peer-optimizers/.installed
 PEER_EXPERIMENTS := .venv-peer-experiments/.installed
 PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: install demo up down test test-browser lint types fuzz outage behavior-story peers peer-servers peer-optimizers peer-experiments benchmark benchmark-agreement benchmark-behavior benchmark-significance benchmark-privacy benchmark-datasets benchmark-index benchmark-judge benchmark-lineage benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-few-shot benchmark-gate benchmark-rules benchmark-retrieval benchmark-expansion benchmark-finetune benchmark-finetuning benchmark-embedding benchmark-corrections benchmark-search benchmark-next-action benchmark-playbooks benchmark-experiment-metrics benchmark-experiment-ratios benchmark-rollouts review-real-data clean
+.PHONY: install demo up down test test-browser test-slow lint types fuzz outage behavior-story peers peer-servers peer-optimizers peer-experiments benchmark benchmark-agreement benchmark-behavior benchmark-significance benchmark-privacy benchmark-datasets benchmark-index benchmark-judge benchmark-lineage benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-few-shot benchmark-gate benchmark-rules benchmark-retrieval benchmark-expansion benchmark-finetune benchmark-finetuning benchmark-embedding benchmark-corrections benchmark-search benchmark-next-action benchmark-playbooks benchmark-experiment-metrics benchmark-experiment-ratios benchmark-rollouts review-real-data clean
 
 install: $(STAMP)
 
@@ -55,7 +55,11 @@ peer-experiments: $(PEER_EXPERIMENTS)
 # Of threads one each: on matrices as small as these, two per worker wait for each other in loops (a policy's tests: 8 s of CPU instead of 27).
 test:
 	@$(MAKE) --no-print-directory --jobs=2 install peers lint types
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore learning_pipelines_tests/browser $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow' --ignore learning_pipelines_tests/browser $(ARGS)
+
+# What `make test` leaves out: simulations at their full size, stories of many processes.
+test-slow: install
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow --ignore learning_pipelines_tests/browser $(ARGS)
 
 # In Chromium (Debian's package chromium, or LEARNING_CHROMIUM); what needs packages from npm is skipped where npm is not installed.
 test-browser: install
