@@ -26,6 +26,7 @@ from learning_pipelines.api import (
     knowledge,
     lineage,
     openapi,
+    own_feedback,
     pages,
     playbooks,
     problems,
@@ -45,7 +46,7 @@ from learning_pipelines.settings import Settings, load_settings
 from learning_pipelines.storage.database import Database
 
 ROUTERS = (
-    behavior, feedback, executions, experiments, knowledge, lineage, playbooks, prompts, proposals, review, runs, search, sessions, summaries
+    behavior, feedback, own_feedback, executions, experiments, knowledge, lineage, playbooks, prompts, proposals, review, runs, search, sessions, summaries
 )  # fmt: skip
 
 

@@ -101,6 +101,7 @@ class GivenFeedback(BaseModel):
     issue_categories: list[str]
     feedback_text: str | None
     correction_text: str | None
+    withdrawn: bool
     created_at: dt.datetime
 
 

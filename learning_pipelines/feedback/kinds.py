@@ -177,10 +177,14 @@ class FeedbackRecord(Record):
     feedback_text: Text | None = None
     correction_text: GivenText | None = None
     task_context: Anything | str | None = None
+    withdrawn: Annotated[bool, Field(strict=True)] | None = None
+    """Takes back what the user said before about the same facets (thumb, rating, dimensions, issues, correction): afterwards nothing of them is in force."""
     created_at: Moment | None = None
 
     @model_validator(mode="after")
     def _says_what_it_is(self) -> FeedbackRecord:
+        if self.withdrawn and self.user is None:
+            raise ValueError("withdrawn: needs the user whose feedback is taken back; anonymous feedback stays")
         if self.feedback_type == "star_rating" and self.rating is None:
             raise ValueError("rating: a star_rating needs a rating from 1 to 5")
         if self.feedback_type == "correction" and self.correction_text is None:

@@ -105,7 +105,7 @@ def _feedback_values(record: FeedbackRecord) -> Row:
     dimensions = (d.accuracy, d.helpfulness, d.clarity, d.completeness) if d is not None else (None, None, None, None)
     return (
         record.execution_id, record.feedback_type, record.rating, *dimensions, list(dict.fromkeys(record.issue_categories or ())),
-        record.feedback_text, record.correction_text, _json(record.task_context),
+        record.feedback_text, record.correction_text, _json(record.task_context), record.withdrawn or False,
     )  # fmt: skip
 
 

@@ -72,7 +72,7 @@ def feedback_of(connection: Connection, organization_id: UUID, execution_id: str
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(
             """SELECT f.id AS feedback_id, u.external_id AS user, f.feedback_type, f.rating, f.issue_categories, f.feedback_text, f.correction_text,
-                jsonb_build_object('accuracy', f.accuracy_rating, 'helpfulness', f.helpfulness_rating, 'clarity', f.clarity_rating,
+                f.withdrawn, jsonb_build_object('accuracy', f.accuracy_rating, 'helpfulness', f.helpfulness_rating, 'clarity', f.clarity_rating,
                     'completeness', f.completeness_rating) AS dimensions, f.created_at
             FROM agent_feedback f LEFT JOIN users u ON u.organization_id = f.organization_id AND u.id = f.user_id
             WHERE f.organization_id = %s AND f.execution_id = %s ORDER BY f.created_at, f.arrival""",

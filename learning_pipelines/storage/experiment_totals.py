@@ -186,7 +186,7 @@ _FIRSTS = """
 SELECT DISTINCT ON (p.organization_id, p.experiment_id, p.unit, v.facet) p.organization_id, p.experiment_id, p.unit, v.facet, v.value, f.arrival
 FROM portion_events p
 JOIN experiment_units u ON u.organization_id = p.organization_id AND u.experiment_id = p.experiment_id AND u.unit = p.unit
-JOIN agent_feedback f ON f.organization_id = p.organization_id AND f.execution_id = p.execution_id AND NOT f.pending_execution
+JOIN agent_feedback f ON f.organization_id = p.organization_id AND f.execution_id = p.execution_id AND NOT f.pending_execution AND NOT f.withdrawn
     AND f.created_at >= p.exposed_at - %(skew)s AND f.created_at <= f.received_at + %(skew)s AND (p.ended_at IS NULL OR f.created_at <= p.ended_at)
 CROSS JOIN LATERAL (VALUES
     ('thumb', CASE f.feedback_type WHEN 'thumbs_up' THEN 1.0 WHEN 'thumbs_down' THEN 0.0 END::double precision),

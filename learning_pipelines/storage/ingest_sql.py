@@ -83,6 +83,7 @@ FEEDBACK_COLUMNS = (
     ("execution_id", "text"), ("feedback_type", "text"), ("rating", "smallint"), ("accuracy_rating", "smallint"),
     ("helpfulness_rating", "smallint"), ("clarity_rating", "smallint"), ("completeness_rating", "smallint"),
     ("issue_categories", "text[]"), ("feedback_text", "text"), ("correction_text", "text"), ("task_context", "jsonb"),
+    ("withdrawn", "boolean"),
 )  # fmt: skip
 _FEEDBACK_NAMES = ", ".join(name for name, _ in FEEDBACK_COLUMNS)
 

@@ -178,18 +178,20 @@ SELECT execution_id, row_number() OVER (ORDER BY execution_id) - 1 AS number FRO
         ORDER BY f.created_at DESC LIMIT %(most)s) AS said
 ) AS items"""
 
+def _newest(value: str, facet: int) -> str:
+    """The value of the newest feedback that has the facet; NULL if that one takes back."""
+    return f"""(array_agg(CASE WHEN NOT f.withdrawn THEN {value} END ORDER BY f.created_at DESC, f.arrival DESC) FILTER (WHERE f.facets & {facet} > 0))[1]"""
+
+
 # What is in force per person and execution, in one sort: the newest of each facet. Its verdict is the mean of what it says about the answer:
 # a thumb, stars, dimensions; a reported issue or a correction says that the answer was not good.
-_VOTES = """
+_VOTES = f"""
 CREATE TEMP TABLE trust_votes ON COMMIT DROP AS
 WITH said AS (
     SELECT i.number AS item, f.user_id, max(f.created_at) AS at,
-        (array_agg(CASE f.feedback_type WHEN 'thumbs_up' THEN 1.0 ELSE 0.0 END ORDER BY f.created_at DESC, f.arrival DESC)
-            FILTER (WHERE f.facets & 1 > 0))[1] AS thumb,
-        (array_agg((f.rating - 1) / 4.0 ORDER BY f.created_at DESC, f.arrival DESC) FILTER (WHERE f.facets & 2 > 0))[1] AS stars,
-        (array_agg(d.mean ORDER BY f.created_at DESC, f.arrival DESC) FILTER (WHERE f.facets & 4 > 0))[1] AS dimensions,
-        CASE WHEN bool_or(f.feedback_type = 'report_issue') THEN 0.0 END AS issue,
-        CASE WHEN bool_or(f.facets & 16 > 0) THEN 0.0 END AS correction
+        {_newest("CASE f.feedback_type WHEN 'thumbs_up' THEN 1.0 ELSE 0.0 END", 1)} AS thumb, {_newest("(f.rating - 1) / 4.0", 2)} AS stars,
+        {_newest("d.mean", 4)} AS dimensions,
+        CASE WHEN bool_or(f.feedback_type = 'report_issue') AND {_newest("true", 8)} THEN 0.0 END AS issue, {_newest("0.0", 16)} AS correction
     FROM trust_items i JOIN agent_feedback f ON f.organization_id = %(organization)s AND f.execution_id = i.execution_id
     CROSS JOIN LATERAL (SELECT avg(value - 1) / 4.0 AS mean
         FROM (VALUES (f.accuracy_rating), (f.helpfulness_rating), (f.clarity_rating), (f.completeness_rating)) AS given (value)) d
