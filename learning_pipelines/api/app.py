@@ -17,6 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from learning_pipelines import __version__
 from learning_pipelines.api import (
+    agents,
     behavior,
     documentation,
     executions,
@@ -46,7 +47,8 @@ from learning_pipelines.settings import Settings, load_settings
 from learning_pipelines.storage.database import Database
 
 ROUTERS = (
-    behavior, feedback, own_feedback, executions, experiments, knowledge, lineage, playbooks, prompts, proposals, review, runs, search, sessions, summaries
+    agents, behavior, executions, experiments, feedback, knowledge, lineage, own_feedback, playbooks, prompts, proposals, review, runs, search, sessions,
+    summaries,
 )  # fmt: skip
 
 

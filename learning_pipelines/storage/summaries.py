@@ -1,4 +1,4 @@
-"""What the service shows of an organization at a glance: counts of examples, datasets of an agent, reports.
+"""What the service shows of an organization at a glance: counts of examples, its agents, datasets of an agent, reports.
 
 Belongs here: SQL that reads for people across tables. Not here: metrics of feedback (metrics.py), executions (executions.py), lineage (lineage.py).
 """
@@ -33,6 +33,21 @@ def organization(connection: Connection, organization_id: UUID, today: dt.dateti
         row = cursor.execute(_OVERVIEW, {"organization": organization_id, "today": today}).fetchone()
     assert row is not None
     return {name: int(value) for name, value in row.items()}
+
+
+def agents(connection: Connection, organization_id: UUID) -> list[dict[str, Any]]:
+    """Every agent, in the order of their names, with the prompt version it is handed: that of the label production; with learning switched off the
+    base prompt (prompts.served says which that is)."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            """SELECT a.id::text AS agent_id, a.slug AS agent, a.name, a.domain, a.learning_enabled, a.created_at,
+                CASE WHEN a.learning_enabled THEN l.version ELSE (SELECT b.version FROM prompt_versions b
+                    WHERE b.organization_id = l.organization_id AND b.agent_id = l.agent_id
+                    ORDER BY b.origin <> 'imported', CASE WHEN b.origin = 'imported' THEN -b.version ELSE b.version END LIMIT 1) END AS serving_prompt_version
+            FROM agents a LEFT JOIN prompt_labels l ON l.organization_id = a.organization_id AND l.agent_id = a.id AND l.label = 'production'
+            WHERE a.organization_id = %s ORDER BY a.slug""",
+            [organization_id],
+        ).fetchall()
 
 
 def datasets(connection: Connection, agent: AgentRef) -> list[dict[str, Any]]:
