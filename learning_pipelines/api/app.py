@@ -17,6 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from learning_pipelines import __version__
 from learning_pipelines.api import (
+    agent_serving,
     agents,
     behavior,
     documentation,
@@ -31,6 +32,7 @@ from learning_pipelines.api import (
     pages,
     playbooks,
     problems,
+    prompt_versions,
     prompts,
     proposals,
     review,
@@ -38,6 +40,7 @@ from learning_pipelines.api import (
     search,
     sessions,
     summaries,
+    training_runs,
 )
 from learning_pipelines.api.direct import Direct
 from learning_pipelines.api.middleware import Metrics, Shell
@@ -49,6 +52,7 @@ from learning_pipelines.storage.database import Database
 ROUTERS = (
     agents, behavior, executions, experiments, feedback, knowledge, lineage, own_feedback, playbooks, prompts, proposals, review, runs, search, sessions,
     summaries,
+    agent_serving, prompt_versions, training_runs,
 )  # fmt: skip
 
 

@@ -37,7 +37,7 @@ RULES: dict[str, tuple[str, str]] = {
     "index_versions": ("member", "none"), "chunk_embeddings": ("member", "none"), "retrieval_events": ("own", "own"),
     "embedding_training_pairs": ("trainer", "none"), "feedback_metrics": ("member", "none"), "learning_reports": ("member", "none"),
     "api_keys": ("member", "none"), "audit_log": ("admin", "member"), "archived_partitions": ("admin", "none"), "llm_responses": ("none", "none"),
-    "llm_usage": ("none", "none"), "rater_weights": ("own", "none"), "feedback_texts": ("none", "none"), "review_settings": ("expert|trainer", "admin"),
+    "llm_usage": ("trainer", "none"), "rater_weights": ("own", "none"), "feedback_texts": ("none", "none"), "review_settings": ("expert|trainer", "admin"),
     "review_seats": ("expert|trainer", "expert"), "review_actions": ("expert|trainer", "expert"), "review_action_items": ("expert|trainer", "expert"),
     "example_sketches": ("expert|trainer", "none"), "example_embeddings": ("expert|trainer", "none"), "duplicate_links": ("expert|trainer", "none"),
     "example_conflicts": ("expert|trainer", "expert"), "expert_reliability": ("trainer", "none"), "adjudications": ("expert|trainer", "expert"),
