@@ -8,7 +8,8 @@ from __future__ import annotations
 import base64
 import binascii
 import datetime as dt
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
+from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Query, Request
@@ -18,9 +19,12 @@ from starlette.responses import Response
 
 from learning_pipelines.api import ingest
 from learning_pipelines.api.openapi import record_body
+from learning_pipelines.api.principals import Principal
 from learning_pipelines.api.problems import Problem, not_found
 from learning_pipelines.api.service import Application, Serving, User, json_body
 from learning_pipelines.feedback.identity import user_id
+from learning_pipelines.feedback.kinds import IssueCategory
+from learning_pipelines.storage import execution_details as details
 from learning_pipelines.storage import executions as storage
 
 router = APIRouter(tags=["executions"])
@@ -58,8 +62,12 @@ class Execution(BaseModel):
 
 
 class Executions(BaseModel):
+    """`cursor`: asks for what comes after; null: there is no more. `searched_to`: the page looked back to here and found fewer than were asked for; the
+    cursor goes on there."""
+
     executions: list[Execution]
     cursor: str | None
+    searched_to: dt.datetime | None = None
 
 
 Name = Annotated[str | None, Query(max_length=255)]
@@ -68,28 +76,50 @@ Name = Annotated[str | None, Query(max_length=255)]
 @router.get("/executions", response_model=Executions)
 async def list_executions(
     who: User, service: Serving, agent: Name = None, user: Name = None, session_id: Name = None, environment: Name = None, tag: Name = None,
+    prompt_version: Name = None,
+    with_feedback: Annotated[bool | None, Query(description="Only executions with feedback that the caller may see, or only those without.")] = None,
+    rating_max: Annotated[int | None, Query(ge=1, le=5, description="Only executions rated with so many stars at most.")] = None,
+    issue: Annotated[IssueCategory | None, Query(description="Only executions reported so.")] = None,
+    corrected: Annotated[bool | None, Query(description="Only executions with a correction, or only those without.")] = None,
+    days: Annotated[int | None, Query(ge=1, le=36_500, description="Only executions of so many days up to now.")] = None,
     after: Annotated[AwareDatetime | None, Query(description="Only executions that happened at this time or later.")] = None,
     before: Annotated[AwareDatetime | None, Query(description="Only executions that happened earlier than this.")] = None,
+    excerpt: Annotated[int | None, Query(ge=1, le=100_000, description="So many characters of input and output at most.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50, cursor: Annotated[str | None, Query(max_length=1000)] = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Executions, newest first. A person with role user sees their own."""
-    for name, value in (("agent", agent), ("user", user), ("session_id", session_id), ("environment", environment), ("tag", tag)):
+    """Executions, newest first. A person with role user sees their own.
+
+    Of feedback counts what is in force. By agent, user and session a page is always full; whatever else is filtered by is looked for in so many executions
+    at most, and `searched_to` says how far back that was."""
+    texts = {"agent": agent, "user": user, "session_id": session_id, "environment": environment, "tag": tag, "prompt_version": prompt_version}
+    for name, value in texts.items():
         if value is not None and "\x00" in value:
             raise Problem(422, f"{name} contains a NUL character.", field=name)
     position = None if cursor is None else _read_cursor(cursor)
+    since = after if days is None else max(filter(None, (after, dt.datetime.now(dt.UTC) - dt.timedelta(days=days))))
 
     def read() -> dict[str, Any]:
         with service.acting(who) as connection:
             ref = service.agent(connection, who, agent) if agent is not None else None
             wanted = storage.Wanted(
-                agent_id=ref.agent_id if ref else None, user_id=user_id(who.organization_id, user) if user is not None else None, session_id=session_id,
-                environment=environment, tag=tag, after=after, before=before, position=position,
+                agent_id=ref.agent_id if ref else None, user_id=_person(who, user), session_id=session_id, environment=environment, tag=tag,
+                prompt_version=prompt_version, with_feedback=with_feedback, rating_max=rating_max, issue=issue, corrected=corrected, after=since,
+                before=before, position=position,
             )  # fmt: skip
-            rows = storage.page(connection, who.organization_id, wanted, limit)
-        more = _write_cursor(rows[-1]) if len(rows) == limit else None
-        return {"executions": rows, "cursor": more}
+            page = storage.page(connection, who.organization_id, wanted, limit, excerpt)
+        return {"executions": page.rows, "cursor": None if page.rest is None else _write_cursor(page.rest), "searched_to": page.searched_to}
 
     return await run_in_threadpool(read)
+
+
+def _person(who: Principal, user: str | None) -> UUID | None:
+    """Whose executions are listed: of whom is asked for, else of a person who sees their own only (their index, not a walk past everybody's)."""
+    if user is not None:
+        return user_id(who.organization_id, user)
+    return who.user_id if who.kind != "key" and who.role == "user" else None
+
+
+Facet = Literal["thumb", "rating", "dimensions", "issues", "correction"]
 
 
 class GivenFeedback(BaseModel):
@@ -102,14 +132,31 @@ class GivenFeedback(BaseModel):
     feedback_text: str | None
     correction_text: str | None
     withdrawn: bool
+    superseded: list[Facet] = []
     created_at: dt.datetime
 
 
+class Passage(BaseModel):
+    """A retrieved text as it is now. `place`: of its entry in `retrieved`. Without a chunk_id the beginning of the document; `is_active` false: it is not
+    searched any more."""
+
+    place: int
+    chunk_id: str | None
+    document_id: str
+    title: str | None
+    heading: str | None
+    text: str
+    is_active: bool
+
+
 class ExecutionWithFeedback(Execution):
+    """`passages`: texts of what is in `retrieved`, where they are known. Of feedback, `superseded` names what the same person said something newer about."""
+
     messages: list[Any] | None
     retrieved: list[Any] | None
     context: dict[str, Any]
     feedback: list[GivenFeedback]
+    passages: list[Passage] = []
 
 
 @router.get("/executions/{execution_id}", response_model=ExecutionWithFeedback)
@@ -118,19 +165,20 @@ async def get_execution(execution_id: Annotated[str, ingest.PathId], who: User, 
 
     def read() -> dict[str, Any]:
         with service.acting(who) as connection:
-            found = storage.one(connection, who.organization_id, execution_id)
+            found = details.one(connection, who.organization_id, execution_id)
             if found is None:
                 raise not_found("execution", "execution_id")
-            return {**found, "feedback": storage.feedback_of(connection, who.organization_id, execution_id)}
+            said = details.feedback_of(connection, who.organization_id, execution_id)
+            return {**found, "feedback": said, "passages": details.passages(connection, who.organization_id, found["retrieved"] or [])}
 
     return await run_in_threadpool(read)
 
 
-def _write_cursor(row: dict[str, Any]) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps([row["created_at"], row["execution_id"]])).decode()
+def _write_cursor(position: storage.Position) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps(position)).decode()
 
 
-def _read_cursor(text: str) -> tuple[dt.datetime, str]:
+def _read_cursor(text: str) -> storage.Position:
     try:
         moment, identity = orjson.loads(base64.urlsafe_b64decode(text.encode("ascii")))
         at = dt.datetime.fromisoformat(moment)
