@@ -116,6 +116,16 @@ def test_feedback_says_what_of_it_was_replaced(api: Api, key: str) -> None:
     assert [one["superseded"] for one in api.get("/executions/x31", key).json()["feedback"]] == [[]]
 
 
+def test_what_was_taken_back_is_no_feedback_any_more(api: Api, key: str) -> None:
+    assert api.post("/executions", {"execution_id": "regretted", "agent": "desk", "input": "q", "output": "a", "user": "cy"}, key).status_code == 201
+    for number, more in enumerate(({}, {"withdrawn": True})):
+        body = {"execution_id": "regretted", "feedback_type": "report_issue", "issue_categories": ["tone"], "user": "cy", "created_at": at(200 + number)}
+        assert api.post("/feedback", body | more, key).status_code == 201
+    assert [row["execution_id"] for row in api.get("/executions?user=cy&with_feedback=true", key).json()["executions"]] == []
+    found = api.get("/executions/regretted", key).json()["feedback"]
+    assert [(one["withdrawn"], one["superseded"]) for one in found] == [(False, ["issues"]), (True, [])]
+
+
 def test_retrieved_texts_come_with_the_execution(api: Api, key: str) -> None:
     assert api.post("/documents", {"document_id": "vat", "title": "VAT", "text": "Monthly <b>returns</b>. " * 400}, key).status_code == 201
     body = {
