@@ -5,7 +5,8 @@ Belongs here: the values, cutting a history to what an address holds. Not here: 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -58,7 +59,7 @@ def parameters(task: str, task_type: str | None, state: Any, history: Sequence[S
     more = {"unit": unit, "task_type": task_type, "state": _cut(given, 2000) if given else None}
     found = {"task": task[:2000], "k": str(k), **{name: value for name, value in more.items() if value}}
     room = _ADDRESS - sum(len(quote(value, safe="")) for value in found.values())
-    return {**found, "history": next(text for text in _shorter([_step(one) for one in history]) if len(quote(text, safe="")) <= room or text == "[]")}
+    return {**found, "history": _fitting([_step(one) for one in history], room)}
 
 
 def read(agent: str, data: Mapping[str, Any], unit: str | None = None) -> NextAction | None:
@@ -80,17 +81,29 @@ def _step(one: Step) -> dict[str, Any]:
     return step
 
 
-def _shorter(steps: list[dict[str, Any]]) -> Iterator[str]:
-    """The history, then with ever less of it: long texts cut, what was said in the oldest steps left out, the oldest steps left out."""
-    yield to_json(steps)
+def _fitting(steps: list[dict[str, Any]], room: int) -> str:
+    """The history in at most `room` characters of an address. First long texts are cut, then what was said in the oldest steps is left out, in as few as
+    suffices, then the oldest steps themselves, a tenth at a time; where nothing fits, there is no history."""
+    whole = to_json(steps)
+    if _length(whole) <= room:
+        return whole
     steps = [{name: _shortened(value) for name, value in one.items()} for one in steps]
-    yield to_json(steps)
-    for place, one in enumerate(steps):
-        steps[place] = {"type": one["type"]}
-        yield to_json(steps)
-    while steps:
-        steps = steps[max(1, len(steps) // 10) :]
-        yield to_json(steps)
+    bare = [{"type": one["type"]} for one in steps]
+
+    def without(count: int) -> str:
+        return to_json(bare[:count] + steps[count:])
+
+    # The more steps say only their type, the shorter it is: bisected, or five thousand steps would be written five thousand times.
+    count = bisect_left(range(len(steps) + 1), True, key=lambda tried: _length(without(tried)) <= room)
+    if count <= len(steps):
+        return without(count)
+    while bare and _length(to_json(bare)) > room:
+        bare = bare[max(1, len(bare) // 10) :]
+    return to_json(bare)
+
+
+def _length(text: str) -> int:
+    return len(quote(text, safe=""))
 
 
 def _shortened(value: Any) -> Any:

@@ -71,6 +71,18 @@ def test_a_long_history_keeps_its_newest_steps_and_fits_an_address(client: Clien
     assert 50 < len(json.loads(asked(service).query["history"])) < 5_000
 
 
+def test_of_as_few_steps_as_suffices_only_the_type_is_sent(client: Client, service: Service) -> None:
+    service.suggested = ANSWER
+    for count in range(8, 24):
+        steps = [{"type": f"step{number}", "context": "x" * 380} for number in range(count)]
+        client.next_action("desk", "task", history=steps)
+        query = asked(service).query
+        bare = sum("context" not in one for one in json.loads(query["history"]))
+        fuller = [{"type": one["type"]} for one in steps[: bare - 1]] + steps[max(0, bare - 1) :]
+        others = sum(len(quote(value, safe="")) for name, value in query.items() if name != "history")
+        assert bare == 0 or others + len(quote(json.dumps(fuller, separators=(",", ":")), safe="")) > 6_000
+
+
 @pytest.mark.parametrize("fault", [Fault(503), Fault(404, body={"field": "agent_id"}), Fault(200, body={"no": "answer"}), Fault(drop="before")])
 def test_without_an_answer_the_host_goes_on(make_client: MakeClient, service: Service, fault: Fault) -> None:
     service.fault = lambda one: fault
