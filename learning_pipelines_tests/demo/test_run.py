@@ -98,18 +98,21 @@ def test_it_leaves_no_server_behind(first: Ended, home: Path) -> None:
     assert embedded.running(home) is None
 
 
+@pytest.mark.slow
 def test_a_second_run_says_what_happened_in_about_ten_lines(second: str, home: Path) -> None:
     answer = second[second.index("The service desk of") : second.index("Starting the feedback service")]
     assert 8 <= len(answer.splitlines()) <= 17
     assert str(home / "artifacts" / "reports" / "demo") in answer
 
 
+@pytest.mark.slow
 def test_running_it_again_changes_no_count(first: Ended, second: str, home: Path) -> None:
     assert [line for line in second.splitlines() if line.endswith(" new") and not line.endswith(" 0 new")] == []
     notes = {"example_changes": 0}  # what changed since a dataset was made: the next refresh takes it up
     assert {**stored(home), **notes} == {**first.document["counts"], **notes}
 
 
+@pytest.mark.slow
 def test_down_from_elsewhere_leaves_no_process_behind(second: str, home: Path) -> None:
     assert family(home) == []
     assert embedded.running(home) is None

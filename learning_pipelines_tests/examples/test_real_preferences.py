@@ -44,6 +44,7 @@ def judged() -> Iterator[dict[str, Any]]:
                     yield {**shared, "example_id": f"q{number:03}-{first}{second}", **kept}
 
 
+@pytest.mark.slow
 def test_real_corrections_and_preferences_become_pairs_that_contradict_nothing(load: Load, pipeline: Connection, tmp_path: Path) -> None:
     load("agents", [AGENT])
     rows = list(judged())

@@ -267,6 +267,7 @@ def one_chain(chance: random.Random) -> tuple[list[Item], Links]:
     return items, [link(number, number + 1) for number in range(1, count - 1, 2)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [one_random_graph, one_chain])
 def test_nearly_as_few_are_left_out_as_trying_everything_leaves_out(shape: Callable[[random.Random], tuple[list[Item], Links]]) -> None:
     near = []

@@ -27,6 +27,7 @@ def mean(outcomes: list[Outcome], name: str) -> float:
     return float(np.mean([getattr(one, name) for one in outcomes]))
 
 
+@pytest.mark.slow
 def test_over_all_attacks_weighted_labels_are_wrong_a_third_as_often_as_raw_ones(found: dict[str, list[Outcome]]) -> None:
     every = [one for kind in ATTACKS for one in found[kind]]
     assert mean(every, "raw") > 0.08

@@ -59,6 +59,7 @@ def test_the_scores_are_those_of_bm25s_for_the_same_terms(name: str) -> None:
             assert ours.scores(query) == pytest.approx(theirs.get_scores(known), abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETS)
 def test_on_real_questions_it_is_at_most_a_hundredth_below_bm25s_with_its_own_tokens(name: str) -> None:
     import bm25s

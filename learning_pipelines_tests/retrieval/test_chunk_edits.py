@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 import numpy as np
+import pytest
 
 from learning_pipelines.retrieval.analyzer import analyzer_for
 from learning_pipelines.retrieval.bm25 import Bm25
@@ -110,6 +111,7 @@ def test_long_chunks_of_two_topics_are_split_between_them_and_that_gains(tmp_pat
         assert [("one" in chunk.text, "two" in chunk.text) for chunk in operation.made] == [(True, False), (False, True)]
 
 
+@pytest.mark.slow
 def test_feedback_by_chance_merges_nothing_and_what_it_splits_rarely_reaches_the_gate(tmp_path: Path) -> None:
     """Of ten worlds each in which what helped was drawn by chance."""
     assert not any(merges(known(chunks_of(world)), world.train) for world in (parted(tmp_path, shuffled=True, seed=seed) for seed in range(10)))

@@ -73,6 +73,7 @@ def test_whatever_the_text_ids_differ_positions_count_and_cutting_again_gives_th
     assert chunk("d", title, text) == found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", ["headings", "paragraphs only"])
 def test_an_edit_of_one_paragraph_keeps_nearly_all_other_chunks(kept: str) -> None:
     """Over 16 documents of 60 paragraphs: on average fewer than 2.5 of more than 25 chunks change when one paragraph grows."""

@@ -191,6 +191,7 @@ def test_with_an_encoder_that_was_trained_on_the_train_questions_only_validation
     assert [learner.learn(nobody, base, Reports()) for learner in (Fusion(), Adapter(), RerankerLearner())] == [None] * 3
 
 
+@pytest.mark.slow
 def test_the_selection_takes_what_gains_and_leaves_what_does_not(tmp_path: Path) -> None:
     training = world(tmp_path, turned=0.9, headed=True)
     learnt = Selection().learn(training, IndexConfig(), Reports())

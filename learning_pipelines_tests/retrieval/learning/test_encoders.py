@@ -81,6 +81,7 @@ def test_fine_tuning_learns_what_only_feedback_says_and_its_folder_serves(traini
     assert losses[-1] < losses[0] and [share for share, _, _ in said] == sorted(share for share, _, _ in said)
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_any_step_goes_on_and_reaches_the_same_weights_bit_for_bit(training: Training, model: Path, tmp_path: Path) -> None:
     """In processes of their own, all three: this one may count with another number of threads, and sums of another order are other bits."""
     learner = FineTuning(str(model), RECIPE)
