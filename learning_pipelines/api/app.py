@@ -20,6 +20,7 @@ from learning_pipelines.api import (
     agent_serving,
     agents,
     behavior,
+    dashboard,
     documentation,
     executions,
     experiments,
@@ -50,8 +51,8 @@ from learning_pipelines.settings import Settings, load_settings
 from learning_pipelines.storage.database import Database
 
 ROUTERS = (
-    agents, behavior, executions, experiments, feedback, knowledge, lineage, own_feedback, playbooks, prompts, proposals, review, runs, search, sessions,
-    summaries,
+    agents, behavior, dashboard, executions, experiments, feedback, knowledge, lineage, own_feedback, playbooks, prompts, proposals, review, runs, search,
+    sessions, summaries,
     agent_serving, prompt_versions, training_runs,
 )  # fmt: skip
 

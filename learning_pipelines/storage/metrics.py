@@ -120,10 +120,16 @@ def days_of_agent(connection: Connection, agent: AgentRef, first: dt.date, last:
             WHERE organization_id = %s AND agent_id = %s AND day BETWEEN %s AND %s AND day <> ALL(%s)""",
             [agent.organization_id, agent.agent_id, first, last, stale],
         ).fetchall()
-        for day in stale:
-            values = {"first": day, "last": day, "zone": zone, "agent": agent.agent_id, "newcomer": NEWCOMER}
-            rows += cursor.execute(f"{_SUMS_OF_DAYS} SELECT day, {_SUMS}", values).fetchall()
+    for day in stale:
+        rows += computed(connection, agent, day, day, zone)
     return [{"day": row["day"], **added_up([row])} for row in rows]
+
+
+def computed(connection: Connection, agent: AgentRef, first: dt.date, last: dt.date, zone: str) -> list[dict[str, Any]]:
+    """The sums of one agent per day from `first` to `last`, from its rows as they are now; its cost follows these rows."""
+    values = {"first": first, "last": last, "zone": zone, "agent": agent.agent_id, "newcomer": NEWCOMER}
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(f"{_SUMS_OF_DAYS} SELECT day, {_SUMS}", values).fetchall()
 
 
 def added_up(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
