@@ -113,13 +113,14 @@ def freshness(connection: Connection, organization: tuple[UUID, str], agent_id: 
 def described(sums: Mapping[str, Any]) -> dict[str, Any]:
     """Rates and means of added-up sums, each with what is behind it."""
     n, executions, said = sums["rating_count"], sums["executions"], sums["executions_with_feedback"]
-    mean = _ratio(sums["rating_sum"], n)
+    mean, weighted = _ratio(sums["rating_sum"], n), _ratio(sums["rating_weighted_sum"], sums["rating_weight_sum"])
     return {
         "executions": executions, "executions_with_feedback": said, "feedback": sums["feedback"], "simulated_feedback": sums["simulated"],
         "feedback_rate": {"value": _ratio(said, executions), "n": executions, "interval": _wilson(said, executions)},
         "average_rating": {
             "value": mean, "n": n, "interval": _mean_interval(mean, n, sums["rating_sum_squares"]),
-            "weighted": _ratio(sums["rating_weighted_sum"], sums["rating_weight_sum"]),
+            # Sums of fractions differ in their last digits by the order in which the database adds them up: equal numbers shall be equal.
+            "weighted": None if weighted is None else round(weighted, 6),
         },
         "thumbs_up": sums["thumbs_up"], "thumbs_down": sums["thumbs_down"], "corrections": sums["corrections"],
         "dimensions": {name: {"mean": _ratio(sums[f"{name}_sum"], sums[f"{name}_count"]), "n": sums[f"{name}_count"]} for name in metrics.DIMENSIONS},

@@ -178,7 +178,7 @@ def test_equal_numbers_have_the_same_etag_and_new_ones_another(api: Api) -> None
     key = api.key()
     first = api.get("/dashboard", key)
     again = api.get("/dashboard", key, headers={"If-None-Match": first.headers["ETag"]})
-    assert again.status_code == 304, (first.json(), again.json())
+    assert (again.status_code, again.content) == (304, b"")
     _say(api, 1)
     assert api.get("/dashboard", key, headers={"If-None-Match": first.headers["ETag"]}).status_code == 200
 
