@@ -1,98 +1,293 @@
 /**
- * The JavaScript client of the API: one class, no dependency, in browsers and in Node.
+ * The JavaScript client of the API: one class, no dependency, in browsers and in Node. Types: learning.d.ts.
  *
- * Belongs here: requests, credentials, problems. Not here: anything that shows something (elements/, pages/), React (react.js).
+ * Belongs here: a named method per route. Not here: how a request is sent (transport.js), anything that shows something (elements/, pages/), React
+ * (react.js).
+ *
+ * Every method takes as its last argument what `request` takes: { signal, timeout, retries, headers }.
  */
 
-/** A refusal, as the service says it (RFC 9457). `status` 0: it could not be reached. */
-export class ApiError extends Error {
-  constructor(status, title, detail, field = null, retryAfter = null) {
-    super(detail || title);
-    this.name = "ApiError";
-    this.status = status;
-    this.title = title;
-    this.detail = detail;
-    this.field = field;
-    this.retryAfter = retryAfter;
-  }
+import { Transport, newKey, segment } from "./transport.js";
 
-  /** Whether the same request may succeed later. */
-  get transient() {
-    return this.status === 0 || this.status === 429 || this.status >= 500;
-  }
-}
+export { ApiError, segment } from "./transport.js";
 
-/** The service that this module came from. */
-const ORIGIN = new URL("../../../../", import.meta.url).href.replace(/\/$/, "");
+const idempotent = (key, options) => ({ repeatable: true, ...options, headers: { "Idempotency-Key": key ?? newKey(), ...options?.headers } });
 
-export class LearningClient {
-  /**
-   * @param {object} [options]
-   * @param {string} [options.baseUrl] Address of the service; default: where this module came from.
-   * @param {string | (() => string | Promise<string>)} [options.token] Bearer token, or what gives a fresh one before each request.
-   * @param {string} [options.csrfToken] Of a browser session (cookie), instead of a token.
-   * @param {typeof fetch} [options.fetch]
-   */
-  constructor({ baseUrl = ORIGIN, token, csrfToken, fetch: fetcher } = {}) {
-    this.baseUrl = baseUrl.replace(/\/$/, "");
-    this.token = token;
-    this.csrfToken = csrfToken;
-    this.fetch = fetcher ?? ((...given) => globalThis.fetch(...given));
-  }
+export class LearningClient extends Transport {
+  // Feedback
 
-  /**
-   * One request below /api/learning; the answer's JSON (null for none). Raises ApiError.
-   *
-   * @param {string} method
-   * @param {string} path Below /api/learning, its parts already encoded (see `segment`).
-   * @param {{query?: object, body?: unknown, headers?: object, signal?: AbortSignal}} [options] Query values that are null or undefined are left out.
-   */
-  async request(method, path, { query, body, headers, signal } = {}) {
-    const url = new URL(`${this.baseUrl}/api/learning${path}`);
-    for (const [name, value] of Object.entries(query ?? {})) if (value !== undefined && value !== null && value !== "") url.searchParams.set(name, value);
-    const sent = { Accept: "application/json", ...headers };
-    const token = typeof this.token === "function" ? await this.token() : this.token;
-    if (token) sent.Authorization = `Bearer ${token}`;
-    if (this.csrfToken && !token) sent["X-CSRF-Token"] = this.csrfToken;
-    if (body !== undefined) sent["Content-Type"] = "application/json";
-    let response;
-    try {
-      response = await this.fetch(url.href, {
-        method, headers: sent, signal, credentials: token ? "omit" : "same-origin", body: body === undefined ? undefined : JSON.stringify(body),
-      });
-    } catch (error) {
-      if (error.name === "AbortError") throw error;
-      throw new ApiError(0, "Not reached", `The service at ${this.baseUrl} cannot be reached.`);
-    }
-    return answered(response);
-  }
-
-  /** Stores one feedback. Give it a feedback_id: then sending it again stores nothing twice. */
+  /** Stores one feedback. Repeated safely: by its feedback_id, else by a key made here. */
   submitFeedback(feedback, options) {
-    return this.request("POST", "/feedback", { body: feedback, ...options });
+    const sent = feedback.feedback_id ? { repeatable: true, ...options } : idempotent(null, options);
+    return this.request("POST", "/feedback", { ...sent, body: feedback });
   }
+
+  /** Stores up to 10,000; each is answered for itself. Repeated only if each has a feedback_id. */
+  submitFeedbackBatch(items, options) {
+    return this.request("POST", "/feedback/batch", { repeatable: items.every((item) => item.feedback_id), ...options, body: { items } });
+  }
+
+  /** What the sender said about an execution and is in force, and what was learnt from it. */
+  ownFeedback(executionId, options) {
+    return this.request("GET", "/feedback/mine", { ...options, query: { execution_id: executionId } });
+  }
+
+  feedbackStatistics(agentId, { days } = {}, options) {
+    return this.request("GET", `/feedback/stats/${segment(agentId)}`, { ...options, query: { days } });
+  }
+
+  commonIssues(agentId, { days, limit } = {}, options) {
+    return this.request("GET", `/feedback/issues/${segment(agentId)}`, { ...options, query: { days, limit } });
+  }
+
+  // Executions, documents
+
+  recordExecution(execution, options) {
+    return this.request("POST", "/executions", { repeatable: true, ...options, body: execution });
+  }
+
+  recordExecutions(items, options) {
+    return this.request("POST", "/executions/batch", { repeatable: true, ...options, body: { items } });
+  }
+
+  listExecutions(filters = {}, options) {
+    return this.request("GET", "/executions", { ...options, query: filters });
+  }
+
+  getExecution(executionId, options) {
+    return this.request("GET", `/executions/${segment(executionId)}`, options);
+  }
+
+  addDocument(document, options) {
+    return this.request("POST", "/documents", { repeatable: true, ...options, body: document });
+  }
+
+  submitRetrievalFeedback(feedback, options) {
+    return this.request("POST", "/retrieval-feedback", { ...idempotent(null, options), body: feedback });
+  }
+
+  // Review
+
+  annotationQueue(filters = {}, options) {
+    return this.request("GET", "/annotations/queue", { ...options, query: filters });
+  }
+
+  /** Leases the most valuable items that no other expert has. Never repeated by itself: another answer is another lease. */
+  nextAnnotations(filters = {}, options) {
+    return this.request("POST", "/annotations/queue/next", { ...options, body: filters });
+  }
+
+  leaseExample(exampleId, options) {
+    return this.request("POST", `/annotations/queue/${segment(exampleId)}/lease`, { repeatable: true, ...options });
+  }
+
+  releaseExample(exampleId, options) {
+    return this.request("POST", `/annotations/queue/${segment(exampleId)}/release`, { repeatable: true, ...options });
+  }
+
+  skipExample(exampleId, options) {
+    return this.request("POST", `/annotations/queue/${segment(exampleId)}/skip`, options);
+  }
+
+  exampleHints(exampleId, options) {
+    return this.request("GET", `/annotations/queue/${segment(exampleId)}/hints`, options);
+  }
+
+  submitAnnotation(annotation, options) {
+    return this.request("POST", "/annotations", { ...options, body: annotation });
+  }
+
+  submitAnnotations(bulk, options) {
+    return this.request("POST", "/annotations/bulk", { ...options, body: bulk });
+  }
+
+  undoAnnotations(undoId, options) {
+    return this.request("POST", `/annotations/undo/${segment(undoId)}`, options);
+  }
+
+  verifyAnnotation(annotationId, options) {
+    return this.request("POST", `/annotations/${segment(annotationId)}/verify`, options);
+  }
+
+  listAnnotations(exampleId, options) {
+    return this.request("GET", "/annotations", { ...options, query: { example_id: exampleId } });
+  }
+
+  // Overview
 
   /** Counts of the organization. */
   statistics(options) {
     return this.request("GET", "/stats", options);
   }
+
+  listAgents(options) {
+    return this.request("GET", "/agents", options);
+  }
+
+  listDatasets(agentId, options) {
+    return this.request("GET", `/datasets/${segment(agentId)}`, options);
+  }
+
+  /** `week` as 2026-W47. */
+  weeklyReport(week, options) {
+    return this.request("GET", `/reports/${segment(week)}`, options);
+  }
+
+  // Learning
+
+  submitDemonstration(demonstration, options) {
+    const sent = demonstration.demonstration_id ? { repeatable: true, ...options } : idempotent(null, options);
+    return this.request("POST", "/demonstrations", { ...sent, body: demonstration });
+  }
+
+  optimizePrompt(optimization, options) {
+    return this.request("POST", "/optimize-prompt", { ...options, body: optimization });
+  }
+
+  listRuns(filters = {}, options) {
+    return this.request("GET", "/runs", { ...options, query: filters });
+  }
+
+  getRun(runId, options) {
+    return this.request("GET", `/runs/${segment(runId)}`, options);
+  }
+
+  /** Follows a run until it has ended; `progress` gets every state of it. */
+  async followRun(runId, progress = () => {}, { every = 2000, ...options } = {}) {
+    for (;;) {
+      const run = await this.getRun(runId, { retries: 5, ...options });
+      progress(run);
+      if (["completed", "failed", "cancelled"].includes(run.status)) return run;
+      await paused(every, options.signal);
+    }
+  }
+
+  listProposals({ state, agent } = {}, options) {
+    return this.request("GET", "/proposals", { ...options, query: { state, agent } });
+  }
+
+  reviewProposal(proposalId, review, options) {
+    return this.request("POST", `/proposals/${segment(proposalId)}/review`, { ...options, body: review });
+  }
+
+  rollback(agentId, given = {}, options) {
+    return this.request("POST", `/agents/${segment(agentId)}/rollback`, { ...options, body: given });
+  }
+
+  disableLearning(agentId, options) {
+    return this.request("POST", `/agents/${segment(agentId)}/disable`, { repeatable: true, ...options });
+  }
+
+  enableLearning(agentId, options) {
+    return this.request("POST", `/agents/${segment(agentId)}/enable`, { repeatable: true, ...options });
+  }
+
+  // Serving
+
+  /** What the agent is to be prompted with. With the `etag` of an answer: null while that is what serves. */
+  servedPrompt(agentId, { unit, input, label, exposure, etag } = {}, options) {
+    const headers = { ...options?.headers, ...(etag ? { "If-None-Match": etag } : {}) };
+    return this.request("GET", `/prompts/${segment(agentId)}`, { ...options, headers, query: { unit, input, label, exposure } });
+  }
+
+  writePrompt(agentId, prompt, options) {
+    return this.request("POST", `/prompts/${segment(agentId)}`, { ...options, body: prompt });
+  }
+
+  moveLabel(agentId, label, target, options) {
+    return this.request("PUT", `/prompts/${segment(agentId)}/labels/${segment(label)}`, { repeatable: true, ...options, body: target });
+  }
+
+  search(q, { agent, k, unit, exposure } = {}, options) {
+    return this.request("GET", "/search", { ...options, query: { q, agent, k, unit, exposure } });
+  }
+
+  /** What an expert would do next. `history`: the actions so far; `state`: what the agent was given. */
+  nextAction(agentId, { state, history, ...plain } = {}, options) {
+    const query = { ...plain, state: asJson(state), history: asJson(history) };
+    return this.request("GET", `/agents/${segment(agentId)}/next-action`, { ...options, query });
+  }
+
+  playbooks(agentId, { version, task_type } = {}, options) {
+    return this.request("GET", `/agents/${segment(agentId)}/playbooks`, { ...options, query: { version, task_type } });
+  }
+
+  // Experiments
+
+  listExperiments({ agent, state } = {}, options) {
+    return this.request("GET", "/experiments", { ...options, query: { agent, state } });
+  }
+
+  getExperiment(experimentId, options) {
+    return this.request("GET", `/experiments/${segment(experimentId)}`, options);
+  }
+
+  createExperiment(experiment, options) {
+    return this.request("POST", "/experiments", { ...options, body: experiment });
+  }
+
+  startExperiment(experimentId, options) {
+    return this.request("POST", `/experiments/${segment(experimentId)}/start`, options);
+  }
+
+  pauseExperiment(experimentId, options) {
+    return this.request("POST", `/experiments/${segment(experimentId)}/pause`, options);
+  }
+
+  resumeExperiment(experimentId, options) {
+    return this.request("POST", `/experiments/${segment(experimentId)}/resume`, options);
+  }
+
+  abortExperiment(experimentId, given = {}, options) {
+    return this.request("POST", `/experiments/${segment(experimentId)}/abort`, { ...options, body: given });
+  }
+
+  weighExperiment(experimentId, weights, options) {
+    return this.request("POST", `/experiments/${segment(experimentId)}/weights`, { ...options, body: { weights } });
+  }
+
+  analyzeExperiment(experimentId, options) {
+    return this.request("POST", `/experiments/${segment(experimentId)}/analyze`, options);
+  }
+
+  concludeExperiment(experimentId, given = {}, options) {
+    return this.request("POST", `/experiments/${segment(experimentId)}/conclude`, { ...options, body: given });
+  }
+  // Where something came from
+
+  promptLineage(version, { agent, limit } = {}, options) {
+    return this.request("GET", `/lineage/prompt/${segment(version)}`, { ...options, query: { agent, limit } });
+  }
+
+  feedbackLineage(feedbackId, { limit } = {}, options) {
+    return this.request("GET", `/lineage/feedback/${segment(feedbackId)}`, { ...options, query: { limit } });
+  }
+
+  userLineage(userId, { limit } = {}, options) {
+    return this.request("GET", `/lineage/user/${segment(userId)}`, { ...options, query: { limit } });
+  }
+
+  // Credentials
+
+  /** A short-lived token that permits feedback on one execution: for a page. */
+  executionToken(asked, options) {
+    return this.request("POST", "/tokens", { repeatable: true, ...options, body: asked });
+  }
+
+  getSession(options) {
+    return this.request("GET", "/session", options);
+  }
+
+  endSession(options) {
+    return this.request("DELETE", "/session", { repeatable: true, ...options });
+  }
 }
 
-/** A part of a path, encoded. */
-export const segment = (value) => encodeURIComponent(String(value));
+const asJson = (value) => (value === undefined || value === null || typeof value === "string" ? value : JSON.stringify(value));
 
-async function answered(response) {
-  const text = await response.text();
-  let body = null;
-  try {
-    body = text ? JSON.parse(text) : null;
-  } catch {
-    if (response.ok) throw new ApiError(response.status, "No JSON", "The service answered with something that is not JSON.");
-  }
-  if (response.ok) return body;
-  const retryAfter = Number.parseFloat(response.headers.get("Retry-After") ?? "");
-  throw new ApiError(
-    response.status, body?.title ?? response.statusText, body?.detail ?? `The service answered with status ${response.status}.`, body?.field ?? null,
-    Number.isFinite(retryAfter) ? retryAfter : null,
-  );
+function paused(milliseconds, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal?.addEventListener("abort", () => { clearTimeout(timer); reject(signal.reason); }, { once: true });
+  });
 }
