@@ -337,6 +337,10 @@ export interface ExecutionRecord {
   [key: string]: unknown;
 }
 
+/**
+ * `passages`: texts of what is in `retrieved`, where they are known. Of feedback, `superseded` names what the same person said something newer
+ * about.
+ */
 export interface ExecutionWithFeedback {
   execution_id: string;
   agent: string;
@@ -357,11 +361,17 @@ export interface ExecutionWithFeedback {
   retrieved: unknown[] | null;
   context: Record<string, unknown>;
   feedback: GivenFeedback[];
+  passages: Passage[];
 }
 
+/**
+ * `cursor`: asks for what comes after; null: there is no more. `searched_to`: the page looked back to here and found fewer than were asked
+ * for; the cursor goes on there.
+ */
 export interface Executions {
   executions: Execution[];
   cursor: string | null;
+  searched_to: string | null;
 }
 
 /**
@@ -468,6 +478,7 @@ export interface GivenFeedback {
   feedback_text: string | null;
   correction_text: string | null;
   withdrawn: boolean;
+  superseded: ("thumb" | "rating" | "dimensions" | "issues" | "correction")[];
   created_at: string;
 }
 
@@ -660,6 +671,20 @@ export interface OwnFeedback {
   /** How many comments the sender wrote; their texts are not repeated. */
   comments: number;
   used: FeedbackUse[];
+}
+
+/**
+ * A retrieved text as it is now. `place`: of its entry in `retrieved`. Without a chunk_id the beginning of the document; `is_active` false: it
+ * is not searched any more.
+ */
+export interface Passage {
+  place: number;
+  chunk_id: string | null;
+  document_id: string;
+  title: string | null;
+  heading: string | null;
+  text: string;
+  is_active: boolean;
 }
 
 export interface Period {
