@@ -5,6 +5,7 @@ Belongs here: paths, roles, which refusal is which status. Not here: shapes (rev
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any, TypeVar
@@ -21,10 +22,10 @@ from learning_pipelines.api.service import Admin, Service, Serving
 from learning_pipelines.api.service import Expert as ExpertRole
 from learning_pipelines.examples import hints, leases, review_undo, reviewing
 from learning_pipelines.examples.annotations import said_about, with_diff
-from learning_pipelines.examples.experts import Expert, Reason, Refused
+from learning_pipelines.examples.experts import Expert, Reason, Refused, unknown
 from learning_pipelines.examples.queue_items import shown
 from learning_pipelines.examples.review import Verdict
-from learning_pipelines.storage import audit, review_queue
+from learning_pipelines.storage import audit, review_progress, review_queue
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.review_queue import ReviewSettings, Wanted
 
@@ -57,7 +58,12 @@ def _speaker(body: models.OnBehalf | None) -> str | None:
 
 def _wanted(service: Service, connection: Connection, who: Principal, expert: Expert, filters: models.Filters) -> Wanted:
     agent = None if filters.agent is None else service.agent(connection, who, filters.agent).agent_id
-    return Wanted(who.organization_id, expert.id, agent, filters.domain, filters.type, filters.status)
+    exclude = tuple(filters.exclude) if isinstance(filters, models.NextItems) else ()
+    return Wanted(who.organization_id, expert.id, agent, filters.domain, filters.type, filters.status, exclude)
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
 
 
 @router.get("/queue", response_model=models.Queue)
@@ -67,7 +73,7 @@ async def get_queue(filters: Annotated[models.QueueFilters, Query()], who: Exper
 
     def read(connection: Connection, expert: Expert) -> dict[str, Any]:
         wanted = _wanted(service, connection, who, expert, filters)
-        return {"queue": shown(connection, wanted, filters.limit), "total": review_queue.total(connection, wanted)}
+        return {"queue": shown(connection, wanted, filters.limit), "total": review_queue.total(connection, wanted), "now": _now()}
 
     return await _as_expert(service, who, read, filters.user)
 
@@ -79,30 +85,43 @@ async def post_next(body: models.NextItems, who: ExpertRole, service: Serving) -
     def write(connection: Connection, expert: Expert) -> dict[str, Any]:
         wanted = _wanted(service, connection, who, expert, body)
         ids = leases.lease_best(connection, expert, wanted, body.limit)
-        return {"queue": shown(connection, wanted, body.limit, ids), "total": review_queue.total(connection, wanted)}
+        return {"queue": shown(connection, wanted, body.limit, ids), "total": review_queue.total(connection, wanted), "now": _now()}
 
     return await _as_expert(service, who, write, body.user)
+
+
+@router.get("/queue/{example_id}", response_model=models.QueueItem)
+async def get_item(example_id: ExampleId, who: ExpertRole, service: Serving) -> dict[str, Any]:
+    """One item as the queue shows it, also one that is decided or that others have. It is not leased."""
+
+    def read(connection: Connection, expert: Expert) -> dict[str, Any]:
+        found = shown(connection, Wanted(who.organization_id, expert.id), 1, [example_id])
+        if not found:
+            raise unknown(example_id)
+        return found[0]
+
+    return await _as_expert(service, who, read)
 
 
 @router.post("/queue/{example_id}/lease", response_model=models.Leased)
 async def post_lease(example_id: ExampleId, who: ExpertRole, service: Serving, body: models.OnBehalf | None = None) -> dict[str, Any]:
     """Reserves an item for this expert, or prolongs their lease."""
     until = await _as_expert(service, who, lambda connection, expert: leases.lease(connection, expert, example_id), _speaker(body))
-    return {"example_id": example_id, "lease_until": until}
+    return {"example_id": example_id, "lease_until": until, "now": _now()}
 
 
 @router.post("/queue/{example_id}/release", response_model=models.Leased)
 async def post_release(example_id: ExampleId, who: ExpertRole, service: Serving, body: models.OnBehalf | None = None) -> dict[str, Any]:
     """Gives a lease back."""
     await _as_expert(service, who, lambda connection, expert: leases.release(connection, expert, example_id), _speaker(body))
-    return {"example_id": example_id, "lease_until": None}
+    return {"example_id": example_id, "lease_until": None, "now": _now()}
 
 
 @router.post("/queue/{example_id}/skip", response_model=models.Leased)
 async def post_skip(example_id: ExampleId, who: ExpertRole, service: Serving, body: models.OnBehalf | None = None) -> dict[str, Any]:
     """Takes an item out of this expert's queue; others still get it."""
     await _as_expert(service, who, lambda connection, expert: leases.skip(connection, expert, example_id), _speaker(body))
-    return {"example_id": example_id, "lease_until": None}
+    return {"example_id": example_id, "lease_until": None, "now": _now()}
 
 
 @router.get("/queue/{example_id}/hints", response_model=models.Hints)
@@ -154,6 +173,25 @@ async def post_bulk(body: models.BulkBody, who: ExpertRole, service: Serving) ->
 async def post_undo(undo_id: UUID, who: ExpertRole, service: Serving, body: models.OnBehalf | None = None) -> dict[str, Any]:
     """Takes back what one request of this expert did, single or bulk: all of it, unless something happened to one of the items since."""
     return {"restored": await _as_expert(service, who, lambda connection, expert: review_undo.undo(connection, expert, undo_id), _speaker(body))}
+
+
+@router.get("/progress", response_model=models.Progress)
+async def get_progress(who: ExpertRole, service: Serving, days: Annotated[int, Query(ge=1, le=366)] = 7) -> dict[str, Any]:
+    """How far review is: by this expert and by all, today and in the period. Numbers alone: nobody's verdicts can be told from them."""
+    zone = service.settings.zone
+    today = dt.datetime.combine(dt.datetime.now(zone).date(), dt.time(), zone)
+    since = dt.datetime.combine(today.date() - dt.timedelta(days=days - 1), dt.time(), zone)
+
+    def mine(connection: Connection, expert: Expert) -> tuple[Expert, int]:
+        return expert, review_queue.total(connection, Wanted(who.organization_id, expert.id))
+
+    expert, open_to_me = await _as_expert(service, who, mine)
+
+    def everyones() -> dict[str, Any]:
+        with service.aggregating(who) as connection:
+            return review_progress.counted(connection, who.organization_id, expert.id, today, since)
+
+    return {**await run_in_threadpool(everyones), "open_to_me": open_to_me, "days": days, "since": since}
 
 
 @router.get("/settings", response_model=models.Settings)

@@ -46,7 +46,10 @@ class QueueFilters(Filters):
 
 
 class NextItems(Filters):
+    """`exclude`: items that one has at hand elsewhere, in another window."""
+
     limit: Annotated[int, Field(ge=1, le=50)] = 10
+    exclude: Annotated[list[Name], Field(max_length=50)] = []
     user: Speaker = None
 
 
@@ -115,8 +118,31 @@ class QueueItem(BaseModel):
 
 
 class Queue(BaseModel):
+    """`now`: the service's time, so that leases can be counted down by any clock."""
+
     queue: list[QueueItem]
     total: int
+    now: dt.datetime
+
+
+class Progress(BaseModel):
+    """How far review is. Counts of verdicts leave out what was taken back.
+
+    `mine_today`, `all_today`: verdicts since midnight of the service's time zone; `mine`, `all`, `experts`: of the last `days` days, today included
+    (`since`), and how many experts gave them. `open`: items without a decision; `open_to_me`: those that this expert may judge now; `decided`: examples
+    with a decision, ever.
+    """
+
+    mine_today: int
+    all_today: int
+    mine: int
+    all: int
+    experts: int
+    open: int
+    open_to_me: int
+    decided: int
+    days: int
+    since: dt.datetime
 
 
 class ReviewBody(BaseModel):
@@ -154,11 +180,22 @@ class JudgeVerdict(BaseModel):
     created_at: dt.datetime
 
 
+class Contradiction(BaseModel):
+    """Another example with the same input, or nearly the same, that teaches something else; `reason` says how they differ."""
+
+    example_id: str
+    input_text: str
+    original_output: str | None
+    expected_output: str | None
+    reason: str
+
+
 class Hints(BaseModel):
     """What a verdict may be compared with. None: there is no approved example yet; no judge has said anything about the item."""
 
     nearest: Nearest | None
     judge: JudgeVerdict | None
+    contradictions: list[Contradiction]
 
 
 class AnnotationStored(BaseModel):
@@ -235,5 +272,8 @@ class Settings(BaseModel):
 
 
 class Leased(BaseModel):
+    """`now`: the service's time when it answered."""
+
     example_id: str
     lease_until: dt.datetime | None
+    now: dt.datetime

@@ -1,4 +1,4 @@
-"""What an expert may compare a verdict with once it is given: the nearest approved example, and what the judge said.
+"""What an expert may compare a verdict with once it is given: the nearest approved example, what the judge said, what contradicts the item.
 
 Belongs here: hints, and that they come afterwards. Not here: SQL (storage/review_hints.py), near-duplicates (duplicates.py).
 """
@@ -16,6 +16,8 @@ from learning_pipelines.storage.database import Connection
 
 COMPARED = 2_000
 """Without stored vectors, this many approved examples of the agent are compared by their words: the newest."""
+CONTRADICTIONS = 5
+"""At most this many examples that contradict an item are shown, those found first."""
 _WORD = re.compile(r"\w+")
 
 
@@ -38,7 +40,10 @@ def hints(connection: Connection, expert: Expert, example_id: str) -> dict[str, 
         raise Refused(Reason.UNKNOWN, "There is no such example for you.", "Take its id from GET /annotations/queue.")
     if not subject.judged:
         raise Refused(Reason.STATE, "Hints are shown after a verdict: before it they would make it less your own.", "Judge the item first.")
-    return {"nearest": _nearest(connection, expert, subject), "judge": storage.judge(connection, expert.organization_id, example_id)}
+    return {
+        "nearest": _nearest(connection, expert, subject), "judge": storage.judge(connection, expert.organization_id, example_id),
+        "contradictions": storage.contradictions(connection, expert.organization_id, example_id, CONTRADICTIONS),
+    }  # fmt: skip
 
 
 def _nearest(connection: Connection, expert: Expert, subject: storage.Subject) -> Nearest | None:

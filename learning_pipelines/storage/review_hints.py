@@ -1,4 +1,4 @@
-"""Reading what hints are made of: approved examples like the one judged, what a judge said.
+"""Reading what hints are made of: approved examples like the one judged, what a judge said, what contradicts it.
 
 Belongs here: SQL of hints. Not here: who may see them and when (examples/hints.py).
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import class_row
+from psycopg.rows import class_row, dict_row
 
 from learning_pipelines.storage.database import Connection
 
@@ -79,3 +79,19 @@ def judge(connection: Connection, organization_id: UUID, example_id: str) -> dic
         [organization_id, example_id],
     ).fetchone()
     return None if row is None else {"judge": row[0], "approved": row[1], "created_at": row[2]}
+
+
+def contradictions(connection: Connection, organization_id: UUID, example_id: str, limit: int) -> list[dict[str, Any]]:
+    """The examples in an open conflict with this one that still count: their texts, and how they differ; those found first."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            """SELECT e.id AS example_id, e.input_text, e.original_output, e.expected_output, k.reason
+            FROM (
+                SELECT second_id AS id, reason, found_at FROM example_conflicts
+                WHERE organization_id = %(organization)s AND status = 'open' AND first_id = %(id)s
+                UNION ALL SELECT first_id, reason, found_at FROM example_conflicts
+                WHERE organization_id = %(organization)s AND status = 'open' AND second_id = %(id)s) AS k
+            JOIN learning_examples e ON e.organization_id = %(organization)s AND e.id = k.id AND e.is_active AND e.review_status <> 'rejected'
+            ORDER BY k.found_at, e.id LIMIT %(limit)s""",
+            {"organization": organization_id, "id": example_id, "limit": limit},
+        ).fetchall()

@@ -21,7 +21,8 @@ REVIEWERS, LEASE_SECONDS = 1, 900
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Whose queue, and filters; None means any. `status` needs_revision also shows items on which this expert asked for the revision."""
+    """Whose queue, and filters; None means any. `status` needs_revision also shows items on which this expert asked for the revision.
+    `exclude`: items not to be among them, at hand elsewhere."""
 
     organization_id: UUID
     expert_id: UUID
@@ -29,6 +30,7 @@ class Wanted:
     domain: str | None = None
     example_type: str | None = None
     status: str | None = None
+    exclude: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Seat:
 _OPEN = "e.is_active AND e.review_status IN ('pending', 'in_review', 'needs_revision')"
 _PRIORITY = "learning.review_priority(e.example_type, e.confidence_score, e.support, e.distrusted, e.created_at)"
 _FILTERS = """(%(domain)s::text IS NULL OR e.domain = %(domain)s) AND (%(example_type)s::text IS NULL OR e.example_type = %(example_type)s)
-    AND (%(status)s::text IS NULL OR e.review_status = %(status)s)"""
+    AND (%(status)s::text IS NULL OR e.review_status = %(status)s) AND e.id <> ALL(%(exclude)s::text[])"""
 _TAKEN = "(s.state = 'reviewed' OR (s.state = 'leased' AND s.leased_until > now())) AND s.expert_id <> %(me)s"
 # Not made of the expert's own words; not judged or skipped by them; a seat is free. Whoever leases, judges or skips sets reviews_needed, so
 # that untouched items, most of a long queue, need no look at seats. Counts and NOT IN instead of NOT EXISTS: whatever the statistics of the
@@ -232,5 +234,5 @@ def keep_review_settings(connection: Connection, organization_id: UUID, agent_id
 def _values(wanted: Wanted) -> dict[str, Any]:
     return {
         "organization": wanted.organization_id, "me": wanted.expert_id, "agent_id": wanted.agent_id, "domain": wanted.domain,
-        "example_type": wanted.example_type, "status": wanted.status,
+        "example_type": wanted.example_type, "status": wanted.status, "exclude": list(wanted.exclude),
     }  # fmt: skip
