@@ -10,7 +10,9 @@
 import { h } from "./dom.js";
 
 // Words with their marks, signs of scripts that write without spaces one by one, an emoji with what belongs to it, white space, any other sign.
-const TOKEN = /\s+|[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}]\p{M}*|\p{Extended_Pictographic}[\u200d\ufe0f\p{Extended_Pictographic}\u{1f3fb}-\u{1f3ff}]*|(?:(?![\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}])[\p{L}\p{M}\p{N}_])+|[^]/gu;
+const DENSE = "[\\p{sc=Han}\\p{sc=Hiragana}\\p{sc=Katakana}\\p{sc=Thai}]";
+const EMOJI = "\\p{Extended_Pictographic}[\\u200d\\ufe0f\\p{Extended_Pictographic}\\u{1f3fb}-\\u{1f3ff}]*";
+const TOKEN = new RegExp(`\\s+|${DENSE}\\p{M}*|${EMOJI}|(?:(?!${DENSE})[\\p{L}\\p{M}\\p{N}_])+|[^]`, "gu");
 const MOST_CHARACTERS = 200_000; // of what is left of one text without the common beginning and end
 const MOST_EDITS = 1_000;
 const MOST_WORK = 20_000_000;
@@ -125,7 +127,8 @@ function tidy(parts) {
   };
   const kept = parts.filter((part) => part.text !== "");
   kept.forEach((part, place) => {
-    const inside = part.kind === "same" && !/\S/.test(part.text) && place > 0 && kept[place - 1].kind !== "same" && (kept[place + 1]?.kind ?? "same") !== "same";
+    const between = [kept[place - 1], kept[place + 1]].every((one) => one && one.kind !== "same");
+    const inside = part.kind === "same" && between && !/\S/.test(part.text);
     if (part.kind !== "same") change[part.kind] += part.text;
     else if (inside) change = { removed: change.removed + part.text, added: change.added + part.text };
     else {
