@@ -148,6 +148,29 @@ class LookSoFar(BaseModel):
     treatments: dict[str, dict[str, float | None]]
 
 
+class Ramp(BaseModel):
+    """Where a rollout is. `units`: of the treatment, with a value of the primary metric, since its beginning; `hours`: at this step, without pauses.
+    `waits`: what the next step waits for; empty: the next look takes it."""
+
+    percent: float
+    next_percent: float
+    since: str | None
+    hours: float
+    hours_needed: int
+    units: int
+    units_needed: int
+    waits: list[str]
+
+
+class Ending(BaseModel):
+    """The decision that it ended with. `decided_by`: a person, a key, or the hourly job."""
+
+    decision: Decision
+    reason: str
+    decided_by: str
+    at: str
+
+
 class ShownExperiment(BaseModel):
     """`arms`: the control first. `decision`: how it ended, else what the last look came to. `config`: the options that differ from their defaults, and what
     is kept up while it runs."""
@@ -219,7 +242,8 @@ _WHOLE: dict[str, Any] = {
 
 
 class WholeExperiment(ShownExperiment):
-    """With its numbers, from the values as they were last collected (hourly). `refused`: events that count in no verdict, by reason."""
+    """With its numbers, from the values as they were last collected (hourly). `refused`: events that count in no verdict, by reason. `looks`: 120 of them at
+    most, evenly spread. `ramp`: of a rollout that is under way. `ending`: of what has ended by a decision."""
 
     model_config = ConfigDict(json_schema_extra={"example": _WHOLE})
     verdict: Verdict | None = None
@@ -227,6 +251,8 @@ class WholeExperiment(ShownExperiment):
     sample_ratio: SampleRatio | None = None
     refused: dict[str, int]
     looks: list[LookSoFar]
+    ramp: Ramp | None = None
+    ending: Ending | None = None
 
 
 class ChangedExperiment(WholeExperiment):

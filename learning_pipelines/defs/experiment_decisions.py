@@ -14,7 +14,7 @@ from learning_pipelines.defs.common import ORGANIZATION_TAG, OWNERS, check, skip
 from learning_pipelines.examples.plots import markdown
 from learning_pipelines.experiments.hour import Hour, look_at_all
 from learning_pipelines.experiments.looking import Look
-from learning_pipelines.experiments.plots import sequential
+from learning_pipelines.experiments.plots import MOST_POINTS, sequential
 from learning_pipelines.storage import experiment_decisions as storage
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.store import Store
@@ -81,7 +81,7 @@ def _plots(connection: Connection, done: Hour) -> dict[str, Any]:
     found: dict[str, Any] = {}
     changed = sorted((one for one in done.looks if one.new), key=lambda one: one.status == "running")
     for one in changed[:MOST_PLOTS]:
-        outcomes = storage.outcomes(connection, one.agent.organization_id, one.experiment.id)
+        outcomes = storage.outcomes(connection, one.agent.organization_id, one.experiment.id, MOST_POINTS)
         for arm in one.experiment.treatments:
             if (svg := sequential(outcomes, arm.variant)) is not None:
                 found[f"{one.experiment.id}: {arm.variant}"] = dg.MetadataValue.md(markdown(svg, one.experiment.primary_metric))

@@ -54,11 +54,18 @@ def listed(connection: Connection, organization_id: UUID, experiment_id: UUID, *
     return [Stored(*row) for row in rows]
 
 
-def outcomes(connection: Connection, organization_id: UUID, experiment_id: UUID) -> list[tuple[dt.datetime, dict[str, Any]]]:
-    """(when, outcome) of every decision about an experiment, oldest first: what a plot is drawn from."""
+def outcomes(connection: Connection, organization_id: UUID, experiment_id: UUID, most: int) -> list[tuple[dt.datetime, dict[str, Any]]]:
+    """(when, outcome) of decisions about an experiment, oldest first: what a plot is drawn from. Of more than `most` so many, evenly spread and with the
+    first and the last; the evidence of the others, which may be large, is not read."""
     rows = connection.execute(
         """SELECT decided_at, evidence -> 'outcome' FROM experiment_decisions
-        WHERE organization_id = %s AND experiment_id = %s AND evidence ? 'outcome' ORDER BY id""",
-        [organization_id, experiment_id],
+        WHERE organization_id = %(organization)s AND experiment_id = %(experiment)s AND id IN (
+            SELECT id FROM (
+                SELECT id, row_number() OVER (ORDER BY id) - 1 AS place, count(*) OVER () AS number FROM experiment_decisions
+                WHERE organization_id = %(organization)s AND experiment_id = %(experiment)s
+            ) placed
+            WHERE number <= %(most)s OR place = 0 OR place * (%(most)s - 1) / (number - 1) > (place - 1) * (%(most)s - 1) / (number - 1)
+        ) AND evidence ? 'outcome' ORDER BY id""",
+        {"organization": organization_id, "experiment": experiment_id, "most": most},
     ).fetchall()
     return [(when, outcome) for when, outcome in rows]
