@@ -188,6 +188,8 @@ export interface ChangedExperiment {
   sample_ratio: SampleRatio | null;
   refused: Record<string, number>;
   looks: LookSoFar[];
+  ramp: Ramp | null;
+  ending: Ending | null;
   changed: boolean;
 }
 
@@ -279,6 +281,14 @@ export interface DocumentRecord {
   agent?: string | null;
   metadata?: Record<string, unknown> | null;
   [key: string]: unknown;
+}
+
+/** The decision that it ended with. `decided_by`: a person, a key, or the hourly job. */
+export interface Ending {
+  decision: "adopt_treatment" | "keep_control" | "inconclusive" | "rollback";
+  reason: string;
+  decided_by: string;
+  at: string;
 }
 
 /** A time of unchanged shares. Units are compared with units of the same epoch only. */
@@ -854,6 +864,21 @@ export interface QueueItem {
   candidates: string[];
 }
 
+/**
+ * Where a rollout is. `units`: of the treatment, with a value of the primary metric, since its beginning; `hours`: at this step, without
+ * pauses. `waits`: what the next step waits for; empty: the next look takes it.
+ */
+export interface Ramp {
+  percent: number;
+  next_percent: number;
+  since: string | null;
+  hours: number;
+  hours_needed: number;
+  units: number;
+  units_needed: number;
+  waits: string[];
+}
+
 export interface RatioOfEpoch {
   epoch: number;
   observed: Record<string, number>;
@@ -1088,7 +1113,10 @@ export interface Verdict {
   treatments: Record<string, Record<string, string>>;
 }
 
-/** With its numbers, from the values as they were last collected (hourly). `refused`: events that count in no verdict, by reason. */
+/**
+ * With its numbers, from the values as they were last collected (hourly). `refused`: events that count in no verdict, by reason. `looks`: 120
+ * of them at most, evenly spread. `ramp`: of a rollout that is under way. `ending`: of what has ended by a decision.
+ */
 export interface WholeExperiment {
   id: string;
   state: "draft" | "running" | "paused" | "completed" | "cancelled";
@@ -1118,6 +1146,8 @@ export interface WholeExperiment {
   sample_ratio: SampleRatio | null;
   refused: Record<string, number>;
   looks: LookSoFar[];
+  ramp: Ramp | null;
+  ending: Ending | null;
 }
 
 export interface WrittenPrompt {
