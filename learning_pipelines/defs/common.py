@@ -17,6 +17,7 @@ from learning_pipelines.examples.quality_refresh import refresh_quality
 from learning_pipelines.examples.refresh import refresh_examples
 from learning_pipelines.examples.similarity import rule_of
 from learning_pipelines.feedback import statistics
+from learning_pipelines.feedback.archive.returning import bring_back
 from learning_pipelines.feedback.privacy import RULES_VERSION
 from learning_pipelines.feedback.trust_refresh import refresh_weights
 from learning_pipelines.settings import Settings
@@ -86,7 +87,7 @@ def skip(context: dg.AssetExecutionContext, reason: str) -> None:
 
 
 def bring_up_to_date(context: dg.OpExecutionContext | dg.AssetExecutionContext, store: Store, agents: Sequence[AgentRef] | None = None) -> None:
-    """Outbox → examples → weights of raters → agreement, quality → datasets, and the metrics of changed days, recorded as
+    """What comes back from the archive → outbox → examples → weights of raters → agreement, quality → datasets, and the metrics of changed days, recorded as
     materializations of those assets.
 
     `agents` limits examples and datasets; None is every agent of the organization the run is tagged with, or of all.
@@ -94,6 +95,7 @@ def bring_up_to_date(context: dg.OpExecutionContext | dg.AssetExecutionContext, 
     organization = context.run.tags.get(ORGANIZATION_TAG)
     with store.pipeline() as connection:
         begun = time.monotonic()
+        returned = bring_back(store, connection)
         wanted = None if agents is None else {agent.partition for agent in agents}
         behind = list(dict.fromkeys([
             *outbox.agents_behind(connection, outbox.EXAMPLES_READER, organization), *rescrub.agents_with_older(connection, RULES_VERSION, organization),
@@ -111,6 +113,10 @@ def bring_up_to_date(context: dg.OpExecutionContext | dg.AssetExecutionContext, 
         days = statistics.catch_up(connection, store.settings.timezone, organization)
         for day in days:
             context.log_event(dg.AssetMaterialization("feedback_metrics", partition=day.isoformat()))
+    if returned.executions:
+        context.log.info(f"{returned.executions} archived executions came back: something new was said about them.")
+    for problem in returned.problems:
+        context.log.warning(f"Executions stay in the archive about which something new was said: {problem}")
     context.log.info(f"Brought up to date: {len(behind)} agents behind, {len(days)} days computed, {time.monotonic() - begun:.1f} s.")
 
 

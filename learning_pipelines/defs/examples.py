@@ -15,6 +15,7 @@ from learning_pipelines.examples.datasets import DatasetVersion
 from learning_pipelines.examples.refresh import refresh_examples
 from learning_pipelines.examples.rescrub import raw_account_numbers
 from learning_pipelines.examples.versions import TYPES, rebuild
+from learning_pipelines.feedback.archive.returning import bring_back
 from learning_pipelines.feedback.privacy import EMAIL_PATTERN, RULES_VERSION
 from learning_pipelines.storage import checks, examples, rescrub, versions
 from learning_pipelines.storage.database import Connection
@@ -42,6 +43,7 @@ def learning_examples(context: dg.AssetExecutionContext, store: dg.ResourceParam
     """What an agent can learn from: corrections, clearly good and bad answers, failures, demonstrations; scrubbed of personal data."""
     with store.pipeline() as connection:
         agent = agent_behind(connection, context.partition_key)
+        bring_back(store, connection)
         done = refresh_examples(connection, agent)
         counts = examples.count_examples(connection, agent)
         found = checks.examples(connection, agent, EMAIL_PATTERN)

@@ -57,10 +57,11 @@ def _take_up(connection: Connection, agent: AgentRef, portion: int, done: Refres
             return False
         if new.executions:
             storage.join_pending(connection, agent, new.executions)
-        candidates = curate(_opinion(row) for row in storage.opinions(connection, agent, new.executions))
+        executions = storage.stored_executions(connection, new.executions, agent)
+        candidates = curate(_opinion(row) for row in storage.opinions(connection, agent, executions))
         shown = [Demonstrated(**row) for row in storage.demonstrations(connection, agent, new.demonstrations)] if new.demonstrations else []
         rows = [_derived_row(agent, candidate) for candidate in candidates] + [_demonstrated_row(agent, one) for one in shown]
-        stored = storage.store_derived(connection, agent, new.executions, rows)
+        stored = storage.store_derived(connection, agent, executions, rows)
         outdated = storage.withdraw_demonstrated(connection, agent, new.demonstrations) if new.demonstrations else 0
         outbox.advance(connection, outbox.EXAMPLES_READER, agent, new.position)
     done.entries += new.entries

@@ -127,8 +127,13 @@ def compared(connection: Connection, agent: AgentRef, zone: str, typical: float)
             LEFT JOIN LATERAL (
                 SELECT sum(CASE f.feedback_type WHEN 'thumbs_up' THEN 1 ELSE -1 END * {rated.weight}) AS side
                 FROM (SELECT DISTINCT execution_id FROM example_sources WHERE organization_id = e.organization_id AND example_id = e.id) r
-                JOIN feedback_in_force f ON f.organization_id = e.organization_id AND f.execution_id = r.execution_id {rated.join}
-                WHERE f.facets_in_force & 1 > 0
+                CROSS JOIN LATERAL (
+                    SELECT f.organization_id, f.user_id, f.feedback_type FROM feedback_in_force f
+                    WHERE f.organization_id = e.organization_id AND f.execution_id = r.execution_id AND f.facets_in_force & 1 > 0
+                    UNION ALL SELECT f.organization_id, f.user_id, f.feedback_type FROM archived_thumbs f
+                    WHERE f.organization_id = e.organization_id AND f.execution_id = r.execution_id
+                        AND NOT EXISTS (SELECT FROM agent_feedback o WHERE o.organization_id = f.organization_id AND o.execution_id = f.execution_id)
+                ) f {rated.join}
             ) t ON true
             WHERE e.agent_id = %(agent)s GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4""",
             {"organization": agent.organization_id, "agent": agent.agent_id, "zone": zone, "typical": typical},
@@ -136,12 +141,17 @@ def compared(connection: Connection, agent: AgentRef, zone: str, typical: float)
 
 
 def user_weeks(connection: Connection, agent: AgentRef, since: dt.datetime | None, zone: str) -> list[dt.date]:
-    """The weeks (Mondays) of executions that got feedback which arrived at or after `since` (None: ever)."""
+    """The weeks (Mondays) of executions that got feedback which arrived at or after `since` (None: ever).
+
+    Weeks of which executions were archived are left out: what was computed while all their rows were there stands.
+    """
     rows = connection.execute(
         """SELECT DISTINCT date_trunc('week', x.created_at AT TIME ZONE %(zone)s)::date FROM agent_feedback f
         JOIN agent_executions x ON x.organization_id = f.organization_id AND x.id = f.execution_id
         WHERE f.organization_id = %(organization)s AND f.agent_id = %(agent)s AND NOT f.pending_execution AND f.facets & 1 > 0
-          AND (%(since)s::timestamptz IS NULL OR f.received_at >= %(since)s) ORDER BY 1""",
+          AND (%(since)s::timestamptz IS NULL OR f.received_at >= %(since)s)
+          AND NOT EXISTS (SELECT FROM archived_metrics m WHERE m.organization_id = %(organization)s AND m.agent_id = %(agent)s AND m.executions > 0
+              AND date_trunc('week', m.day::timestamp)::date = date_trunc('week', x.created_at AT TIME ZONE %(zone)s)::date) ORDER BY 1""",
         {"organization": agent.organization_id, "agent": agent.agent_id, "since": since, "zone": zone},
     ).fetchall()
     return [row[0] for row in rows]

@@ -48,7 +48,11 @@ def metrics(connection: Connection, first: dt.date, last: dt.date, zone: str) ->
         """SELECT count(*) FROM agents a JOIN agent_feedback f ON f.organization_id = a.organization_id AND f.agent_id = a.id
         WHERE f.created_at >= %(first)s::timestamp AT TIME ZONE %(zone)s AND f.created_at < (%(last)s::date + 1)::timestamp AT TIME ZONE %(zone)s
           AND NOT f.pending_execution AND NOT EXISTS (SELECT FROM agent_executions x
-              WHERE x.organization_id = f.organization_id AND x.id = f.execution_id AND x.agent_id = f.agent_id)""",
+              WHERE x.organization_id = f.organization_id AND x.id = f.execution_id AND x.agent_id = f.agent_id)
+          -- Feedback on an archived execution: its key proves it, until the execution comes back.
+          AND NOT EXISTS (SELECT FROM ingest_keys k WHERE k.organization_id = f.organization_id AND k.kind = 'executions' AND k.external_id = f.execution_id
+              AND k.agent_id = f.agent_id AND k.received_at < (SELECT max(month) + interval '1 month' FROM archived_partitions p
+                  WHERE p.organization_id = f.organization_id))""",
         bounds,
     )
     # Rows of an agent that is not there are invisible to the join above and counted nowhere: they are looked for by arrival.

@@ -42,6 +42,16 @@ def join_pending(connection: Connection, agent: AgentRef, executions: Sequence[s
     ).rowcount
 
 
+def stored_executions(connection: Connection, executions: Sequence[str], agent: AgentRef) -> list[str]:
+    """Those of these executions whose rows are there. Of the others (not come yet, or archived) nothing is derived, and nothing that was is taken back."""
+    rows = connection.execute(
+        """SELECT w.id FROM unnest(%s::text[]) AS w (id)
+        WHERE EXISTS (SELECT FROM agent_executions x WHERE x.organization_id = %s AND x.id = w.id)""",
+        [list(executions), agent.organization_id],
+    ).fetchall()
+    return [str(row[0]) for row in rows]
+
+
 def opinions(connection: Connection, agent: AgentRef, executions: Sequence[str]) -> list[dict[str, Any]]:
     """Everything said about these executions with the facets still in force, beside the execution's texts."""
     with connection.cursor(row_factory=dict_row) as cursor:

@@ -60,6 +60,11 @@ def note_learnt(connection: Connection, agent: AgentRef) -> list[str]:
     return sorted(str(cluster) for (cluster,) in rows)
 
 
+# Executions that were archived, by whole days.
+_ARCHIVED = """(SELECT coalesce(sum(m.executions), 0)::bigint FROM archived_metrics m
+                WHERE m.organization_id = h.organization_id AND m.agent_id = h.agent_id AND m.day >= ({})::date AND m.day < ({})::date)"""
+
+
 def learnt(connection: Connection, agent: AgentRef, weeks_before: int) -> list[LearntCluster]:
     """The agent's learnt clusters with their counts before and since, and how many executions there were in the same stretches of time."""
     rows = hashed(
@@ -77,9 +82,10 @@ def learnt(connection: Connection, agent: AgentRef, weeks_before: int) -> list[L
         begun AS (SELECT h.id, greatest(h.since, least(n.first_at, h.learnt_at)) AS begin FROM held h JOIN counted n USING (id))
         SELECT h.id, h.looks, coalesce((h.last_look ->> 'after')::integer, 0), h.state, n.before,
             (SELECT count(*) FROM agent_executions x WHERE x.organization_id = h.organization_id AND x.agent_id = h.agent_id
-                AND x.created_at >= b.begin AND x.created_at < h.learnt_at),
+                AND x.created_at >= b.begin AND x.created_at < h.learnt_at) + {_ARCHIVED.format("b.begin", "h.learnt_at")},
             extract(epoch FROM h.learnt_at - b.begin) / 86400.0, n.after,
-            (SELECT count(*) FROM agent_executions x WHERE x.organization_id = h.organization_id AND x.agent_id = h.agent_id AND x.created_at >= h.learnt_at),
+            (SELECT count(*) FROM agent_executions x WHERE x.organization_id = h.organization_id AND x.agent_id = h.agent_id AND x.created_at >= h.learnt_at)
+                + {_ARCHIVED.format("h.learnt_at", "'infinity'")},
             extract(epoch FROM greatest(now(), h.learnt_at) - h.learnt_at) / 86400.0
         FROM held h JOIN counted n USING (id) JOIN begun b USING (id) ORDER BY h.id""",
         values(agent) | {"weeks": weeks_before},

@@ -37,29 +37,19 @@ _FEEDBACK_SUMS = tuple(name for name in SUMS if name not in _EXECUTION_SUMS)
 # The weighted sums count each feedback by its rater's weight in use, and a day is computed again when one of them moves.
 # Feedback whose sender says so in a key `simulated` is counted apart, so that whoever shows a number can say so too.
 # Feedback counts while something in it is in force, or where it only ever was a comment (no facet at all).
-_SUMS_OF_DAYS = f"""
-WITH bounds AS (
-    SELECT %(first)s::timestamp AT TIME ZONE %(zone)s AS start, (%(last)s::date + 1)::timestamp AT TIME ZONE %(zone)s AS finish
-),
-ran AS (
-    SELECT x.organization_id, x.agent_id, (x.created_at AT TIME ZONE %(zone)s)::date AS day, count(*) AS executions,
-        count(*) FILTER (WHERE EXISTS (SELECT FROM agent_feedback f WHERE f.organization_id = x.organization_id
+_RAN = """SELECT x.organization_id, x.agent_id, (x.created_at AT TIME ZONE %(zone)s)::date AS day, count(*) AS executions,
+        count(*) FILTER (WHERE EXISTS (SELECT FROM {feedback} f WHERE f.organization_id = x.organization_id
             AND f.execution_id = x.id AND NOT f.pending_execution)) AS executions_with_feedback,
         count(x.latency_ms) AS latency_count, coalesce(sum(x.latency_ms), 0) AS latency_ms_sum,
         coalesce(sum(coalesce(x.input_tokens, 0) + coalesce(x.output_tokens, 0)), 0) AS tokens_sum, coalesce(sum(x.cost_usd), 0) AS cost_usd_sum
-    FROM bounds, agents a JOIN agent_executions x ON x.organization_id = a.organization_id AND x.agent_id = a.id
-    WHERE x.created_at >= bounds.start AND x.created_at < bounds.finish AND (%(agent)s::uuid IS NULL OR a.id = %(agent)s) GROUP BY 1, 2, 3
-),
-said AS MATERIALIZED (
-    SELECT f.*, coalesce(w.weight, %(newcomer)s) AS weight, (f.created_at AT TIME ZONE %(zone)s)::date AS day
-    FROM bounds, agents a JOIN feedback_in_force f ON f.organization_id = a.organization_id AND f.agent_id = a.id
+    FROM {bounds} agents a JOIN {executions} x ON x.organization_id = a.organization_id AND x.agent_id = a.id
+    WHERE {executions_within} GROUP BY 1, 2, 3"""
+_SAID = """SELECT f.*, coalesce(f.weighed, w.weight, %(newcomer)s) AS weight, (f.created_at AT TIME ZONE %(zone)s)::date AS day
+    FROM {bounds} agents a JOIN (SELECT *, {weighed} AS weighed FROM {in_force}) f ON f.organization_id = a.organization_id AND f.agent_id = a.id
         LEFT JOIN rater_weights w ON w.organization_id = f.organization_id AND w.user_id = f.user_id
-    WHERE f.created_at >= bounds.start AND f.created_at < bounds.finish AND (%(agent)s::uuid IS NULL OR a.id = %(agent)s)
-        AND (f.facets = 0 OR f.facets_in_force <> 0)
-),
-rated AS (
-    SELECT organization_id, agent_id, day, count(*) AS feedback,
-        count(*) FILTER (WHERE context @> '{{"simulated": true}}') AS simulated,
+    WHERE {feedback_within} AND (f.facets = 0 OR f.facets_in_force <> 0)"""
+_RATED = f"""SELECT organization_id, agent_id, day, count(*) AS feedback,
+        count(*) FILTER (WHERE context @> '{{{{"simulated": true}}}}') AS simulated,
         count(rating) FILTER (WHERE facets_in_force & 2 > 0) AS rating_count,
         coalesce(sum(rating) FILTER (WHERE facets_in_force & 2 > 0), 0) AS rating_sum,
         coalesce(sum(rating * rating) FILTER (WHERE facets_in_force & 2 > 0), 0) AS rating_sum_squares,
@@ -71,19 +61,71 @@ rated AS (
         count(*) FILTER (WHERE feedback_type = 'thumbs_down' AND facets_in_force & 1 > 0) AS thumbs_down,
         count(*) FILTER (WHERE facets_in_force & 16 > 0) AS corrections,
         {_DIMENSION_SUMS}
-    FROM said GROUP BY 1, 2, 3
+    FROM said GROUP BY 1, 2, 3"""
+_SUMS_OF = f"""ran AS ({_RAN}),
+said AS MATERIALIZED ({_SAID}),
+rated AS ({_RATED}),
+counted_issues AS (
+    SELECT organization_id, agent_id, day, category, count(*) AS n FROM said, unnest(issue_categories) AS category
+    WHERE facets_in_force & 8 > 0 GROUP BY 1, 2, 3, 4{{further_issues}}
 ),
 issues AS (
     SELECT organization_id, agent_id, day, jsonb_object_agg(category, n) AS issues
-    FROM (SELECT organization_id, agent_id, day, category, count(*) AS n FROM said, unnest(issue_categories) AS category
-          WHERE facets_in_force & 8 > 0 GROUP BY 1, 2, 3, 4) AS per_category
-    GROUP BY 1, 2, 3
+    FROM (SELECT organization_id, agent_id, day, category, sum(n) AS n FROM counted_issues GROUP BY 1, 2, 3, 4) AS added GROUP BY 1, 2, 3
 )"""
-_SUMS = f"""{", ".join(f"coalesce({name}, 0) AS {name}" for name in _EXECUTION_SUMS + _FEEDBACK_SUMS)}, coalesce(issues, '{{}}') AS issues
-FROM ran FULL JOIN rated USING (organization_id, agent_id, day) LEFT JOIN issues USING (organization_id, agent_id, day)"""
+# What archived rows gave counts from the moment on at which their partition is seen no more: a query leaves out a partition whose detaching has begun
+# by the same snapshot by which it reads this.
+_GONE = f"""attached AS MATERIALIZED (
+    SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE i.inhparent IN ('learning.agent_executions'::regclass, 'learning.agent_feedback'::regclass) AND NOT i.inhdetachpending
+),
+gone AS MATERIALIZED (
+    SELECT m.*, NOT EXISTS (SELECT FROM attached WHERE relname = 'agent_executions_' || to_char(m.month, 'YYYY_MM')) AS executions_gone,
+        NOT EXISTS (SELECT FROM attached WHERE relname = 'agent_feedback_' || to_char(m.month, 'YYYY_MM')) AS feedback_gone
+    FROM archived_metrics m JOIN agents a ON a.organization_id = m.organization_id AND a.id = m.agent_id
+    WHERE m.day BETWEEN %(first)s AND %(last)s AND (%(agent)s::uuid IS NULL OR a.id = %(agent)s)
+),
+kept AS (
+    SELECT organization_id, agent_id, day, {", ".join(f"sum({name}) FILTER (WHERE executions_gone) AS kept_{name}" for name in _EXECUTION_SUMS)},
+        {", ".join(f"sum({name}) FILTER (WHERE feedback_gone) AS kept_{name}" for name in _FEEDBACK_SUMS)}
+    FROM gone WHERE executions_gone OR feedback_gone GROUP BY 1, 2, 3
+)"""
+_WITHIN = "{0}.created_at >= bounds.start AND {0}.created_at < bounds.finish AND (%(agent)s::uuid IS NULL OR a.id = %(agent)s)"
+_ISSUES_KEPT = """
+    UNION ALL SELECT organization_id, agent_id, day, one.key, one.value::bigint FROM gone, jsonb_each_text(issues) AS one WHERE feedback_gone"""
+_LIVE = _SUMS_OF.format(
+    feedback="agent_feedback", executions="agent_executions", in_force="feedback_in_force", weighed="NULL::double precision", bounds="bounds,",
+    executions_within=_WITHIN.format("x"), feedback_within=_WITHIN.format("f"), further_issues=_ISSUES_KEPT,
+)  # fmt: skip
+_SUMS_OF_DAYS = f"""
+WITH bounds AS (
+    SELECT %(first)s::timestamp AT TIME ZONE %(zone)s AS start, (%(last)s::date + 1)::timestamp AT TIME ZONE %(zone)s AS finish
+),
+{_GONE},
+{_LIVE}"""
+_SUMS = f"""{", ".join(f"coalesce({name}, 0) + coalesce(kept_{name}, 0) AS {name}" for name in _EXECUTION_SUMS + _FEEDBACK_SUMS)},
+    coalesce(issues, '{{}}') AS issues
+FROM ran FULL JOIN rated USING (organization_id, agent_id, day) FULL JOIN kept USING (organization_id, agent_id, day)
+    LEFT JOIN issues USING (organization_id, agent_id, day)"""
+COLUMNS = (*_EXECUTION_SUMS, *_FEEDBACK_SUMS, "issues")
 _COMPUTE = f"""{_SUMS_OF_DAYS}
-INSERT INTO feedback_metrics (organization_id, agent_id, day, {", ".join(_EXECUTION_SUMS + _FEEDBACK_SUMS)}, issues)
+INSERT INTO feedback_metrics (organization_id, agent_id, day, {", ".join(COLUMNS)})
 SELECT organization_id, agent_id, day, {_SUMS}"""
+
+
+def sums_of_rows(executions: str, feedback: str, in_force: str, weighed: str = "NULL::double precision") -> str:
+    """The query of what some rows give to the metrics: organization_id, agent_id, day, COLUMNS; it takes `zone` and `newcomer`.
+
+    `executions`, `feedback`, `in_force`: FROM items without aliases; `in_force` is feedback with facets_in_force. `weighed`: each feedback's weight, where
+    it is not the one in use.
+    """
+    counted = _SUMS_OF.format(
+        feedback=feedback, executions=executions, in_force=in_force, weighed=weighed, bounds="", executions_within="true", feedback_within="true",
+        further_issues="",
+    )  # fmt: skip
+    named = ", ".join(f"coalesce({name}, 0) AS {name}" for name in COLUMNS[:-1])
+    return f"""WITH {counted} SELECT organization_id, agent_id, day, {named}, coalesce(issues, '{{}}') AS issues
+        FROM ran FULL JOIN rated USING (organization_id, agent_id, day) LEFT JOIN issues USING (organization_id, agent_id, day)"""
 
 
 def compute_days(connection: Connection, first: dt.date, last: dt.date, zone: str) -> int:

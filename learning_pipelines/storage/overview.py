@@ -95,6 +95,7 @@ def days_with_rows(connection: Connection, organization: str, zone: str) -> list
     rows = connection.execute(
         """SELECT (created_at AT TIME ZONE %(zone)s)::date FROM agent_executions WHERE organization_id = learning.organization_id(%(organization)s)
         UNION SELECT (created_at AT TIME ZONE %(zone)s)::date FROM agent_feedback WHERE organization_id = learning.organization_id(%(organization)s)
+        UNION SELECT day FROM archived_metrics WHERE organization_id = learning.organization_id(%(organization)s)
         ORDER BY 1""",
         {"zone": zone, "organization": organization},
     ).fetchall()

@@ -108,7 +108,8 @@ _NEW = """INSERT INTO touched_questions SELECT DISTINCT e.question_id FROM outbo
         AND (o.xid, o.id) <= (%(last_xid)s::xid8, %(last_id)s) AND o.kind = 'retrieval_feedback' ON CONFLICT DO NOTHING"""
 _NEW_EXECUTIONS = """INSERT INTO touched_executions SELECT DISTINCT o.execution_id FROM outbox o
     WHERE o.organization_id = %(organization)s AND o.agent_id = %(owner)s AND (o.xid, o.id) > (%(xid)s::xid8, %(id)s)
-        AND (o.xid, o.id) <= (%(last_xid)s::xid8, %(last_id)s) AND o.kind = 'feedback' AND o.execution_id IS NOT NULL ON CONFLICT DO NOTHING"""
+        AND (o.xid, o.id) <= (%(last_xid)s::xid8, %(last_id)s) AND o.kind = 'feedback' AND EXISTS (
+            SELECT FROM agent_executions x WHERE x.organization_id = o.organization_id AND x.id = o.execution_id) ON CONFLICT DO NOTHING"""
 _ALL_EXECUTIONS = """INSERT INTO touched_executions SELECT DISTINCT f.execution_id FROM agent_feedback f
     WHERE f.organization_id = %(organization)s AND f.agent_id = %(agent)s AND NOT f.pending_execution AND f.facets & 19 > 0 AND EXISTS (
         SELECT FROM agent_executions x WHERE x.organization_id = f.organization_id AND x.id = f.execution_id AND x.retrieved IS NOT NULL)

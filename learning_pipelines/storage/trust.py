@@ -210,7 +210,8 @@ FROM (SELECT DISTINCT v.user_id FROM trust_votes v WHERE NOT EXISTS (SELECT FROM
 _RATER_ROWS = """
 SELECT r.user_id, r.judged, u.role <> 'user', w.weight,
     CASE WHEN r.judged THEN (SELECT count(*) FROM agent_feedback f
-        WHERE f.organization_id = %(organization)s AND f.user_id = r.user_id AND NOT f.pending_execution) ELSE coalesce(w.ratings, 0) END,
+        WHERE f.organization_id = %(organization)s AND f.user_id = r.user_id AND NOT f.pending_execution) + (SELECT coalesce(sum(k.ratings), 0)
+        FROM archived_raters k WHERE k.organization_id = %(organization)s AND k.user_id = r.user_id)::bigint ELSE coalesce(w.ratings, 0) END,
     coalesce(reviewed.upheld, 0), coalesce(reviewed.refuted, 0), coalesce(texts.copied, 0)
 FROM trust_raters r JOIN users u ON u.organization_id = %(organization)s AND u.id = r.user_id
 LEFT JOIN rater_weights w ON w.organization_id = %(organization)s AND w.user_id = r.user_id

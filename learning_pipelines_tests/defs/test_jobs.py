@@ -1,4 +1,4 @@
-"""The jobs with real rows: those that wait for their engine end skipped and write nothing of their own, cleanup tidies.
+"""The jobs with real rows: those that have nothing of their own to do write nothing of their own, cleanup tidies.
 
 Belongs here: jobs run in this process. Not here: single assets (their files), the command line (test_cli.py).
 """
@@ -14,8 +14,8 @@ from learning_pipelines_tests.conftest import Load
 from learning_pipelines_tests.defs.conftest import Materialize, asked
 from learning_pipelines_tests.feedback.rows import AGENT, said, table
 
-WAITING = {"cleanup": None}
-every_waiting_job = pytest.mark.parametrize("job", WAITING)
+IDLE = {"cleanup": None}
+every_idle_job = pytest.mark.parametrize("job", IDLE)
 DERIVED = {
     "learning_examples", "example_sources", "outbox_positions", "rater_weights", "feedback_metrics", "training_datasets",
     "dataset_examples", "example_splits", "example_changes", "dataset_states",
@@ -30,42 +30,26 @@ def rated(desk: None, load: Load) -> None:
     load("feedback", [said("f1", "e1", "thumbs_up", user="bob", created_at="2025-03-11T09:00:00Z")])
 
 
-def tags_of(result: dg.ExecuteInProcessResult, instance: dg.DagsterInstance) -> dict[str, str]:
-    run = instance.get_run_by_id(result.run_id)
-    assert run is not None
-    return dict(run.tags)
-
-
-@every_waiting_job
-def test_a_job_without_its_engine_ends_skipped_and_says_why(
-    job: str, rated: None, run_job: Materialize, instance: dg.DagsterInstance
-) -> None:
-    result = run_job(job, WAITING[job])
-    tags = tags_of(result, instance)
-    assert (result.success, tags["learning/status"]) == (True, "skipped")
-    assert "not there yet" in tags["learning/reason"]
-
-
-@every_waiting_job
-def test_a_job_without_its_engine_only_brings_up_to_date(job: str, rated: None, run_job: Materialize, pipeline: Connection) -> None:
+@every_idle_job
+def test_a_job_without_anything_of_its_own_to_do_only_brings_up_to_date(job: str, rated: None, run_job: Materialize, pipeline: Connection) -> None:
     before = overview.table_counts(pipeline)
-    run_job(job, WAITING[job])
+    run_job(job, IDLE[job])
     after = overview.table_counts(pipeline)
     assert {name for name in after if after[name] != before[name]} <= DERIVED
     assert (after["learning_examples"], after["feedback_metrics"]) == (1, 2)
 
 
-@every_waiting_job
+@every_idle_job
 def test_running_it_again_changes_no_count(job: str, rated: None, run_job: Materialize, pipeline: Connection) -> None:
-    run_job(job, WAITING[job])
+    run_job(job, IDLE[job])
     before = overview.table_counts(pipeline)
-    run_job(job, WAITING[job])
+    run_job(job, IDLE[job])
     assert overview.table_counts(pipeline) == before
 
 
-@every_waiting_job
+@every_idle_job
 def test_what_it_brought_up_to_date_is_recorded(job: str, rated: None, run_job: Materialize, instance: dg.DagsterInstance) -> None:
-    run_job(job, WAITING[job])
+    run_job(job, IDLE[job])
     assert set(instance.get_materialized_partitions(dg.AssetKey("learning_examples"))) == {"default/desk"}
     assert set(instance.get_materialized_partitions(dg.AssetKey("feedback_metrics"))) == {"2025-03-10", "2025-03-11"}
 
