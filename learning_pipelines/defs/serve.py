@@ -60,7 +60,7 @@ def run_services(settings: Settings, database: Database, stopping: Callable[[], 
     services = processes.Services(settings, database)
     try:
         services.start()
-        ready(f"API: {services.api_url}   Dagster UI: {services.url}")
+        ready(f"Pages and API: {services.api_url}   Dagster UI: {services.url}")
         services.watch(stopping, say, _reviver(settings, say))
     finally:
         services.stop()

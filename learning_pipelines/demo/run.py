@@ -16,6 +16,7 @@ from learning_pipelines.defs.runner import launch
 from learning_pipelines.demo.improve import change_lines, improve
 from learning_pipelines.demo.retrain import retrain, retrieval_lines
 from learning_pipelines.demo.rows_made import answer_shares, write_rows
+from learning_pipelines.demo.sign_in import operator_key
 from learning_pipelines.errors import LearningError
 from learning_pipelines.feedback.identity import organization_id
 from learning_pipelines.feedback.importing import ImportResult, import_file, window_now
@@ -25,7 +26,6 @@ from learning_pipelines.reports.markdown import report_path
 from learning_pipelines.reports.week import format_week, last_closed_week, week_numbers
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import overview, tenants
-from learning_pipelines.storage.database import Database
 from learning_pipelines.storage.llm_cache import DatabaseCache, record_usage
 from learning_pipelines.storage.store import Store
 
@@ -57,7 +57,7 @@ def run_demo(settings: Settings, output: Output, say: Say, *, keep: bool, extent
         url = f"http://{processes.HOST}:{settings.dagster_port}"
         output.answer({**document, "seconds": round(time.monotonic() - begun, 1), "url": url if keep else None}, lambda: _lines(document, begun, url, keep))
         if keep:
-            _keep(settings, database, stopping, say)
+            _keep(store, stopping, say)
     return 0
 
 
@@ -155,6 +155,12 @@ def _lines(document: dict[str, Any], begun: float, url: str, keep: bool) -> list
     ]
 
 
-def _keep(settings: Settings, database: Database, stopping: Callable[[], bool], say: Say) -> None:
+def _keep(store: Store, stopping: Callable[[], bool], say: Say) -> None:
     say("Starting the feedback service and the Dagster UI …")
-    serve.run_services(settings, database, stopping, say, lambda urls: say(f"Running. {urls}   (Ctrl-C stops everything)"))
+    key = operator_key(store, ORGANIZATION)
+
+    def ready(urls: str) -> None:
+        say(f"Running. {urls}   (Ctrl-C stops everything)")
+        say(f"Sign in to the pages with this run's key (role admin): {key}")
+
+    serve.run_services(store.settings, store.database, stopping, say, ready)
