@@ -73,9 +73,11 @@ class Dagster:
             return None
         return _described(answer)
 
-    def runs(self, organization: str, job: str | None, limit: int, cursor: str | None) -> list[dict[str, Any]]:
+    def runs(self, organization: str, job: str | None, limit: int, cursor: str | None, agent: str | None = None) -> list[dict[str, Any]]:
         """Runs of the organization, newest first: those tagged with it. `cursor` is the last run id of the page before."""
         wanted: dict[str, Any] = {"tags": [{"key": ORGANIZATION_TAG, "value": organization}]}
+        if agent is not None:
+            wanted["tags"].append({"key": PARTITION_TAG, "value": f"{organization}/{agent}"})
         if job is not None:
             wanted["pipelineName"] = job
         answer = self._ask(_MANY, filter=wanted, limit=limit, cursor=cursor)

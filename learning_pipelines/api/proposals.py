@@ -15,11 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from learning_pipelines.acceptance import approval
 from learning_pipelines.acceptance.approval import Reason, Refused, Reviewer
+from learning_pipelines.acceptance.contents import contents
 from learning_pipelines.api.principals import Principal
-from learning_pipelines.api.problems import Problem
+from learning_pipelines.api.problems import Problem, not_found
 from learning_pipelines.api.service import Admin, PersonName, Service, Serving, Trainer
 from learning_pipelines.storage import proposals
 from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.tenants import AgentRef
 
 router = APIRouter(tags=["proposals"])
 State = Literal["open", "approved", "rejected"]
@@ -59,6 +61,23 @@ _PROPOSAL: dict[str, Any] = {
 class Proposals(BaseModel):
     model_config = ConfigDict(json_schema_extra={"example": {"proposals": [_PROPOSAL]}})
     proposals: list[Proposal]
+
+
+class Contents(BaseModel):
+    """What both sides hold, by the proposal's kind (messages of a prompt, configuration of an index, text of a playbook …); null for nothing learnt.
+    `metric`: what the scores of the evidence are."""
+
+    metric: str
+    candidate: dict[str, Any] | None = None
+    incumbent: dict[str, Any] | None = None
+
+
+class WholeProposal(Proposal):
+    model_config = ConfigDict(json_schema_extra={"example": {**_PROPOSAL, "contents": {
+        "metric": "exact_match", "candidate": {"messages": [{"role": "system", "content": "You answer briefly."}]},
+        "incumbent": {"messages": [{"role": "system", "content": "You answer."}]},
+    }}})  # fmt: skip
+    contents: Contents
 
 
 class Review(BaseModel):
@@ -105,13 +124,28 @@ class Learning(BaseModel):
 
 @router.get("/proposals", response_model=Proposals)
 async def list_proposals(
-    who: Trainer, service: Serving, state: Annotated[State | None, Query()] = None, agent: Annotated[str | None, Query(max_length=255)] = None
-) -> dict[str, Any]:
-    """What may be approved and what was decided, newest first (at most 1,000)."""
+    who: Trainer, service: Serving, state: Annotated[State | None, Query()] = None, agent: Annotated[str | None, Query(max_length=255)] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+) -> dict[str, Any]:  # fmt: skip
+    """What may be approved and what was decided, newest first."""
 
     def read(connection: Connection) -> dict[str, Any]:
         only = None if agent is None else service.agent(connection, who, agent).agent_id
-        return {"proposals": [one.as_json() for one in proposals.listed(connection, who.organization_id, agent_id=only, state=state)]}
+        return {"proposals": [one.as_json() for one in proposals.listed(connection, who.organization_id, agent_id=only, state=state, limit=limit)]}
+
+    return await _in_transaction(service, who, read)
+
+
+@router.get("/proposals/{proposal_id}", response_model=WholeProposal)
+async def get_proposal(proposal_id: UUID, who: Trainer, service: Serving) -> dict[str, Any]:
+    """One proposal with what the candidate and what it was measured against hold."""
+
+    def read(connection: Connection) -> dict[str, Any]:
+        found = proposals.find(connection, who.organization_id, proposal_id)
+        if found is None:
+            raise not_found("proposal", "proposal_id")
+        agent = AgentRef(who.organization_id, who.organization, found.agent_id, found.agent)
+        return {**found.as_json(), "contents": contents(connection, agent, found)}
 
     return await _in_transaction(service, who, read)
 

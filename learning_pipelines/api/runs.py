@@ -96,10 +96,19 @@ class Runs(BaseModel):
 @router.get("/runs", response_model=Runs)
 async def list_runs(
     who: Trainer, service: Serving, job: Annotated[str | None, Query(pattern="^[a-z_]{1,64}$")] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20, cursor: Annotated[str | None, Query(pattern="^[0-9a-f-]{36}$")] = None,
+    agent: Annotated[str | None, Query(max_length=255)] = None, limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: Annotated[str | None, Query(pattern="^[0-9a-f-]{36}$")] = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Runs of the organization's jobs, newest first."""
-    found = await run_in_threadpool(service.dagster.runs, who.organization, job, limit, cursor)
+
+    def read() -> list[dict[str, Any]]:
+        only = None
+        if agent is not None:
+            with service.acting(who) as connection:
+                only = service.agent(connection, who, agent).agent
+        return service.dagster.runs(who.organization, job, limit, cursor, only)
+
+    found = await run_in_threadpool(read)
     return {"runs": found, "cursor": found[-1]["run_id"] if len(found) == limit else None}
 
 

@@ -128,6 +128,25 @@ def test_a_rollout_is_shown_and_is_what_a_rollback_would_take_back(api: Api, age
     assert (shown["parts"][0]["serves"], shown["parts"][0]["rollback_to"]) == (1, 1)
 
 
+def test_a_proposal_shows_what_both_sides_hold_and_by_which_metric(api: Api, agent: AgentRef) -> None:
+    trainer = api.key("trainer")
+    with api.database.connect("pipeline") as connection:
+        prompt = proposed(connection, agent, learnt(connection, agent, "You sort well."))
+        _, playbook = propose(
+            connection, agent, api.settings, kind="playbook", subject_kind="rules", topic="tone", config={"rules": ["Be brief."]}, metrics={}, evidence={}
+        )  # fmt: skip
+    shown = api.get(f"/proposals/{prompt}", trainer).json()
+    assert (shown["subject"], shown["incumbent"], shown["contents"]["metric"]) == ({"version": 2}, {"version": 1}, "similarity")
+    sides = [shown["contents"][side]["messages"][0]["content"] for side in ("incumbent", "candidate")]
+    assert sides == [f"You are {agent.agent}.", "You sort well."]
+    rules = api.get(f"/proposals/{playbook}", trainer).json()["contents"]
+    assert (rules["candidate"], rules["incumbent"]) == ({"rules": ["Be brief."]}, None)
+    assert api.get(f"/proposals/{uuid4()}", trainer).status_code == 404
+    assert api.get(f"/proposals/{prompt}", api.key("expert")).status_code == 403
+    listed = api.get("/proposals", trainer, params={"agent": agent.agent, "limit": 1}).json()["proposals"]
+    assert [one["id"] for one in listed] == [str(playbook)]
+
+
 def a_run(api: Api, agent: AgentRef, dagster_run_id: str) -> UUID:
     """A training run that is half done, with two candidates, an evaluation and what it asked for."""
     candidate = {
