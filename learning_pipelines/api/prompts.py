@@ -95,6 +95,7 @@ class WrittenPrompt(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"messages": [{"role": "system", "content": "You answer clients of {{firm}}."}]}})
     messages: Annotated[list[Message], Field(min_length=1, max_length=200)]
     model: Annotated[str | None, Field(max_length=255)] = None
+    parent: Annotated[int | None, Field(ge=1, le=2_147_483_647, description="The version it was written from; null: the newest.")] = None
     user: PersonName | None = None
 
 
@@ -115,7 +116,9 @@ async def post_prompt(agent_id: str, body: WrittenPrompt, who: Admin, service: S
     def write() -> dict[str, str]:
         with service.acting(who) as connection:
             agent = service.agent(connection, who, agent_id)
-            version, new = prompts.add_written(connection, agent, messages, body.model, content, who.user_id)
+            if body.parent is not None and prompts.version(connection, agent, body.parent) is None:
+                raise Problem(404, f"The agent has no version {body.parent}.", field="parent")
+            version, new = prompts.add_written(connection, agent, messages, body.model, content, who.user_id, body.parent)
             if new:
                 audit.record(
                     connection, who.organization_id, actor=who.actor, action="written", kind="prompt_version",

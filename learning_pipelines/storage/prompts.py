@@ -141,9 +141,10 @@ def list_versions(connection: Connection, agent: AgentRef) -> list[dict[str, Any
 
 
 def add_written(
-    connection: Connection, agent: AgentRef, messages: list[dict[str, Any]], model: str | None, content_hash: bytes, created_by: UUID | None
-) -> tuple[int, bool]:
-    """A version written by hand, next in number, its parent the one before. An agent's newest version with this content is not repeated.
+    connection: Connection, agent: AgentRef, messages: list[dict[str, Any]], model: str | None, content_hash: bytes, created_by: UUID | None,
+    parent: int | None = None,
+) -> tuple[int, bool]:  # fmt: skip
+    """A version written by hand, next in number, its parent the named one or the one before. An agent's newest version with this content is not repeated.
 
     Returns the version and whether it is new. Part of the caller's transaction.
     """
@@ -155,7 +156,7 @@ def add_written(
     if latest is not None and bytes(latest[1]) == content_hash:
         return int(latest[0]), False
     return _insert(
-        connection, agent, origin="written", parent=latest[0] if latest is not None else None, messages=Jsonb(messages), model=model,
+        connection, agent, origin="written", parent=parent or (latest[0] if latest is not None else None), messages=Jsonb(messages), model=model,
         content_hash=content_hash, created_by=created_by,
     ), True  # fmt: skip
 

@@ -79,6 +79,17 @@ def test_versions_that_are_not_there_are_told_apart_from_names_that_are_none(api
     assert api.get(f"/prompts/{path}", api.key("trainer")).status_code == status
 
 
+def test_a_version_written_by_hand_names_the_version_it_was_written_from(api: Api, agent: AgentRef) -> None:
+    admin = api.key("admin")
+    with api.database.connect("pipeline") as connection:
+        learnt(connection, agent)
+    body = {"messages": [{"role": "system", "content": "You sort, by hand."}], "parent": 1}
+    assert api.post(f"/prompts/{agent.agent}", body, admin).json() == {"version": "3", "status": "stored"}
+    assert api.get(f"/prompts/{agent.agent}/versions/3", admin).json()["parent"] == 1
+    refused = api.post(f"/prompts/{agent.agent}", {**body, "parent": 9}, admin)
+    assert (refused.status_code, refused.json()["field"]) == (404, "parent")
+
+
 def test_what_serves_is_shown_for_every_kind_though_nothing_was_learnt(api: Api, agent: AgentRef) -> None:
     found = parts(api, agent)
     assert [kind for kind, _ in found] == ["prompt", "index", "policy", "playbook", "rules", "guidance", "fine_tune"]

@@ -23,6 +23,8 @@ const SECTIONS = [
   ["experiments", "Experiments", "experimenter", (context, state) => experiments(context, state.agent)],
 ];
 
+document.head.append(h("link", { rel: "stylesheet", href: new URL("training/training.css", import.meta.url).href }));
+
 await page({
   title: "Training",
   render: async (main, context) => {

@@ -74,22 +74,20 @@ function picture({ difference, low, high, min_effect: least = 0, alpha }) {
   if (![difference, low, high].every(known)) return null;
   const reach = Math.min(1, 1.15 * Math.max(Math.abs(low), Math.abs(high), Math.abs(least), 0.05));
   const at = (value) => 300 + 280 * Math.max(-1, Math.min(1, value / reach));
-  const draw = (name, attributes, text) => {
+  const draw = (name, attributes) => {
     const element = document.createElementNS(SVG, name);
     for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-    if (text) element.textContent = text;
     return element;
   };
   const label = `Difference ${signed(difference)}, interval ${interval(low, high, signed)}: ${low > 0 ? "above 0" : high < 0 ? "below 0" : "0 lies within"}.`;
-  const image = draw("svg", { viewBox: "0 0 600 70", role: "img", "aria-label": label, class: `interval ${low > 0 ? "good" : high < 0 ? "bad" : ""}` });
+  const image = draw("svg", { viewBox: "0 0 600 60", role: "img", "aria-label": label, class: `interval ${low > 0 ? "good" : high < 0 ? "bad" : ""}` });
   image.append(draw("line", { x1: 20, x2: 580, y1: 30, y2: 30, class: "axis" }), draw("line", { x1: 300, x2: 300, y1: 8, y2: 52, class: "zero" }));
   if (least > 0) image.append(draw("line", { x1: at(least), x2: at(least), y1: 8, y2: 52, class: "least" }));
   image.append(
     draw("line", { x1: at(low), x2: at(high), y1: 30, y2: 30, class: "range" }), draw("line", { x1: at(low), x2: at(low), y1: 20, y2: 40, class: "range" }),
-    draw("line", { x1: at(high), x2: at(high), y1: 20, y2: 40, class: "range" }), draw("circle", { cx: at(difference), cy: 30, r: 7, class: "point" }),
-    draw("text", { x: 300, y: 66, "text-anchor": "middle" }, "0"), draw("text", { x: 20, y: 66 }, signed(-reach)),
-    draw("text", { x: 580, y: 66, "text-anchor": "end" }, signed(reach)));
+    draw("line", { x1: at(high), x2: at(high), y1: 20, y2: 40, class: "range" }), draw("circle", { cx: at(difference), cy: 30, r: 7, class: "point" }));
   const bounds = known(alpha) ? ` Each end of the interval holds with ${percent(1 - alpha, 2)}.` : "";
-  return h("figure", { class: "difference" }, image,
+  const ends = h("div", { class: "ends", "aria-hidden": "true" }, [signed(-reach), "0", signed(reach)].map((text) => h("span", {}, text)));
+  return h("figure", { class: "difference" }, image, ends,
     h("figcaption", { class: "hint" }, `The candidate's gain, ${least > 0 ? "0 and the smallest gain worth it (dashed)" : "and 0"}.${bounds}`));
 }
