@@ -19,6 +19,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from learning_pipelines.api import sessions
 from learning_pipelines_tests.api.conftest import AUDIENCE, JWT_SECRET, TOKEN_SECRET, MakeSettings
 from learning_pipelines_tests.api.serving import Api, serving
 
@@ -239,6 +240,26 @@ def test_a_session_made_by_a_key_has_its_role_and_ends_with_it(api: Api) -> None
     assert api.get("/proposals", headers=headers).status_code == 403
     api.revoke(key)
     assert api.get("/session", headers=headers).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Sec-Fetch-Site": "same-origin"}, 201), ({"Sec-Fetch-Site": "cross-site"}, 403), ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Origin": "https://elsewhere.example"}, 403), ({"Origin": "null"}, 403), ({"Origin": "https://elsewhere.example", "Sec-Fetch-Site": "none"}, 201),
+    ],
+)  # fmt: skip
+def test_a_page_of_another_origin_signs_nobody_in(api: Api, headers: dict[str, str], status: int) -> None:
+    made = api.post("/session", {}, api.key(), headers=headers)
+    assert (made.status_code, "set-cookie" in made.headers) == (status, status == 201)
+    assert api.post("/session", {}, api.key(), headers={"Origin": api.url}).status_code == 201
+
+
+@pytest.mark.parametrize(("public", "host", "secure"), [(None, "127.0.0.1", False), ("https://learning.example", "127.0.0.1", True), (None, "0.0.0.0", True)])
+def test_the_cookie_of_a_session_goes_by_https_only_wherever_people_come_by_it(
+    make_settings: MakeSettings, public: str | None, host: str, secure: bool
+) -> None:
+    assert sessions._secure(make_settings(public_url=public, api_host=host)) is secure
 
 
 def test_a_key_without_a_person_gets_a_session_for_its_service_user(api: Api) -> None:

@@ -5,7 +5,7 @@
  */
 
 import { h, fill } from "./dom.js";
-import { problem } from "./shell.js";
+import { problem } from "./problem.js";
 
 /** Days that a page may look back. */
 export const PERIODS = [7, 30, 90];
