@@ -224,6 +224,15 @@ export interface Concluded {
   notes?: string | null;
 }
 
+/** Another example with the same input, or nearly the same, that teaches something else; `reason` says how they differ. */
+export interface Contradiction {
+  example_id: string;
+  input_text: string;
+  original_output: string | null;
+  expected_output: string | null;
+  reason: string;
+}
+
 export interface DatasetVersion {
   id: string;
   name: string;
@@ -503,6 +512,7 @@ export interface Goals {
 export interface Hints {
   nearest: Nearest | null;
   judge: JudgeVerdict | null;
+  contradictions: Contradiction[];
 }
 
 /** `share` of all issues named in the period (0–1); `change` against the period of the same length before. */
@@ -549,9 +559,11 @@ export interface LearntExample {
   datasets: Record<string, unknown>[];
 }
 
+/** `now`: the service's time when it answered. */
 export interface Leased {
   example_id: string;
   lease_until: string | null;
+  now: string;
 }
 
 /** `count` is exact; `items` are the first, `more` says that there are others. Some lists have further counts. */
@@ -612,12 +624,14 @@ export interface NextAction {
   experiment_problem: string | null;
 }
 
+/** `exclude`: items that one has at hand elsewhere, in another window. */
 export interface NextItems {
   domain?: string | null;
   agent?: string | null;
   type?: "positive" | "negative" | "correction" | "demonstration" | "edge_case" | "failure" | "preference" | null;
   status?: "pending" | "in_review" | "needs_revision" | null;
   limit?: number;
+  exclude?: string[];
   /** The expert for whom an API key without a person of its own speaks. */
   user?: string | null;
 }
@@ -825,9 +839,11 @@ export interface Provenance {
   created_at: string;
 }
 
+/** `now`: the service's time, so that leases can be counted down by any clock. */
 export interface Queue {
   queue: QueueItem[];
   total: number;
+  now: string;
 }
 
 /**
