@@ -49,6 +49,8 @@ class _Files(StaticFiles):
         response.headers["Cache-Control"] = "no-cache"
         response.headers["Access-Control-Allow-Origin"] = "*"
         response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+        if str(args[0]).endswith(".html"):  # also where it only says that nothing changed: the browser takes these headers over
+            response.headers["Content-Security-Policy"] = _POLICY
         return response
 
 

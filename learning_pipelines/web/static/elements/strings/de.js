@@ -1,0 +1,22 @@
+/** German. Belongs here: texts by the keys of ../feedback-strings.js. */
+export default {
+  question: "War diese Antwort hilfreich?", up: "Hilfreich", down: "Nicht hilfreich",
+  rating: "Ihre Bewertung", star: "{n} von 5 Sternen", details: "Im Einzelnen bewerten",
+  accuracy: "Richtigkeit", helpfulness: "Nutzen", clarity: "Verständlichkeit", completeness: "Vollständigkeit",
+  issues: "Was stimmt nicht?", incorrect: "Falsch", incomplete: "Unvollständig", unclear: "Unklar", hallucination: "Erfunden", outdated: "Veraltet",
+  formatting: "Darstellung", tone: "Ton", other: "Etwas anderes",
+  comment: "Kommentar", send: "Senden",
+  correct: "Antwort verbessern", editor: "So sollte sie lauten", changes: "Ihre Änderungen", sendCorrection: "Verbesserung senden",
+  reset: "Zurücksetzen", takeBack: "Zurücknehmen",
+  saved: "Gespeichert. Danke!", takenBack: "Zurückgenommen.", thanks: "Danke! Das ist angekommen und kann nicht mehr geändert werden.",
+  queued: "Noch nicht gesendet: Der Dienst ist nicht erreichbar. Es bleibt auf diesem Gerät und wird von selbst gesendet.",
+  token: "Noch nicht gesendet: Die Berechtigung dieser Seite ist abgelaufen. Es bleibt auf diesem Gerät; neu laden kann helfen.",
+  unkept: "Noch nicht gesendet, und dieser Browser hebt nichts auf: Lassen Sie die Seite offen, bis es gesendet ist.",
+  full: "Nicht angenommen: Es wartet schon zu viel auf das Senden. Ihr Text steht noch hier.",
+  failed: "Nicht angenommen: {detail}", long: "Zu lang: Höchstens {n} Zeichen werden angenommen. Ihr Text steht noch hier.",
+  same: "Nichts zu senden: Ändern Sie zuerst den Text.", empty: "Nichts zu senden: Sagen Sie zuerst etwas.",
+  key: "Diese Seite enthält einen API-Schlüssel, wo ein Token hingehört. Damit wird nichts gesendet.",
+  approved: "Ihre {what} wurde geprüft und angenommen.", dataset: "Ihre {what} wurde verwendet: Sie gehört zu den Lerndaten (Version {n}).",
+  prompt: "Ihre {what} wurde verwendet: Mit ihr wurde der Prompt gelernt, der jetzt antwortet (Version {n}).", aCorrection: "Verbesserung",
+  aFeedback: "Rückmeldung",
+};
