@@ -62,9 +62,17 @@ class Settings(BaseSettings):
     rate_limits: str = Field(
         default="", description="Limits per key, user and address, as key=5000/second,user=50/second,address=200/second (these are the defaults)."
     )
-    smtp_url: str | None = Field(default=None, description="Where reports and alerts are mailed through.")
-    webhook_url: str | None = Field(default=None, description="Where alerts are posted.")
-    slack_webhook: str | None = Field(default=None, description="Slack incoming webhook for alerts.")
+    smtp_url: str | None = Field(
+        default=None, description="Where reports and alerts are mailed through: smtp:// (STARTTLS where offered), smtps://, smtp+starttls:// (required)."
+    )
+    webhook_url: str | None = Field(default=None, description="Where alerts and weekly reports are posted.")
+    slack_webhook: str | None = Field(default=None, description="Slack incoming webhook for alerts and weekly reports.")
+    report_recipients: Annotated[tuple[tuple[str, str], ...], NoDecode] = Field(
+        default=(), description="Who gets the weekly report by mail, as organization=address, comma-separated; * is every organization."
+    )
+    report_items: int = Field(
+        default=100, ge=5, le=10_000, description="Held-out items that what serves is scored on anew each week, per agent: at most so many answers are paid."
+    )
     public_url: str | None = Field(default=None, description="Address under which people reach the pages; unset: that of the feedback API.")
     dagster_url: str | None = Field(default=None, description="Address under which people reach the Dagster UI; unset: its port on this machine.")
     min_executions: int = Field(default=50, ge=1, description="Executions in 30 days before an agent is optimized.")
@@ -176,6 +184,17 @@ class Settings(BaseSettings):
         if unknown := sorted(set(methods) - set(FINETUNE_METHODS)):
             raise ValueError(f"unknown method {', '.join(unknown)}; known: {', '.join(FINETUNE_METHODS)}")
         return methods
+
+    @field_validator("report_recipients", mode="before")
+    @classmethod
+    def _recipients(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = tuple((name.strip(), address.strip()) for name, _, address in (part.partition("=") for part in value.split(",") if part.strip()))
+        for name, address in pairs:
+            if not name or not re.fullmatch(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+", address):
+                raise ValueError(f"{name}={address} is not organization=address, for example default=ada@example.org or *=team@example.org")
+        return pairs
 
     @field_validator("split_shares", mode="before")
     @classmethod

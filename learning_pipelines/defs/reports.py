@@ -11,7 +11,8 @@ import dagster as dg
 
 from learning_pipelines.defs.common import OWNERS, bring_up_to_date, check, table_columns
 from learning_pipelines.defs.partitions import weeks
-from learning_pipelines.reports.markdown import week_markdown, write_report
+from learning_pipelines.reports.files import write_report
+from learning_pipelines.reports.markdown import week_markdown
 from learning_pipelines.reports.week import last_closed_week, week_numbers
 from learning_pipelines.storage import checks, reports
 from learning_pipelines.storage.database import Connection
@@ -48,10 +49,11 @@ def learning_report(context: dg.AssetExecutionContext, store: dg.ResourceParam[S
     bring_up_to_date(context, store)
     monday = dt.date.fromisoformat(context.partition_key)
     with store.pipeline() as connection:
-        numbers = [week_numbers(connection, slug, monday, store.settings.zone) for slug in reports.organizations(connection)]
+        zone, days = store.settings.zone, store.settings.orphan_days
+        numbers = [week_numbers(connection, slug, monday, zone, orphan_days=days) for slug in reports.organizations(connection)]
         for one in numbers:
             reports.store(connection, one["organization"], monday, one)
-            write_report(store.settings.artifacts, one)
+            write_report(store.settings.artifacts, one, store.settings.page_link)
         latest = last_closed_week(dt.datetime.now(dt.UTC), store.settings.zone)
         # Asked of the schedule's own week only: a backfill of old weeks must not fail because the latest one is still to come.
         missing = checks.reports_missing(connection, latest) if monday == latest else 0

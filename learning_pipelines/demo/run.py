@@ -22,7 +22,7 @@ from learning_pipelines.feedback.identity import organization_id
 from learning_pipelines.feedback.importing import ImportResult, import_file, window_now
 from learning_pipelines.feedback.statistics import stretches
 from learning_pipelines.llm_budget import Budget
-from learning_pipelines.reports.markdown import report_path
+from learning_pipelines.reports.files import report_path
 from learning_pipelines.reports.week import format_week, last_closed_week, week_numbers
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import overview, tenants

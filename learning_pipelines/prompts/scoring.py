@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from uuid import UUID
 
+from learning_pipelines.behavior.guidance_lookup import StoredGuide, as_served
 from learning_pipelines.encoder import Encoder, open_encoder
 from learning_pipelines.errors import BadInput
 from learning_pipelines.llm import open_model
@@ -32,17 +33,19 @@ class Scorer:
     """Makes evaluators that share one model, one metric and one budget. `metric.doubt`: why its scores should not be believed.
 
     `connection`: role learning_pipeline, autocommit; the model's answers are kept through it. `decides`: what is served hangs on the scores, so that a judge
-    must be trusted (open_metric). `account`: whose usage it is. `budget`: None is without limit.
+    must be trusted (open_metric). `account`: whose usage it is. `budget`: None is without limit. `fresh`: answers are asked for anew, never taken from
+    those that are kept, nor kept.
     """
 
     def __init__(
         self, connection: Connection, agent: AgentRef, settings: Settings, items: Sequence[Item], progress: Progress | None = None, *,
-        decides: bool = False, account: str = ACCOUNT, budget: Budget | None = None,
+        decides: bool = False, account: str = ACCOUNT, budget: Budget | None = None, fresh: bool = False,
     ) -> None:  # fmt: skip
         self._connection, self._agent, self._settings, self._progress, self._account = connection, agent, settings, progress, account
         self.budget = budget or Budget()
         self.metric = open_metric(settings, connection, agent, lambda: self.encoder, decides=decides, budget=self.budget)
-        self._model = open_model(settings, cache=DatabaseCache(connection, agent.organization_id), budget=self.budget)
+        kept = None if fresh else DatabaseCache(connection, agent.organization_id)
+        self._model = open_model(settings, cache=kept, budget=self.budget)
         self._max_tokens = answer_tokens(items)
 
     @cached_property
@@ -59,6 +62,12 @@ class Scorer:
             nearest = stored_nearest(self._connection, self._agent, UUID(prompt.retrieval.dataset_id), lambda: self.encoder)
         metric, labels = self.metric.metric, self.metric.labels
         return Evaluator(self._model, metric, max_tokens=self._max_tokens, labels=labels, nearest=nearest, progress=self._progress), prompt
+
+    def as_served(self, version: Version) -> tuple[Evaluator, Prompt]:
+        """The same, with the guidance that is shown beside the version where it serves."""
+        evaluator, prompt = self.of(version)
+        found = as_served(self._connection, self._agent, version.content_hash.hex(), version.version, lambda: self.encoder)
+        return (evaluator if found is None else evaluator.guided(StoredGuide(self._connection, self._agent, found[1], self.encoder))), prompt
 
     def record(self) -> None:
         """Puts what was used since the last time on the organization's accounts."""

@@ -1,12 +1,14 @@
 """The numbers of one week of one organization, against the week before.
 
-Belongs here: rates, means and their changes from daily sums. Not here: SQL (storage/), the page or mail made of it.
+Belongs here: putting a report's numbers together, weeks as people name them. Not here: SQL (storage/), intervals and verdicts (headline.py,
+learning.py), actions (actions.py), the page or mail made of it.
+
+The same data give the same numbers, byte for byte: nothing here asks for the time. What cannot be computed again later is named in `notes`.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,13 +17,21 @@ from zoneinfo import ZoneInfo
 from learning_pipelines.errors import BadInput
 from learning_pipelines.feedback import statistics
 from learning_pipelines.feedback.trust_refresh import refresh_weights
-from learning_pipelines.storage import metrics, reports
-from learning_pipelines.storage.database import Connection, database_errors
+from learning_pipelines.reports import learning
+from learning_pipelines.reports.actions import suggested
+from learning_pipelines.reports.headline import RATE, RATING, headline
+from learning_pipelines.reports.intervals import Sums, mean, moved, share
+from learning_pipelines.storage import metrics, report_queries, reports
+from learning_pipelines.storage.database import Connection, database_errors, snapshot
 from learning_pipelines.storage.store import Store
 
-FEEDBACK_RATE_TARGET = 0.20
-RATING_TARGET = 4.0
-_Z95 = 1.959963984540054
+FORMAT = 2
+NOTES = (
+    "Scores of what serves are measured once, at the end of their week, and stored: what served in an earlier week cannot be asked any more.",
+    "Weights of raters, agreement, open conflicts, proposals that wait, orphans and examples that wait for review are as of the last computation.",
+    "Intervals take ratings as independent of each other; a person who says much counts as often as they speak.",
+)
+"""What a reader, or whoever computes an old week again, should know."""
 
 
 def parse_week(text: str) -> dt.date:
@@ -54,23 +64,48 @@ def report_for(store: Store, organization: str, week: str | None) -> dict[str, A
     with store.pipeline() as connection:
         refresh_weights(connection, store.settings.timezone, organization)
         statistics.catch_up(connection, store.settings.timezone, organization)
-        return week_numbers(connection, organization, monday, zone)
+        return week_numbers(connection, organization, monday, zone, orphan_days=store.settings.orphan_days)
 
 
-def week_numbers(connection: Connection, organization: str, monday: dt.date, zone: ZoneInfo) -> dict[str, Any]:
+def week_numbers(connection: Connection, organization: str, monday: dt.date, zone: ZoneInfo, *, orphan_days: int = 7) -> dict[str, Any]:
     """The week's numbers from the stored daily metrics. A rate or mean without anything behind it is None, never 0.
 
-    feedback_rate: executions of the week that got any feedback, over executions of the week (0–1). rating.interval: 95 %, normal
-    approximation on the mean of the stars in force. weighted_…: every feedback counted by its rater's
-    weight. issues.share: of all issues named. change: this week minus the week before.
+    feedback_rate: executions of the week that got any feedback, over executions of the week (0–1). rating_interval: 95 % (intervals.mean).
+    weighted_…: every feedback counted by its rater's weight. issues.share: of all issues named. change: this week minus the week before. headline, …:
+    headline.py, learning.py; each names the entry of `queries` that gives it, which is SQL as it was run. history: up to 13 weeks, this one last.
     """
-    with database_errors(f"reading week {format_week(monday)}"):
-        this, before = (_sums(connection, organization, start) for start in (monday, monday - dt.timedelta(days=7)))
-        start = dt.datetime.combine(monday, dt.time(), zone)
-        counted = reports.counts(connection, organization, start, dt.datetime.combine(monday + dt.timedelta(days=7), dt.time(), zone))
+    start, end = (dt.datetime.combine(day, dt.time(), zone) for day in (monday, monday + dt.timedelta(days=7)))
+    asked = report_queries.Asked(organization, monday, start.astimezone(dt.UTC), end.astimezone(dt.UTC), orphan_days)
+    with database_errors(f"reading week {format_week(monday)}"), snapshot(connection):
+        this, before = (_sums(connection, organization, day) for day in (monday, monday - dt.timedelta(days=7)))
+        counted = reports.counts(connection, organization, start, end)
+        rows, queries = report_queries.run_all(connection, asked)
+    numbers = _weekly(organization, monday, zone, this, before, counted)
+    weeks = {row["period"]: row for row in rows["feedback"]}
+    numbers |= {
+        "format": FORMAT,
+        "headline": headline(weeks),
+        "issues": _issues_moved(numbers["issues"], *(int(weeks[period]["feedback"]) if period in weeks else 0 for period in ("week", "week before"))),
+        "milestones": learning.milestones(rows["milestones"], asked.end),
+        "agreement": learning.agreement(rows["agreement"]),
+        "learning": learning.learnt(rows["proposals"], rows["tests"], rows["waiting proposals"]),
+        "serving": learning.serving(rows["serving"]),
+        "experiments": learning.experiments(rows["experiments"], rows["running experiments"]),
+        "cost": learning.cost(rows["model cost"], rows["training"]),
+        "incidents": learning.incidents(rows["incidents"]),
+        "history": _history(rows["history"], monday),
+        "queries": queries,
+        "notes": list(NOTES),
+    }
+    return {**numbers, "actions": suggested(numbers)}
+
+
+def _weekly(
+    organization: str, monday: dt.date, zone: ZoneInfo, this: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]], counted: Mapping[str, int]
+) -> dict[str, Any]:  # fmt: skip
+    """The counts and rates of the week and their changes."""
     total, earlier = _added(this), _added(before)
-    numbers = _described(total)
-    previous = _described(earlier)
+    numbers, previous = _described(total), _described(earlier)
     return {
         "organization": organization,
         "week": format_week(monday),
@@ -78,7 +113,7 @@ def week_numbers(connection: Connection, organization: str, monday: dt.date, zon
         "ends": (monday + dt.timedelta(days=6)).isoformat(),
         "timezone": str(zone),
         **numbers,
-        "targets": {"feedback_rate": FEEDBACK_RATE_TARGET, "avg_rating": RATING_TARGET},
+        "targets": {"feedback_rate": RATE, "avg_rating": RATING},
         "change": {name: _difference(numbers[name], previous[name]) for name in ("executions", "feedback", "feedback_rate", "avg_rating", "corrections")},
         "issues": _issues(total["issues"], earlier["issues"]),
         "examples": {name: counted[name] for name in ("collected", "reviewed", "approved", "waiting_for_review")},
@@ -103,16 +138,16 @@ def _added(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _described(sums: Mapping[str, Any]) -> dict[str, Any]:
     count = sums["rating_count"]
-    mean = _ratio(sums["rating_sum"], count)
+    interval = mean(Sums(count, sums["rating_sum"], sums["rating_sum_squares"]))
     return {
         "executions": sums["executions"],
         "feedback": sums["feedback"],
         "simulated_feedback": sums["simulated"],
         "feedback_rate": _ratio(sums["executions_with_feedback"], sums["executions"]),
-        "avg_rating": mean,
+        "avg_rating": _ratio(sums["rating_sum"], count),
         "weighted_rating": _ratio(sums["rating_weighted_sum"], sums["rating_weight_sum"]),
         "weighted_thumbs_up_share": _ratio(sums["thumbs_up_weighted"], sums["thumbs_up_weighted"] + sums["thumbs_down_weighted"]),
-        "rating_interval": _interval(mean, count, sums["rating_sum_squares"]),
+        "rating_interval": None if interval is None else list(interval),
         "ratings": count,
         "thumbs_up": sums["thumbs_up"],
         "thumbs_down": sums["thumbs_down"],
@@ -124,14 +159,6 @@ def _described(sums: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _interval(mean: float | None, count: int, squares: float) -> list[float] | None:
-    if mean is None or count < 2:
-        return None
-    variance = max(0.0, (squares - count * mean * mean) / (count - 1))
-    half = _Z95 * math.sqrt(variance / count)
-    return [max(1.0, mean - half), min(5.0, mean + half)]
-
-
 def _issues(now: Mapping[str, int], before: Mapping[str, int]) -> list[dict[str, Any]]:
     total = sum(now.values())
     named = sorted(set(now) | set(before), key=lambda category: (-now.get(category, 0), category))
@@ -139,6 +166,33 @@ def _issues(now: Mapping[str, int], before: Mapping[str, int]) -> list[dict[str,
         {"category": name, "count": now.get(name, 0), "share": _ratio(now.get(name, 0), total), "change": now.get(name, 0) - before.get(name, 0)}
         for name in named
     ]
+
+
+def _issues_moved(issues: Sequence[Mapping[str, Any]], feedback: int, feedback_before: int) -> list[dict[str, Any]]:
+    """The issues with whether their share of all feedback rises or falls."""
+    now, before = {one["category"]: one["count"] for one in issues}, {one["category"]: one["count"] - one["change"] for one in issues}
+    found = moved(now, before, feedback, feedback_before)
+    return [
+        {**one, "before": before[one["category"]], "of": feedback, "of_before": feedback_before, "verdict": found[one["category"]][0],
+         "p": found[one["category"]][1], "query": "issues"}
+        for one in issues
+    ]  # fmt: skip
+
+
+def _history(rows: Sequence[Mapping[str, Any]], monday: dt.date) -> list[dict[str, Any]]:
+    """Rates and ratings of the weeks up to this one, oldest first, none left out: a week without data has counts of 0 and no rates."""
+    known = {row["monday"]: {name: value if name == "monday" else int(value) for name, value in row.items()} for row in rows}
+    found = []
+    for back in range(report_queries.WEEKS_SHOWN - 1, -1, -1):
+        day = monday - dt.timedelta(days=7 * back)
+        row = known.get(day, dict.fromkeys(("executions", "executions_with_feedback", "rating_count", "rating_sum", "rating_sum_squares", "feedback"), 0))
+        rate, rating = share(row["executions_with_feedback"], row["executions"]), mean(Sums(row["rating_count"], row["rating_sum"], row["rating_sum_squares"]))
+        found.append({
+            "week": format_week(day), "executions": row["executions"], "feedback": row["feedback"], "ratings": row["rating_count"],
+            "feedback_rate": _ratio(row["executions_with_feedback"], row["executions"]), "feedback_rate_interval": None if rate is None else list(rate),
+            "avg_rating": _ratio(row["rating_sum"], row["rating_count"]), "rating_interval": None if rating is None else list(rating),
+        })  # fmt: skip
+    return found
 
 
 def _ratio(part: float, whole: float) -> float | None:

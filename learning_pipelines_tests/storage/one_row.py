@@ -21,6 +21,8 @@ VALUES: dict[str, Any] = {
     "judge_verdicts.approved": True, "execution_scores.score": 0.5,
     "index_labels.label": "serving", "operation": "merge", "behavior_labels.label": "serving", "behavior_labels.kind": "policy",
     "behavior_versions.kind": "policy", "behavior_patterns.kind": "pattern",
+    "serving_sets.kind": "prompt", "serving_sets.items": ["e1"], "serving_scores.kind": "prompt", "serving_scores.scores": [0.5],
+    "serving_scores.reason": "", "channel": "email", "report_deliveries.state": "sent",
     "experiment_decisions.decision": "inconclusive", "chunk_relevance.alpha": 1, "chunk_relevance.beta": 1,
 }  # fmt: skip
 OF_TYPE: dict[str, Any] = {

@@ -64,7 +64,8 @@ RULES: dict[str, tuple[str, str]] = {
     "demonstration_splits": ("trainer", "none"), "behavior_versions": ("member", "none"), "behavior_labels": ("member", "admin"),
     "behavior_patterns": ("trainer", "none"), "experiment_epochs": ("experimenter", "experimenter"), "experiment_units": ("experimenter", "none"),
     "experiment_metrics": ("experimenter", "none"), "experiment_decisions": ("experimenter", "experimenter"),
-    "experiment_executions": ("experimenter", "none"),
+    "experiment_executions": ("experimenter", "none"), "serving_sets": ("trainer", "none"), "serving_scores": ("member", "none"),
+    "report_deliveries": ("admin", "none"),
 }  # fmt: skip
 READ_BY_APPLICATIONS = ("outbox", "outbox_positions")
 """Beside the rule: ids and times of what changed, for exact statistics."""
