@@ -71,7 +71,7 @@ class Settings(BaseSettings):
         default=(), description="Who gets the weekly report by mail, as organization=address, comma-separated; * is every organization."
     )
     report_items: int = Field(
-        default=100, ge=5, le=10_000, description="Held-out items that what serves is scored on anew each week, per agent: at most so many answers are paid."
+        default=100, ge=0, le=10_000, description="Held-out items that what serves is scored on anew each week, per agent, each answer paid; 0: not at all."
     )
     public_url: str | None = Field(default=None, description="Address under which people reach the pages; unset: that of the feedback API.")
     dagster_url: str | None = Field(default=None, description="Address under which people reach the Dagster UI; unset: its port on this machine.")

@@ -36,6 +36,7 @@ from learning_pipelines.api import (
     prompt_versions,
     prompts,
     proposals,
+    reports,
     review,
     runs,
     search,
@@ -52,7 +53,7 @@ from learning_pipelines.storage.database import Database
 
 ROUTERS = (
     agents, behavior, dashboard, executions, experiments, feedback, knowledge, lineage, own_feedback, playbooks, prompts, proposals, review, runs, search,
-    sessions, summaries,
+    sessions, summaries, reports,
     agent_serving, prompt_versions, training_runs,
 )  # fmt: skip
 

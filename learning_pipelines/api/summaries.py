@@ -1,21 +1,18 @@
-"""Routes that show an organization where it stands: counts, datasets, weekly reports.
+"""Routes that show an organization where it stands: counts, datasets.
 
-Belongs here: paths, roles, shapes. Not here: SQL (storage/summaries.py), lineage (lineage.py).
+Belongs here: paths, roles, shapes. Not here: SQL (storage/summaries.py), lineage (lineage.py), weekly reports (reports.py).
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 
-from learning_pipelines.api.problems import Problem
 from learning_pipelines.api.service import Serving, Trainer, User
-from learning_pipelines.errors import BadInput
-from learning_pipelines.reports.week import parse_week
 from learning_pipelines.storage import summaries
 
 router = APIRouter(tags=["overview"])
@@ -64,23 +61,5 @@ async def get_datasets(agent_id: str, who: Trainer, service: Serving) -> dict[st
     def read() -> dict[str, Any]:
         with service.acting(who) as connection:
             return {"datasets": summaries.datasets(connection, service.agent(connection, who, agent_id))}
-
-    return await run_in_threadpool(read)
-
-
-@router.get("/reports/{week}", response_model=dict[str, Any])
-async def get_report(week: Annotated[str, Path(examples=["2026-W47"])], who: User, service: Serving) -> dict[str, Any]:
-    """The numbers of a closed week, as the weekly job stored them."""
-    try:
-        monday = parse_week(week)
-    except BadInput as error:
-        raise Problem(422, str(error), field="week") from None
-
-    def read() -> dict[str, Any]:
-        with service.acting(who) as connection:
-            found = summaries.report(connection, who.organization_id, monday)
-        if found is None:
-            raise Problem(404, f"There is no report of {week} yet: the job learning_report makes it after the week has ended.", field="week")
-        return found
 
     return await run_in_threadpool(read)

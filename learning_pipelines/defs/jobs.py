@@ -64,7 +64,10 @@ index_refresh = dg.define_asset_job(
 pairs_refresh = dg.define_asset_job(
     "pairs_refresh", [embedding_training_pairs, chunk_relevance], description="Counts new retrieval feedback of one agent: training pairs, relevance of chunks."
 )
-learning_report = dg.define_asset_job("learning_report", [reports.learning_report], description="The numbers of a closed week, for every organization.")
+learning_report = dg.define_asset_job("learning_report",
+    [reports.serving_scores, reports.learning_report, reports.report_delivery],
+    description="Scores what serves, then the numbers of a closed week for every organization, and sends them where the settings say.",
+)
 
 
 ab_test_analysis = dg.define_asset_job(

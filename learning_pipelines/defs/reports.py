@@ -1,6 +1,9 @@
-"""Group reports: the weekly learning report.
+"""Group reports: how good what serves is, the weekly learning report, its delivery.
 
-Belongs here: assets and checks of the noun reports. Not here: the numbers (reports/week.py) and their wording.
+Belongs here: assets and checks of the noun reports. Not here: the numbers (reports/week.py), their wording, sending.
+
+The three run in this order. A model that cannot be asked leaves "no evidence" in the report, a channel that does not work a warning: neither keeps the
+report from being made.
 """
 
 import datetime as dt
@@ -11,12 +14,48 @@ import dagster as dg
 
 from learning_pipelines.defs.common import OWNERS, bring_up_to_date, check, table_columns
 from learning_pipelines.defs.partitions import weeks
+from learning_pipelines.defs.reports_metadata import delivery_metadata, report_metadata, serving_metadata
+from learning_pipelines.reports import delivery
 from learning_pipelines.reports.files import write_report
-from learning_pipelines.reports.markdown import week_markdown
+from learning_pipelines.reports.serving_scores import score_week
 from learning_pipelines.reports.week import last_closed_week, week_numbers
-from learning_pipelines.storage import checks, reports
+from learning_pipelines.storage import checks, reports, tenants
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.store import Store
+
+
+@dg.asset(
+    partitions_def=weeks,
+    deps=[dg.AssetDep("training_datasets", partition_mapping=dg.AllPartitionMapping())],
+    group_name="reports",
+    kinds={"postgres", "openai"},
+    owners=OWNERS,
+    backfill_policy=dg.BackfillPolicy.multi_run(),
+    pool="llm",
+    code_version="1",
+    check_specs=[dg.AssetCheckSpec("no_drift", asset="serving_scores", description="Nothing that serves answers its held-out set worse than at first.")],
+)
+def serving_scores(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) -> dg.MaterializeResult:
+    """What serves of every agent, asked anew on a held-out set that stays the same. Measured for the latest closed week only, and once."""
+    bring_up_to_date(context, store)
+    monday = dt.date.fromisoformat(context.partition_key)
+    closed = monday == _latest(store)
+    with store.pipeline() as connection:
+        found = [
+            (agent, kind, score)
+            for slug in reports.organizations(connection)
+            for agent in tenants.agents(connection, slug)
+            for kind, score in score_week(connection, agent, store.settings, monday, closed=closed).items()
+        ]
+        alarms = [f"{agent.partition} {kind}" for agent, kind, score in found if score is not None and score.drift.get("alarm")]
+        return dg.MaterializeResult(
+            metadata={**serving_metadata(found), "dagster/column_schema": table_columns(connection, "serving_scores")},
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name="no_drift", passed=not alarms, severity=dg.AssetCheckSeverity.WARN, metadata={"alarms": len(alarms), "worse": ", ".join(alarms)}
+                )
+            ],
+        )
 
 
 # A multi_asset, because the job of the same name would otherwise clash with the asset's op.
@@ -25,16 +64,17 @@ from learning_pipelines.storage.store import Store
     specs=[
         dg.AssetSpec(
             "learning_report",
-            description="The numbers of one week for every organization: collection rate, ratings, issues, examples, datasets, and their change.",
+            description="The numbers of one week for every organization: feedback, quality, issues, learning, what serves, cost, and what to do next.",
             deps=[
                 "feedback_metrics",
+                "serving_scores",
                 dg.AssetDep("learning_examples", partition_mapping=dg.AllPartitionMapping()),
                 dg.AssetDep("training_datasets", partition_mapping=dg.AllPartitionMapping()),
             ],
             group_name="reports",
-            kinds={"postgres", "markdown"},
+            kinds={"postgres", "markdown", "html"},
             owners=OWNERS,
-            code_version="1",
+            code_version="2",
         )
     ],
     partitions_def=weeks,
@@ -48,30 +88,53 @@ from learning_pipelines.storage.store import Store
 def learning_report(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) -> dg.MaterializeResult:
     bring_up_to_date(context, store)
     monday = dt.date.fromisoformat(context.partition_key)
+    zone, days, link = store.settings.zone, store.settings.orphan_days, store.settings.page_link
     with store.pipeline() as connection:
-        zone, days = store.settings.zone, store.settings.orphan_days
         numbers = [week_numbers(connection, slug, monday, zone, orphan_days=days) for slug in reports.organizations(connection)]
         for one in numbers:
             reports.store(connection, one["organization"], monday, one)
-            write_report(store.settings.artifacts, one, store.settings.page_link)
-        latest = last_closed_week(dt.datetime.now(dt.UTC), store.settings.zone)
+            write_report(store.settings.artifacts, one, link)
         # Asked of the schedule's own week only: a backfill of old weeks must not fail because the latest one is still to come.
-        missing = checks.reports_missing(connection, latest) if monday == latest else 0
+        missing = checks.reports_missing(connection, monday) if monday == _latest(store) else 0
         return dg.MaterializeResult(
             asset_key="learning_report",
-            metadata={
-                "dagster/row_count": len(numbers),
-                "dagster/table_name": "learning.learning_reports",
-                "dagster/column_schema": table_columns(connection, "learning_reports"),
-                "executions": sum(one["executions"] for one in numbers),
-                "feedback": sum(one["feedback"] for one in numbers),
-                "report": dg.MetadataValue.md("\n\n".join(week_markdown(one) for one in numbers) or "There is no organization yet."),
-            },
+            metadata={**report_metadata(numbers, link), "dagster/column_schema": table_columns(connection, "learning_reports")},
             check_results=[
                 check("latest_closed_week_exists", missing, "organizations without the report of the latest closed week"),
                 check("adds_up", sum(_miscounted(connection, store, one) for one in numbers), "feedback rows that the reports miss or count twice"),
             ],
         )
+
+
+@dg.asset(
+    partitions_def=weeks,
+    deps=["learning_report"],
+    group_name="reports",
+    kinds={"email", "slack"},
+    owners=OWNERS,
+    backfill_policy=dg.BackfillPolicy.multi_run(),
+    code_version="1",
+    check_specs=[dg.AssetCheckSpec("everybody_got_it", asset="report_delivery", description="Every channel that is configured took the report.")],
+)
+def report_delivery(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) -> dg.MaterializeResult:
+    """The report of the latest closed week by mail, Slack and webhook, where they are configured; nobody gets one twice. Older weeks are not sent."""
+    monday = dt.date.fromisoformat(context.partition_key)
+    with store.pipeline() as connection:
+        numbers = reports.stored(connection, monday) if monday == _latest(store) else []
+        made = [one for each in numbers for one in delivery.deliver(connection, store.settings, each)]
+    failed = [one for one in made if one.state in ("failed", "unknown")]
+    for one in failed:
+        context.log.warning(f"{one.organization}, {one.channel}: {one.state}, {one.error}")
+    return dg.MaterializeResult(
+        metadata=delivery_metadata(made),
+        check_results=[
+            dg.AssetCheckResult(check_name="everybody_got_it", passed=not failed, severity=dg.AssetCheckSeverity.WARN, metadata={"not_sent": len(failed)})
+        ],
+    )
+
+
+def _latest(store: Store) -> dt.date:
+    return last_closed_week(dt.datetime.now(dt.UTC), store.settings.zone)
 
 
 def _miscounted(connection: Connection, store: Store, numbers: Mapping[str, Any]) -> int:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -44,11 +44,14 @@ def score_week(connection: Connection, agent: AgentRef, settings: Settings, week
     `closed`: the week is the latest that is over; of an older one nothing can be measured. `connection`: role learning_pipeline, autocommit.
     """
     found: dict[str, Score | None] = {}
-    for kind, measure in (("prompt", _prompt), ("index", _index)):
+    for kind, measure in MEASURES.items():
         if storage.measured(connection, agent, kind, week):
             found[kind] = None
             continue
-        score = _attempt(measure, connection, agent, settings, week) if closed else _nothing(CANNOT)
+        if settings.report_items == 0:
+            score = _nothing("LEARNING_REPORT_ITEMS is 0")
+        else:
+            score = _attempt(measure, connection, agent, settings, week) if closed else _nothing(CANNOT)
         storage.store(connection, agent, kind, week, score)
         found[kind] = score
     return found
@@ -132,6 +135,9 @@ def _score(
         set_number=held.number, subject=subject, scores=tuple(scores), score=math.fsum(scores) / len(scores), interval=(bounds.low, bounds.high),
         drift={} if first is None else drift(first, scores), **known,
     )  # fmt: skip
+
+
+MEASURES: Mapping[Kind, Callable[..., Score]] = {"prompt": _prompt, "index": _index}
 
 
 def _prompt_set(connection: Connection, agent: AgentRef, settings: Settings) -> tuple[FrozenSet, list[Item]] | None:

@@ -49,6 +49,14 @@ def store(connection: Connection, organization: str, week: dt.date, numbers: dic
     )
 
 
+def stored(connection: Connection, week: dt.date) -> list[dict[str, Any]]:
+    """The stored numbers of a week of every active organization."""
+    rows = connection.execute(
+        "SELECT r.numbers FROM learning_reports r JOIN organizations o USING (organization_id) WHERE r.week = %s AND o.is_active ORDER BY o.slug", [week]
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
 def organizations(connection: Connection) -> list[str]:
     """Slugs of the active organizations."""
     return [str(row[0]) for row in connection.execute("SELECT slug FROM organizations WHERE is_active ORDER BY slug").fetchall()]

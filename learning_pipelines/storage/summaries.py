@@ -60,6 +60,22 @@ def datasets(connection: Connection, agent: AgentRef) -> list[dict[str, Any]]:
         ).fetchall()
 
 
+def report_list(connection: Connection, organization_id: UUID, before: dt.date | None, limit: int) -> list[dict[str, Any]]:
+    """Stored reports at a glance, newest first. Reads no more of each than it shows."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            """SELECT week AS starts, computed_at, (numbers ->> 'executions')::bigint AS executions, (numbers ->> 'feedback')::bigint AS feedback,
+                (numbers ->> 'ratings')::bigint AS ratings, (numbers ->> 'feedback_rate')::float8 AS feedback_rate,
+                (numbers ->> 'avg_rating')::float8 AS avg_rating, numbers -> 'rating_interval' AS rating_interval,
+                jsonb_path_query_first(numbers, '$.headline[*] ? (@.key == "feedback_rate").interval') AS feedback_rate_interval,
+                coalesce((numbers #>> '{examples,approved}')::bigint, 0) AS approved, coalesce((numbers #>> '{learning,adopted}')::bigint, 0) AS adopted,
+                jsonb_array_length(jsonb_path_query_array(numbers, '$.serving[*] ? (@.alarm == true)')) AS drift_alarms,
+                jsonb_path_query_array(numbers, '$.actions[*].text') AS actions
+            FROM learning_reports WHERE organization_id = %s AND (%s::date IS NULL OR week < %s) ORDER BY week DESC LIMIT %s""",
+            [organization_id, before, before, limit],
+        ).fetchall()
+
+
 def report(connection: Connection, organization_id: UUID, week: dt.date) -> dict[str, Any] | None:
     """The stored numbers of a week."""
     row = connection.execute("SELECT numbers FROM learning_reports WHERE organization_id = %s AND week = %s", [organization_id, week]).fetchone()

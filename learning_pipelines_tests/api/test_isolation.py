@@ -35,6 +35,7 @@ def named(api: Api) -> dict[str, list[str]]:
         "agent_id": [row[0], f"{MARK}-agent"], "execution_id": [f"run-{MARK}"], "feedback_id": [f"said-run-{MARK}"], "user_id": [f"ada-{MARK}"],
         "week": ["2026-W47"], "run_id": ["00000000-0000-0000-0000-000000000000"], "label": ["production"], "id": [f"example-{MARK}"],
         "example_id": [f"example-{MARK}"], "proposal_id": [proposal[0]], "experiment_id": [experiment[0]], "trace_id": [f"run-{MARK}"], "version": ["3"],
+        "form": ["html"],
     }  # fmt: skip
 
 

@@ -67,7 +67,9 @@ def test_every_asset_is_where_it_belongs(nodes: dict[str, dg.AssetSpec]) -> None
         "retrieval_evaluation": "retrieval",
         "query_expansions": "retrieval",
         "chunk_edits": "retrieval",
+        "serving_scores": "reports",
         "learning_report": "reports",
+        "report_delivery": "reports",
         "prompt_performance": "prompts",
         "prompt_candidates": "prompts",
         "prompt_evaluations": "prompts",
@@ -124,7 +126,9 @@ def test_lineage_leads_from_what_people_write_to_the_report(nodes: dict) -> None
         "playbooks": {"behavior_patterns"},
         "correction_patterns": {"learning_examples", "expert_annotations"},
         "correction_rules": {"correction_patterns"},
-        "learning_report": {"feedback_metrics", "learning_examples", "training_datasets"},
+        "serving_scores": {"training_datasets"},
+        "learning_report": {"feedback_metrics", "learning_examples", "training_datasets", "serving_scores"},
+        "report_delivery": {"learning_report"},
     }
 
 
@@ -161,7 +165,9 @@ def test_metrics_are_cut_by_day_work_by_agent_and_reports_by_week(nodes: dict) -
         "playbooks": dg.DynamicPartitionsDefinition,
         "correction_patterns": dg.DynamicPartitionsDefinition,
         "correction_rules": dg.DynamicPartitionsDefinition,
+        "serving_scores": dg.WeeklyPartitionsDefinition,
         "learning_report": dg.WeeklyPartitionsDefinition,
+        "report_delivery": dg.WeeklyPartitionsDefinition,
     }
 
 
@@ -216,6 +222,8 @@ def test_checks_are_statements_about_their_assets(location: dg.Definitions) -> N
         "correction_rules: rules_help_on_held_out_corrections",
         "learning_report: latest_closed_week_exists",
         "learning_report: adds_up",
+        "serving_scores: no_drift",
+        "report_delivery: everybody_got_it",
         "guidance: guidance_beats_prompt_alone",
         "experiment_decisions: no_sample_ratio_mismatch",
         "experiment_decisions: guardrails_hold",
@@ -231,11 +239,13 @@ def test_every_former_background_job_is_there(repository: dg.RepositoryDefinitio
 
 def test_jobs_wait_in_the_pools_that_were_their_queues(repository: dg.RepositoryDefinition) -> None:
     pools = {}
-    for name in ("prompt_optimization", "rag_training", "fine_tuning", "ab_test_analysis", "cleanup", "learning_report"):
+    for name in ("prompt_optimization", "rag_training", "fine_tuning", "ab_test_analysis", "cleanup"):
         (pools[name],) = set().union(*(node.definition.pools for node in repository.get_job(name).nodes))
     assert pools == {
         "prompt_optimization": "llm", "rag_training": "training", "fine_tuning": "training", "ab_test_analysis": "postgres_write", "cleanup": "postgres_write",
-        "learning_report": "postgres_write",
+    }  # fmt: skip
+    assert {node.name: node.definition.pools for node in repository.get_job("learning_report").nodes} == {
+        "serving_scores": {"llm"}, "write_learning_report": {"postgres_write"}, "report_delivery": set(),
     }  # fmt: skip
     of_behavior = {node.name: node.definition.pools for node in repository.get_job("behavior_learning").nodes}
     assert of_behavior == {name: {"llm" if name in ("guidance", "correction_rules") else "training"} for name in of_behavior}  # they ask the agent's model

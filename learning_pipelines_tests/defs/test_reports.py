@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import orjson
 import pytest
 
 from learning_pipelines.reports.week import last_closed_week
@@ -20,6 +21,8 @@ from learning_pipelines_tests.defs.conftest import Materialize, asked, checks_of
 from learning_pipelines_tests.feedback.rows import AGENT, said, table
 
 OLD = "2024-07-01"
+GREEN = {"no_drift": True, "everybody_got_it": True}
+"""The checks of what runs before and after the report."""
 
 
 def stored(pipeline: Connection, week: str = OLD) -> dict[str, Any]:
@@ -82,8 +85,12 @@ def test_every_organization_gets_its_own_report(old_week: None, load: Load, run_
 
 def test_the_page_is_in_the_artifact_store_and_in_the_metadata(old_week: None, store: Store, run_job: Materialize) -> None:
     metadata = metadata_of(run_job("learning_report", OLD), "learning_report")
-    page = Path(store.settings.home / "artifacts" / "reports" / "default" / "2024-W27.md").read_text(encoding="utf-8")
-    assert page.strip() in metadata["report"]
+    pages = {suffix: Path(store.settings.home / "artifacts" / "reports" / "default" / f"2024-W27.{suffix}") for suffix in ("md", "html", "json")}
+    markdown = pages["md"].read_text(encoding="utf-8")
+    assert markdown.split("\n## Queries\n")[0].strip() == metadata["report"] and "```sql" in markdown
+    assert pages["html"].read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert orjson.loads(pages["json"].read_bytes())["executions"] == metadata["executions"] == 2
+    assert metadata["page"].endswith("/reports#2024-W27")
     assert metadata["dagster/table_name"] == "learning.learning_reports"
     assert "numbers" in {column.name for column in metadata["dagster/column_schema"].columns}
 
@@ -118,7 +125,7 @@ def test_a_late_row_is_in_the_report_of_its_week_when_that_runs_again(old_week: 
 
 def test_an_old_week_can_be_filled_in_while_the_latest_is_still_to_come(old_week: None, run_job: Materialize, pipeline: Connection) -> None:
     result = run_job("learning_report", OLD)
-    assert checks_of(result) == {"latest_closed_week_exists": True, "adds_up": True}
+    assert checks_of(result) == {"latest_closed_week_exists": True, "adds_up": True, **GREEN}
     assert len(table(pipeline, "learning_reports")) == 1
 
 
@@ -132,7 +139,7 @@ def test_the_latest_week_of_every_organization_passes_the_checks(load: Load, sto
     latest = last_closed_week(dt.datetime.now(dt.UTC), store.settings.zone).isoformat()
     week_of_rows(load, latest, organization="other")
     week_of_rows(load, latest)
-    assert checks_of(run_job("learning_report", latest)) == {"latest_closed_week_exists": True, "adds_up": True}
+    assert checks_of(run_job("learning_report", latest)) == {"latest_closed_week_exists": True, "adds_up": True, **GREEN}
 
 
 def test_a_report_that_was_lost_fails_the_check(old_week: None, database: Database, store: Store, run_job: Materialize) -> None:
@@ -141,7 +148,7 @@ def test_a_report_that_was_lost_fails_the_check(old_week: None, database: Databa
         owner.execute("CREATE FUNCTION learning.lose() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
         owner.execute("CREATE TRIGGER lose BEFORE INSERT ON learning_reports FOR EACH ROW EXECUTE FUNCTION learning.lose()")
     try:
-        assert checks_of(run_job("learning_report", latest)) == {"latest_closed_week_exists": False, "adds_up": True}
+        assert checks_of(run_job("learning_report", latest)) == {"latest_closed_week_exists": False, "adds_up": True, **GREEN}
     finally:
         with database.connect("owner") as owner:
             owner.execute("DROP FUNCTION learning.lose CASCADE")
@@ -151,4 +158,29 @@ def test_a_report_that_was_lost_fails_the_check(old_week: None, database: Databa
 def test_a_report_that_counts_other_rows_than_there_are_fails_the_check(planted: str, old_week: None, run_job: Materialize, pipeline: Connection) -> None:
     run_job("learning_report", OLD)
     pipeline.execute(planted)  # type: ignore[arg-type]
-    assert checks_of(run_job("learning_report", OLD)) == {"latest_closed_week_exists": True, "adds_up": False}
+    assert checks_of(run_job("learning_report", OLD)) == {"latest_closed_week_exists": True, "adds_up": False, **GREEN}
+
+
+def test_a_model_that_cannot_be_asked_leaves_no_evidence_and_a_report(load: Load, store: Store, run_job: Materialize, pipeline: Connection) -> None:
+    latest = last_closed_week(dt.datetime.now(dt.UTC), store.settings.zone).isoformat()
+    week_of_rows(load, latest)
+    metadata = metadata_of(run_job("learning_report", latest), "serving_scores")
+    assert (metadata["dagster/row_count"], metadata["not_measured"], metadata["calls"]) == (0, 2, 0)
+    assert {one["kind"]: one["reason"] for one in stored(pipeline, latest)["serving"]} == {
+        "prompt": "no evidence: fewer than 5 approved examples with an answer are in the test split", "index": "no evidence: the agent has no documents",
+    }  # fmt: skip
+
+
+def test_a_webhook_that_nobody_answers_is_a_warning_and_the_report_is_green(
+    load: Load, store: Store, run_job: Materialize, pipeline: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    latest = last_closed_week(dt.datetime.now(dt.UTC), store.settings.zone).isoformat()
+    week_of_rows(load, latest)
+    monkeypatch.setattr("learning_pipelines.reports.delivery.WAIT", 0.0)
+    monkeypatch.setattr(store, "settings", store.settings.model_copy(update={"webhook_url": "http://127.0.0.1:9/hook"}))
+    result = run_job("learning_report", latest)
+    assert result.success and checks_of(result)["everybody_got_it"] is False
+    assert metadata_of(result, "report_delivery")["not_sent"] == 1
+    (row,) = table(pipeline, "report_deliveries")
+    assert (row["channel"], row["state"], row["error"]) == ("webhook", "failed", "no connection (ConnectError)")
+    assert stored(pipeline, latest)["executions"] == 2

@@ -6,7 +6,7 @@ Belongs here: one forward step and its way back. Not here: data that users own.
 from alembic import op
 
 revision = "0045"
-down_revision = "0040"
+down_revision = "0046"
 branch_labels = None
 depends_on = None
 
