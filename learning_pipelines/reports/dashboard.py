@@ -14,7 +14,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from learning_pipelines.feedback.statistics import stretches
-from learning_pipelines.reports.week import FEEDBACK_RATE_TARGET, RATING_TARGET
+from learning_pipelines.reports.headline import FEEDBACK_RATE_TARGET, RATING_TARGET
 from learning_pipelines.storage import dashboard as storage
 from learning_pipelines.storage import metrics, outbox
 from learning_pipelines.storage.dashboard import AgentDays, Behind

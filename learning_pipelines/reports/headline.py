@@ -12,7 +12,7 @@ from learning_pipelines.reports.intervals import Bounds, Sums, mean, mean_differ
 from learning_pipelines.storage.metrics import DIMENSIONS
 
 NONE = "no evidence"
-RATE, RATING = 0.20, 4.0
+FEEDBACK_RATE_TARGET, RATING_TARGET = 0.20, 4.0
 _EMPTY = {"executions": 0, "executions_with_feedback": 0, "rating_count": 0, "rating_sum": 0, "rating_sum_squares": 0}
 
 
@@ -20,8 +20,8 @@ def headline(weeks: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Collection rate, mean rating, share of thumbs up, share of feedback that corrects, the four dimensions. `weeks`: sums of `week`, `week before`."""
     now, before = weeks.get("week", _EMPTY), weeks.get("week before", _EMPTY)
     return [
-        _share("feedback_rate", "Executions with feedback", "executions_with_feedback", "executions", now, before, target=RATE),
-        _mean("avg_rating", "Average rating", "rating", now, before, target=RATING),
+        _share("feedback_rate", "Executions with feedback", "executions_with_feedback", "executions", now, before, target=FEEDBACK_RATE_TARGET),
+        _mean("avg_rating", "Average rating", "rating", now, before, target=RATING_TARGET),
         _thumbs(now, before),
         _share("correction_share", "Feedback that corrects", "corrections", "feedback", now, before),
         *(_dimension(name, now, before) for name in DIMENSIONS),

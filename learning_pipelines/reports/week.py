@@ -19,7 +19,7 @@ from learning_pipelines.feedback import statistics
 from learning_pipelines.feedback.trust_refresh import refresh_weights
 from learning_pipelines.reports import learning
 from learning_pipelines.reports.actions import suggested
-from learning_pipelines.reports.headline import RATE, RATING, headline
+from learning_pipelines.reports.headline import FEEDBACK_RATE_TARGET, RATING_TARGET, headline
 from learning_pipelines.reports.intervals import Sums, mean, moved, share
 from learning_pipelines.storage import metrics, report_queries, reports
 from learning_pipelines.storage.database import Connection, database_errors, snapshot
@@ -113,7 +113,7 @@ def _weekly(
         "ends": (monday + dt.timedelta(days=6)).isoformat(),
         "timezone": str(zone),
         **numbers,
-        "targets": {"feedback_rate": RATE, "avg_rating": RATING},
+        "targets": {"feedback_rate": FEEDBACK_RATE_TARGET, "avg_rating": RATING_TARGET},
         "change": {name: _difference(numbers[name], previous[name]) for name in ("executions", "feedback", "feedback_rate", "avg_rating", "corrections")},
         "issues": _issues(total["issues"], earlier["issues"]),
         "examples": {name: counted[name] for name in ("collected", "reviewed", "approved", "waiting_for_review")},
