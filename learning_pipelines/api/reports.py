@@ -87,7 +87,10 @@ async def get_report_file(week: Week, form: Annotated[Literal["html", "md", "jso
     """The report as one file: a self-contained page, Markdown, or JSON; the same bytes as in the artifact store."""
 
     def read() -> bytes:
-        return content(_stored(service, who, week), form, service.settings.page_link)
+        found = _stored(service, who, week)
+        if "headline" not in found:
+            raise Problem(409, f"The report of {week} was made by an earlier version: materialize learning_report for that week again.", field="week")
+        return content(found, form, service.settings.page_link)
 
     body = await run_in_threadpool(read)
     name = f"learning-report-{week}.{form}"
@@ -101,8 +104,6 @@ def _stored(service: Service, who: Principal, week: str) -> dict[str, Any]:
         found = summaries.report(connection, who.organization_id, monday)
     if found is None:
         raise Problem(404, f"There is no report of {week} yet: the job learning_report makes it after the week has ended.", field="week")
-    if "headline" not in found:
-        raise Problem(409, f"The report of {week} was made by an earlier version.", field="week")
     return found
 
 

@@ -29,10 +29,11 @@ async function render(main, context) {
 }
 
 function empty() {
+  const where = "materialize learning_report in Dagster";
   return h("div", { class: "empty" },
     h("p", {}, "There is no report yet. One is made every Monday at 09:00, of the week that has ended."),
     h("p", {}, "Make one now: ", h("code", {}, "learning-pipelines run learning_report")),
-    h("p", {}, "Earlier weeks: ", dagsterLink ? h("a", { href: `${dagsterLink}/assets/learning_report`, rel: "noopener" }, "materialize learning_report in Dagster") : "materialize learning_report in Dagster",
+    h("p", {}, "Earlier weeks: ", dagsterLink ? h("a", { href: `${dagsterLink}/assets/learning_report`, rel: "noopener" }, where) : where,
       " for the weeks that you want."));
 }
 
@@ -43,8 +44,9 @@ function charts(reports) {
   return [
     chart({
       title: "Executions with feedback", labels: weeks.map((week) => week.week), labelsName: "Week", min: 0, write: (value) => percent(value),
-      series: [{ name: "With feedback", values: weeks.map((week) => week.feedback_rate), low: end("feedback_rate_interval", 0), high: end("feedback_rate_interval", 1),
-        counts: weeks.map((week) => week.executions) }], targets: [{ name: "Target", value: 0.2 }], note: "95 % intervals; n is executions.",
+      series: [{ name: "With feedback", values: weeks.map((week) => week.feedback_rate), low: end("feedback_rate_interval", 0),
+        high: end("feedback_rate_interval", 1), counts: weeks.map((week) => week.executions) }],
+      targets: [{ name: "Target", value: 0.2 }], note: "95 % intervals; n is executions.",
     }),
     chart({
       title: "Average rating", labels: weeks.map((week) => week.week), labelsName: "Week", min: 1, max: 5, write: (value) => number(value),
@@ -55,9 +57,10 @@ function charts(reports) {
 }
 
 function list(reports) {
-  const columns = ["Week", "Executions", "With feedback", "Rating", "Approved", "Adopted", ""];
+  const numbers = ["Executions", "With feedback", "Rating", "Approved", "Adopted"];
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Weeks" }, h("table", {},
-    h("thead", {}, h("tr", {}, columns.map((name, place) => h("th", { scope: "col", class: place > 0 && place < 6 ? "number" : null }, name || h("span", { class: "visually-hidden" }, "Alarms"))))),
+    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Week"), numbers.map((name) => h("th", { scope: "col", class: "number" }, name)),
+      h("th", { scope: "col" }, "Alarms"))),
     h("tbody", {}, reports.map((week) => h("tr", {},
       h("th", { scope: "row" }, h("a", { href: `#${week.week}` }, week.week), " ", h("span", { class: "hint" }, `${week.starts} to ${week.ends}`)),
       h("td", { class: "number" }, count(week.executions)),
@@ -73,9 +76,10 @@ async function show(place, context, week, focus) {
   try {
     const report = await context.client.request("GET", `/reports/${segment(week)}`);
     const heading = h("h2", { tabindex: "-1" }, `Week ${report.week} · ${report.organization}`);
-    fill(place, heading,
-      h("p", { class: "hint" }, `${report.starts} to ${report.ends} (${report.timezone}) · ${count(report.executions)} executions, ${count(report.feedback)} feedback`),
-      files(report), sections(report));
+    const happened = `${count(report.executions)} executions, ${count(report.feedback)} feedback`;
+    const about = `${report.starts} to ${report.ends} (${report.timezone}) · ${happened}`;
+    const old = "This report was made by an earlier version: materialize learning_report for its week again.";
+    fill(place, heading, h("p", { class: "hint" }, about), report.headline ? [files(report), sections(report)] : h("p", { class: "notice" }, old));
     if (focus) heading.focus();
     context.announce(`Week ${report.week}`);
   } catch (error) {
@@ -91,5 +95,5 @@ function files(report) {
     h("a", { href: address("html"), download: `learning-report-${report.week}.html` }, "HTML"),
     h("a", { href: address("md"), download: `learning-report-${report.week}.md` }, "Markdown"),
     h("a", { href: address("json"), download: `learning-report-${report.week}.json` }, "JSON"),
-    dagsterLink ? h("a", { href: `${dagsterLink}/assets/learning_report?partition=${segment(report.starts)}`, rel: "noopener" }, "In Dagster") : null);
+    dagsterLink && h("a", { href: `${dagsterLink}/assets/learning_report?partition=${segment(report.starts)}`, rel: "noopener" }, "In Dagster"));
 }
