@@ -20,6 +20,7 @@ from learning_pipelines.cli_lineage import lineage
 from learning_pipelines.cli_output import Output, organization_option, say, verb
 from learning_pipelines.cli_playbooks import playbooks_command
 from learning_pipelines.cli_prompts import COMMANDS as PROMPT_COMMANDS
+from learning_pipelines.cli_prune import prune_command
 from learning_pipelines.cli_search import search_command
 from learning_pipelines.errors import BadInput
 from learning_pipelines.settings import load_settings
@@ -195,6 +196,7 @@ main.add_command(export_command)
 main.add_command(evaluate)
 main.add_command(search_command)
 main.add_command(playbooks_command)
+main.add_command(prune_command)
 main.add_command(lineage)
 for command in PROMPT_COMMANDS:
     main.add_command(command)

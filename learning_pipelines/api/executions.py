@@ -17,11 +17,13 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import AwareDatetime, BaseModel
 from starlette.responses import Response
 
+from learning_pipelines.api import archived as archived_rows
 from learning_pipelines.api import ingest
 from learning_pipelines.api.openapi import record_body
 from learning_pipelines.api.principals import Principal
 from learning_pipelines.api.problems import Problem, not_found
 from learning_pipelines.api.service import Application, Serving, User, json_body
+from learning_pipelines.feedback.archive.reading import Sought
 from learning_pipelines.feedback.identity import user_id
 from learning_pipelines.feedback.kinds import IssueCategory
 from learning_pipelines.storage import execution_details as details
@@ -86,6 +88,7 @@ async def list_executions(
     before: Annotated[AwareDatetime | None, Query(description="Only executions that happened earlier than this.")] = None,
     excerpt: Annotated[int | None, Query(ge=1, le=100_000, description="So many characters of input and output at most.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50, cursor: Annotated[str | None, Query(max_length=1000)] = None,
+    archived: Annotated[bool, Query(description="Those that were archived, instead of those that are in the database; not by feedback.")] = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Executions, newest first. A person with role user sees their own.
 
@@ -97,6 +100,9 @@ async def list_executions(
             raise Problem(422, f"{name} contains a NUL character.", field=name)
     position = None if cursor is None else _read_cursor(cursor)
     since = after if days is None else max(filter(None, (after, dt.datetime.now(dt.UTC) - dt.timedelta(days=days))))
+    by_feedback = {"with_feedback": with_feedback, "rating_max": rating_max, "issue": issue, "corrected": corrected}
+    if archived and (asked := next((name for name, value in by_feedback.items() if value is not None), None)):
+        raise Problem(422, f"Archived executions cannot be filtered by {asked}.", field=asked)
 
     def read() -> dict[str, Any]:
         with service.acting(who) as connection:
@@ -106,7 +112,13 @@ async def list_executions(
                 prompt_version=prompt_version, with_feedback=with_feedback, rating_max=rating_max, issue=issue, corrected=corrected, after=since,
                 before=before, position=position,
             )  # fmt: skip
-            page = storage.page(connection, who.organization_id, wanted, limit, excerpt)
+            if not archived:
+                page = storage.page(connection, who.organization_id, wanted, limit, excerpt)
+        if archived:
+            names = ("agent_id", "user_id", "session_id", "environment", "tag", "prompt_version", "after", "before", "position")
+            rows = archived_rows.page(service, who, Sought(**{name: getattr(wanted, name) for name in names}), limit, excerpt)
+            rest = (rows[-1]["created_at"], rows[-1]["execution_id"]) if len(rows) == limit else None
+            return {"executions": rows, "cursor": None if rest is None else _write_cursor(rest), "searched_to": None}
         return {"executions": page.rows, "cursor": None if page.rest is None else _write_cursor(page.rest), "searched_to": page.searched_to}
 
     return await run_in_threadpool(read)
@@ -157,19 +169,24 @@ class ExecutionWithFeedback(Execution):
     context: dict[str, Any]
     feedback: list[GivenFeedback]
     passages: list[Passage] = []
+    archived: bool = False
 
 
 @router.get("/executions/{execution_id}", response_model=ExecutionWithFeedback)
 async def get_execution(execution_id: Annotated[str, ingest.PathId], who: User, service: Serving) -> dict[str, Any]:
-    """One execution with everything said about it that the caller may see."""
+    """One execution with everything said about it that the caller may see. Old ones are read from the archive."""
 
     def read() -> dict[str, Any]:
         with service.acting(who) as connection:
             found = details.one(connection, who.organization_id, execution_id)
-            if found is None:
-                raise not_found("execution", "execution_id")
-            said = details.feedback_of(connection, who.organization_id, execution_id)
-            return {**found, "feedback": said, "passages": details.passages(connection, who.organization_id, found["retrieved"] or [])}
+            if found is not None:
+                said = details.feedback_of(connection, who.organization_id, execution_id)
+                return {**found, "feedback": said, "passages": details.passages(connection, who.organization_id, found["retrieved"] or [])}
+        kept = archived_rows.one(service, who, execution_id)
+        if kept is None:
+            raise not_found("execution", "execution_id")
+        with service.acting(who) as connection:
+            return {**kept, "passages": details.passages(connection, who.organization_id, kept["retrieved"] or [])}
 
     return await run_in_threadpool(read)
 

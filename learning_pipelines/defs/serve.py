@@ -122,7 +122,19 @@ def verify(settings: Settings) -> list[Finding]:
     found += findings(database)
     if not all(one.ok for one in found):
         return found
-    return found + _dagster(settings, database)
+    return [*found, _archive(settings, database), *_dagster(settings, database)]
+
+
+def _archive(settings: Settings, database: Database) -> Finding:
+    """Every archived file against what was written down of it."""
+    from learning_pipelines.feedback.archive.checking import check
+
+    try:
+        checked = check(Store(settings, database))
+    except LearningError as error:
+        return Finding("archived files as they were written", False, str(error))
+    wrong = f"{len(checked.wrong)} of {checked.files} are not: {'; '.join(checked.wrong[:5])}."
+    return Finding("archived files as they were written", not checked.wrong, wrong if checked.wrong else f"{checked.files} files.")
 
 
 def _home(settings: Settings) -> Finding:

@@ -123,7 +123,7 @@ def counts(connection: Connection, month: Month) -> dict[str, int]:
 
 def carry(reading: Connection, writing: Connection, month: Month) -> Carried:
     """Moves the rows of a month on that belong to something later: executions about which something was said in a later month, feedback whose execution came
-    later, and feedback that waits for its execution (to the month after, where it goes on waiting and being reported).
+    later, and feedback that waits for its execution (to the next month there is, where it goes on waiting and being reported).
 
     They are looked up by one connection, which writes nothing, and moved by another a batch at a time: no long transaction holds up who reads the outbox.
     """
@@ -136,7 +136,7 @@ SELECT x.organization_id, x.id, max(f.received_at) FROM agent_feedback f
 JOIN ONLY {executions} x ON x.organization_id = f.organization_id AND x.id = f.execution_id
 WHERE f.received_at >= %(after)s AND NOT f.pending_execution GROUP BY 1, 2"""
 _LATER_EXECUTION = """
-SELECT f.organization_id, f.id, coalesce(max(x.received_at), %(after)s) FROM ONLY {feedback} f
+SELECT f.organization_id, f.id, coalesce(max(x.received_at), %(waits)s) FROM ONLY {feedback} f
 LEFT JOIN LATERAL (SELECT received_at FROM agent_executions x WHERE x.organization_id = f.organization_id AND x.id = f.execution_id
     AND x.received_at >= %(after)s) x ON true
 WHERE NOT EXISTS (SELECT FROM ONLY {executions} o WHERE o.organization_id = f.organization_id AND o.id = f.execution_id)
@@ -144,6 +144,7 @@ WHERE NOT EXISTS (SELECT FROM ONLY {executions} o WHERE o.organization_id = f.or
 
 
 def _moved(reading: Connection, writing: Connection, month: Month, table: str, which: str) -> int:
+    waits = min((one.first for one in months(writing) if one.first >= month.after and one.state.get(FEEDBACK) == "attached"), default=month.after)
     names = {name: sql.Identifier(month.partition(table)) for name, table in (("executions", EXECUTIONS), ("feedback", FEEDBACK))}
     move = sql.SQL(
         """UPDATE {table} t SET received_at = w.at FROM unnest(%s::uuid[], %s::text[], %s::timestamptz[]) AS w (organization_id, id, at)
@@ -152,7 +153,7 @@ def _moved(reading: Connection, writing: Connection, month: Month, table: str, w
     moved = 0
     with reading.transaction(), reading.cursor(name="carried") as cursor:
         cursor.itersize = BATCH
-        cursor.execute(sql.SQL(which).format(**names), {"after": month.after})
+        cursor.execute(sql.SQL(which).format(**names), {"after": month.after, "waits": waits})
         while rows := cursor.fetchmany(BATCH):
             columns = [list(column) for column in zip(*rows, strict=True)]
             moved += writing.execute(move, [*columns, month.first, month.after]).rowcount
@@ -232,3 +233,46 @@ def horizon(connection: Connection) -> dt.datetime | None:
     """The moment before which rows arrived that may have been archived; None while nothing was."""
     row = connection.execute("SELECT (max(month) + interval '1 month') AT TIME ZONE 'UTC' FROM archived_partitions").fetchone()
     return None if row is None else row[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """What an organization has in the archive, for one who reads: files by table, what came back out of which month, and whose rows the reader sees (`only`
+    None: everybody's)."""
+
+    entries: list[Entry]
+    gone: frozenset[tuple[str, dt.date]]
+    only: str | None
+    nobody: bool = False
+
+    def of(self, table: str) -> list[Entry]:
+        """The files of a table, the newest month first."""
+        return [one for one in self.entries if one.table == table]
+
+
+def shelf(connection: Connection, organization_id: UUID, execution_id: str | None = None) -> Shelf:
+    """The archive as whoever the transaction acts for may read it: the rule of the tables' own policies. `execution_id`: only months that can hold it."""
+    row = connection.execute(
+        """SELECT learning.sees_everyone(), learning.current_user_id()::text, date_trunc('month', (SELECT k.received_at FROM ingest_keys k
+            WHERE k.organization_id = %(organization)s AND k.kind = 'executions' AND k.external_id = %(execution)s) AT TIME ZONE 'UTC')::date""",
+        {"organization": organization_id, "execution": execution_id},
+    ).fetchone()
+    assert row is not None
+    everyone, person, first = row
+    if execution_id is not None and first is None:
+        return Shelf([], frozenset(), None)
+    found = [one for one in entries(connection, organization_id) if first is None or one.month >= first]
+    gone = connection.execute(
+        """SELECT execution_id, month FROM archived_returns
+        WHERE organization_id = %(organization)s AND (%(execution)s::text IS NULL OR execution_id = %(execution)s)""",
+        {"organization": organization_id, "execution": execution_id},
+    ).fetchall()
+    return Shelf(found, frozenset((str(name), month) for name, month in gone), None if everyone else person, not everyone and person is None)
+
+
+def people(connection: Connection, organization_id: UUID, ids: Sequence[str]) -> dict[str, str]:
+    """What the outside calls these users, by their ids as text."""
+    rows = connection.execute(
+        "SELECT id::text, external_id FROM users WHERE organization_id = %s AND id = ANY(%s::uuid[])", [organization_id, list(ids)]
+    ).fetchall()
+    return {str(identity): str(name) for identity, name in rows}

@@ -28,6 +28,7 @@ from learning_pipelines.storage.store import Store
 
 LEAST_DAYS = 31
 """Whatever the setting says, so long rows stay: what looks back over 30 days reads them."""
+_NOTHING_TAKEN = "Nothing was taken out of the database. See to the artifact store (its disk, its checksums) and run the clean-up again."
 Step = Callable[[str], object]
 
 
@@ -130,6 +131,8 @@ def _write(store: Store, owner: Connection, month: Month, step: Step) -> tuple[l
         sums = archive_export.sums(owner, month, store.settings.timezone)
     step("written")
     for entry in entries:
+        if said := files.bytes_are(store.settings.artifacts, entry.path, entry.sha256):
+            raise LearningError(f"The archived file {entry.path} is damaged: {said}.", _NOTHING_TAKEN)
         _compare(entry, files.read_back(store.settings.artifacts, entry.table, entry.path, store.settings.zone))
         files.write_manifest(store.settings.artifacts, entry.path, entry.manifest)
     step("verified")
@@ -158,7 +161,7 @@ def _compare(entry: Entry, found: files.Content) -> None:
     if (found.rows, found.hash) != (entry.rows, entry.content):
         raise LearningError(
             f"The archived file {entry.path} does not hold what the database does: {found.rows} of {entry.rows} rows, hash {found.hash} for {entry.content}.",
-            "Nothing was taken out of the database. See to the artifact store (its disk, its checksums) and run the clean-up again.",
+            _NOTHING_TAKEN,
         )
 
 

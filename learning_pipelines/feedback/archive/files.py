@@ -191,7 +191,7 @@ def readable(path: str) -> Iterator[None]:
         if error.errno is None:
             raise _damaged(path, error) from error
         raise Unavailable(f"The archived file {path} cannot be read: {error.strerror or error}.", "See to the artifact store, then try again.") from error
-    except (pa.ArrowException, UnicodeDecodeError) as error:
+    except (pa.ArrowException, UnicodeDecodeError, IndexError, KeyError) as error:
         raise _damaged(path, error) from error
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from itertools import groupby
 from uuid import UUID
@@ -29,11 +30,12 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Returned:
-    """How many executions and rows came back, and what could not be read."""
+    """How many executions and rows came back, what could not be read, and whether a month on its way has to be archived first."""
 
     executions: int = 0
     rows: int = 0
     problems: list[str] = field(default_factory=list)
+    waiting: bool = False
 
 
 def bring_back(store: Store, connection: Connection) -> Returned:
@@ -47,9 +49,11 @@ def bring_back(store: Store, connection: Connection) -> Returned:
         return done
     try:
         wanted, position = archive_returns.wanted(connection, horizon)
+        # Of a month on its way half the rows are in the files, half in the database: whoever archives it ends that first, and then brings back.
+        halfway = {month.first for month in archive.months(connection) if set(month.state.values()) != {"detached"}}
         for organization_id, those in groupby(wanted, key=lambda one: one.organization_id):
-            _of_organization(store.settings, connection, organization_id, list(those), done)
-        if not done.problems:
+            _of_organization(store.settings, connection, organization_id, list(those), halfway, done)
+        if not done.problems and not done.waiting:
             archive_returns.advance(connection, position)
     finally:
         archive.end(connection)
@@ -58,7 +62,9 @@ def bring_back(store: Store, connection: Connection) -> Returned:
     return done
 
 
-def _of_organization(settings: Settings, connection: Connection, organization_id: UUID, wanted: list[Wanted], done: Returned) -> None:
+def _of_organization(
+    settings: Settings, connection: Connection, organization_id: UUID, wanted: list[Wanted], halfway: Collection[dt.date], done: Returned
+) -> None:
     left = {one.execution_id: one.received_at for one in wanted}
     by_month: dict[dt.date, dict[str, Entry]] = defaultdict(dict)
     for entry in archive.entries(connection, organization_id):
@@ -66,9 +72,14 @@ def _of_organization(settings: Settings, connection: Connection, organization_id
     for month in sorted(by_month):
         here = [execution for execution, received in left.items() if received.date().replace(day=1) <= month]
         entries = by_month[month]
+        if here and month in halfway:
+            done.waiting = True
+            return
         if not here or EXECUTIONS not in entries:
             continue
         try:
+            if said := next(filter(None, (files.bytes_are(settings.artifacts, one.path, one.sha256) for one in entries.values())), None):
+                raise LearningError(f"An archived file of {month:%Y-%m} of {wanted[0].organization} is damaged: {said}.", "Restore it from a backup.")
             executions = files.rows(settings.artifacts, entries[EXECUTIONS], "id", here)
             # What came back out of this month before lies in a later one since.
             gone = archive_returns.returned(connection, organization_id, here)
