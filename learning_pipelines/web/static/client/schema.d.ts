@@ -381,6 +381,7 @@ export interface ExecutionWithFeedback {
   context: Record<string, unknown>;
   feedback: GivenFeedback[];
   passages: Passage[];
+  archived: boolean;
 }
 
 /**
@@ -1169,5 +1170,7 @@ export interface WholeExperiment {
 export interface WrittenPrompt {
   messages: Message[];
   model?: string | null;
+  /** The version it was written from; null: the newest. */
+  parent?: number | null;
   user?: string | null;
 }
