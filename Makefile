@@ -12,7 +12,7 @@ PEER_OPTIMIZERS := .venv-peer-optimizers/.installed
 PEER_EXPERIMENTS := .venv-peer-experiments/.installed
 PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: install demo up down test test-browser test-slow lint types fuzz outage behavior-story peers peer-servers peer-optimizers peer-experiments benchmark benchmark-agreement benchmark-behavior benchmark-significance benchmark-privacy benchmark-datasets benchmark-index benchmark-judge benchmark-lineage benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-few-shot benchmark-gate benchmark-rules benchmark-retrieval benchmark-expansion benchmark-finetune benchmark-finetuning benchmark-embedding benchmark-corrections benchmark-search benchmark-next-action benchmark-playbooks benchmark-experiment-metrics benchmark-experiment-ratios benchmark-rollouts review-real-data clean
+.PHONY: install demo up down test test-browser test-slow lint types fuzz outage behavior-story peers peer-servers peer-optimizers peer-experiments benchmark benchmark-agreement benchmark-behavior benchmark-significance benchmark-privacy benchmark-datasets benchmark-index benchmark-judge benchmark-lineage benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-few-shot benchmark-gate benchmark-rules benchmark-retrieval benchmark-expansion benchmark-finetune benchmark-finetuning benchmark-embedding benchmark-corrections benchmark-search benchmark-next-action benchmark-playbooks benchmark-experiment-metrics benchmark-experiment-ratios benchmark-rollouts benchmark-dashboard review-real-data clean
 
 install: $(STAMP)
 
@@ -156,6 +156,10 @@ benchmark-next-action: install
 # What playbooks know on real trajectories, controls, and how seldom chance is called an anti-pattern (2 minutes of a core).
 benchmark-playbooks: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.playbooks $(ARGS)
+
+# The dashboard over ten million feedback rows, route and page (an installed Chromium): 30 minutes of loading; ARGS="--feedback 1000000" is shorter.
+benchmark-dashboard: install
+	@$(BIN)/python -m learning_pipelines_tests.benchmarks.dashboard $(ARGS)
 
 # An hourly run over 1,000 running experiments and a long history: ARGS="--feedback 10000000"; ARGS=--ingest prints what the index costs at import.
 benchmark-experiment-metrics: install

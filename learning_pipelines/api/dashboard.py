@@ -31,7 +31,7 @@ class Rate(BaseModel):
 class Rating(BaseModel):
     value: Annotated[float | None, Field(description="Mean of the stars in force, 1–5; null without anything behind it.")]
     n: int
-    interval: Annotated[list[float] | None, Field(description="95 %, normal approximation; null below two ratings.", examples=[[3.9, 4.2]])]
+    interval: Annotated[list[float] | None, Field(description="95 %: lower and upper end.", examples=[[3.9, 4.2]])]
     weighted: Annotated[float | None, Field(description="The mean with each rating counted by its rater's weight.")]
 
 

@@ -48,8 +48,9 @@ waiting AS MATERIALIZED (
     SELECT a.id, a.slug, p.updated_at, coalesce(p.xid, '0'::xid8) AS xid, coalesce(p.id, 0) AS entry
     FROM agents a CROSS JOIN here LEFT JOIN outbox_positions p ON p.organization_id = a.organization_id AND p.reader = %(reader)s AND p.agent_id = a.id
         AND split_part(p.cluster, '.', 1) = here.cluster
-    WHERE a.organization_id = %(organization)s AND (%(agent)s::uuid IS NULL OR a.id = %(agent)s) AND EXISTS (SELECT FROM outbox b
-        WHERE b.organization_id = %(organization)s AND b.agent_id = a.id AND (b.xid, b.id) > (coalesce(p.xid, '0'::xid8), coalesce(p.id, 0)))
+    CROSS JOIN LATERAL (SELECT FROM outbox b WHERE b.organization_id = %(organization)s AND b.agent_id = a.id
+        AND (b.xid, b.id) > (coalesce(p.xid, '0'::xid8), coalesce(p.id, 0)) ORDER BY b.xid, b.id LIMIT 1) AS newer  -- one probe, never a join of all
+    WHERE a.organization_id = %(organization)s AND (%(agent)s::uuid IS NULL OR a.id = %(agent)s)
 ),
 bound AS (SELECT greatest(1, %(bound)s / greatest(1, count(*))) AS each FROM waiting)
 SELECT w.id, w.slug, n.relevant, n.seen < bound.each, w.updated_at
@@ -121,10 +122,13 @@ def sums(connection: Connection, organization_id: UUID, agent_id: UUID | None, s
     )  # fmt: skip
 
 
-def live(connection: Connection, stretch: AgentDays, zone: str) -> list[dict[str, Any]]:
-    """The sums of an agent's days as its rows are now."""
-    agent, first, last = stretch
-    return [{"agent_id": agent.agent_id, "day": row["day"], **metrics.added_up([row])} for row in metrics.computed(connection, agent, first, last, zone)]
+def live(connection: Connection, stretches: Sequence[AgentDays], zone: str) -> list[dict[str, Any]]:
+    """The sums of agents' days as their rows are now: one statement for all agents of the same stretch, since planning it costs more than running it."""
+    together: dict[tuple[dt.date, dt.date], list[AgentRef]] = {}
+    for agent, first, last in stretches:
+        together.setdefault((first, last), []).append(agent)
+    rows = [row for (first, last), agents in together.items() for row in metrics.computed(connection, agents, first, last, zone)]
+    return [{"agent_id": row["agent_id"], "day": row["day"], **metrics.added_up([row])} for row in rows]
 
 
 def _columns(stretches: Sequence[AgentDays]) -> tuple[list[UUID], list[dt.date], list[dt.date]]:

@@ -83,14 +83,14 @@ gone AS MATERIALIZED (
     SELECT m.*, NOT EXISTS (SELECT FROM attached WHERE relname = 'agent_executions_' || to_char(m.month, 'YYYY_MM')) AS executions_gone,
         NOT EXISTS (SELECT FROM attached WHERE relname = 'agent_feedback_' || to_char(m.month, 'YYYY_MM')) AS feedback_gone
     FROM archived_metrics m JOIN agents a ON a.organization_id = m.organization_id AND a.id = m.agent_id
-    WHERE m.day BETWEEN %(first)s AND %(last)s AND (%(agent)s::uuid IS NULL OR a.id = %(agent)s)
+    WHERE m.day BETWEEN %(first)s AND %(last)s AND (%(agents)s::uuid[] IS NULL OR a.id = ANY(%(agents)s))
 ),
 kept AS (
     SELECT organization_id, agent_id, day, {", ".join(f"sum({name}) FILTER (WHERE executions_gone) AS kept_{name}" for name in _EXECUTION_SUMS)},
         {", ".join(f"sum({name}) FILTER (WHERE feedback_gone) AS kept_{name}" for name in _FEEDBACK_SUMS)}
     FROM gone WHERE executions_gone OR feedback_gone GROUP BY 1, 2, 3
 )"""
-_WITHIN = "{0}.created_at >= bounds.start AND {0}.created_at < bounds.finish AND (%(agent)s::uuid IS NULL OR a.id = %(agent)s)"
+_WITHIN = "{0}.created_at >= bounds.start AND {0}.created_at < bounds.finish AND (%(agents)s::uuid[] IS NULL OR a.id = ANY(%(agents)s))"
 _ISSUES_KEPT = """
     UNION ALL SELECT organization_id, agent_id, day, one.key, one.value::bigint FROM gone, jsonb_each_text(issues) AS one WHERE feedback_gone"""
 _LIVE = _SUMS_OF.format(
@@ -134,7 +134,7 @@ def compute_days(connection: Connection, first: dt.date, last: dt.date, zone: st
         # Two runs over overlapping days wait for each other; without the lock both would insert.
         connection.execute("SELECT pg_advisory_xact_lock(hashtext('feedback_metrics'))")
         connection.execute("DELETE FROM feedback_metrics WHERE day BETWEEN %s AND %s", [first, last])
-        return connection.execute(_COMPUTE, {"first": first, "last": last, "zone": zone, "agent": None, "newcomer": NEWCOMER}).rowcount
+        return connection.execute(_COMPUTE, {"first": first, "last": last, "zone": zone, "agents": None, "newcomer": NEWCOMER}).rowcount
 
 
 def totals(connection: Connection, organization: str, first: dt.date, last: dt.date) -> list[dict[str, Any]]:
@@ -163,15 +163,15 @@ def days_of_agent(connection: Connection, agent: AgentRef, first: dt.date, last:
             [agent.organization_id, agent.agent_id, first, last, stale],
         ).fetchall()
     for day in stale:
-        rows += computed(connection, agent, day, day, zone)
+        rows += computed(connection, [agent], day, day, zone)
     return [{"day": row["day"], **added_up([row])} for row in rows]
 
 
-def computed(connection: Connection, agent: AgentRef, first: dt.date, last: dt.date, zone: str) -> list[dict[str, Any]]:
-    """The sums of one agent per day from `first` to `last`, from its rows as they are now; its cost follows these rows."""
-    values = {"first": first, "last": last, "zone": zone, "agent": agent.agent_id, "newcomer": NEWCOMER}
+def computed(connection: Connection, agents: Sequence[AgentRef], first: dt.date, last: dt.date, zone: str) -> list[dict[str, Any]]:
+    """The sums per agent and day from `first` to `last`, from the rows as they are now; its cost follows the agents' rows of these days."""
+    values = {"first": first, "last": last, "zone": zone, "agents": [agent.agent_id for agent in agents], "newcomer": NEWCOMER}
     with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(f"{_SUMS_OF_DAYS} SELECT day, {_SUMS}", values).fetchall()
+        return cursor.execute(f"{_SUMS_OF_DAYS} SELECT agent_id, day, {_SUMS}", values).fetchall()
 
 
 def added_up(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from learning_pipelines.feedback import statistics
@@ -191,6 +192,15 @@ def test_an_organization_without_agents_has_no_evidence_and_no_zeros_for_means(a
 @pytest.mark.parametrize(("query", "status"), [("agent=gone", 404), ("agent=a%00b", 422), ("days=0", 422), ("days=367", 422), ("days=x", 422)])
 def test_what_is_not_there_or_not_permitted_is_refused(api: Api, query: str, status: int) -> None:
     assert api.get(f"/dashboard?{query}", api.key()).status_code == status
+
+
+@pytest.mark.parametrize("shares", [(0, 0, 0, 0.1, 0.9), (0.05, 0.1, 0.15, 0.3, 0.4), (0.5, 0, 0, 0, 0.5)])
+@pytest.mark.parametrize("n", [2, 5, 12, 60])
+def test_the_interval_of_the_average_rating_holds_the_true_mean(n: int, shares: tuple[float, ...]) -> None:
+    stars = np.random.default_rng(11).choice(np.arange(1, 6), size=(4_000, n), p=shares)
+    true = float(np.dot(np.arange(1, 6), shares))
+    found = [dashboard._mean_interval(float(row.mean()), n, float((row**2).sum())) for row in stars]
+    assert np.mean([low <= true <= high for low, high in found]) >= 0.93
 
 
 def _catch_up(api: Api) -> None:

@@ -15,7 +15,7 @@ import { interval, number } from "./format.js";
  *
  * `labels`: what each value belongs to; where all are numbers, a line's horizontal axis is a scale of numbers. `targets`: lines that values are held
  * to. `min`, `max`: ends of the axis of values (default: from the values; bars begin at 0). `write`: a value as text. `empty`: what is said instead
- * where no series has a value. `gist`: instead of the sentence made from the numbers. `level`: which heading the title is; 0 (default): a caption.
+ * where no series has a value. `gist`: instead of the sentence made from the numbers.
  * @typedef {{kind?: "line"|"bar"|"stacked", title: string, labels: (string|number)[], labelsName?: string, series: Series[],
  *   targets?: {name: string, value: number}[], min?: number, max?: number, horizontal?: boolean, write?: (value: number|null) => string,
  *   empty?: string|Node, gist?: string, height?: string, note?: string}} Chart
@@ -25,9 +25,10 @@ const known = (value) => value !== null && value !== undefined && Number.isFinit
 let numbered = 0;
 
 /**
- * A chart as an element. `element.update(chart)` shows other numbers: nothing moves, closes or loses its focus where nothing changed.
+ * A chart as an element. `element.update(chart)` shows other numbers: nothing moves, closes or loses its focus where nothing changed. `element.drawn`
+ * resolves when the latest are drawn.
  * @param {Chart} given
- * @returns {HTMLElement & {update: (chart: Chart) => void}}
+ * @returns {HTMLElement & {update: (chart: Chart) => void, drawn: Promise<void> | null}}
  */
 export function chart(given) {
   const title = h("figcaption", { id: `chart-${(numbered += 1)}` });
@@ -52,10 +53,11 @@ export function chart(given) {
     const some = next.series.some((one) => one.values.some(known));
     picture.hidden = numbers.hidden = !some;
     fill(said, some ? null : h("p", { class: "empty" }, next.empty ?? "No evidence yet."));
+    figure.drawn = null;
     if (!some) return drawn.clear();
     picture.style.height = next.height ?? (next.horizontal ? `${4 + 2.2 * next.labels.length}rem` : "");
     fill(table, tableOf(next));
-    drawn.show(next, next.gist ?? gist(next));
+    figure.drawn = drawn.show(next, next.gist ?? gist(next));
   };
   figure.update(given);
   return figure;

@@ -165,7 +165,7 @@ function lines({ series, labels }, colours, scaled) {
     const lone = (at) => (one.values[at - 1] ?? null) === null && (one.values[at + 1] ?? null) === null;
     const marked = one.points ?? (series.length === 1 && one.values.length <= 60);
     const line = {
-      of, label: one.name, data: data(one.values), borderColor: colour, backgroundColor: colour, borderWidth: 2, stepped: one.step ?? false,
+      of, label: one.name, data: data(one.values), borderColor: colour, backgroundColor: colour, borderWidth: 2, stepped: one.step ?? false, clip: 6,
       borderDash: one.dashed ? [6, 5] : DASHES[of % DASHES.length], pointStyle: MARKS[of % MARKS.length],
       pointRadius: ({ dataIndex }) => (marked || lone(dataIndex) ? 2.5 : 0), pointHoverRadius: 4,
     };
