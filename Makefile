@@ -12,7 +12,7 @@ PEER_OPTIMIZERS := .venv-peer-optimizers/.installed
 PEER_EXPERIMENTS := .venv-peer-experiments/.installed
 PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: install demo up down test test-browser test-slow lint types fuzz outage behavior-story peers peer-servers peer-optimizers peer-experiments benchmark benchmark-agreement benchmark-behavior benchmark-significance benchmark-privacy benchmark-datasets benchmark-index benchmark-judge benchmark-lineage benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-few-shot benchmark-gate benchmark-rules benchmark-retrieval benchmark-expansion benchmark-finetune benchmark-finetuning benchmark-embedding benchmark-corrections benchmark-search benchmark-next-action benchmark-playbooks benchmark-experiment-metrics benchmark-experiment-ratios benchmark-rollouts benchmark-dashboard review-real-data clean
+.PHONY: install demo up down test test-browser test-slow lint types fuzz outage behavior-story peers peer-servers peer-optimizers peer-experiments benchmark benchmark-agreement benchmark-behavior benchmark-significance benchmark-privacy benchmark-datasets benchmark-index benchmark-judge benchmark-lineage benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-few-shot benchmark-gate benchmark-rules benchmark-retrieval benchmark-expansion benchmark-finetune benchmark-finetuning benchmark-embedding benchmark-corrections benchmark-search benchmark-next-action benchmark-playbooks benchmark-experiment-metrics benchmark-experiment-ratios benchmark-rollouts benchmark-dashboard benchmark-retention review-real-data clean
 
 install: $(STAMP)
 
@@ -188,6 +188,10 @@ benchmark-few-shot: install
 # Documents into an index: 10,000 chunks with the packaged encoder, and 1 % changed (10 minutes). ARGS="--chunks 100000 --encoder made": without the model.
 benchmark-index: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.index $(ARGS)
+
+# A month of a million executions and as many feedback rows archived beside ingestion (3 minutes); ARGS="--rows 10000000" (30 GB of disk).
+benchmark-retention: install
+	@$(BIN)/python -m learning_pipelines_tests.benchmarks.retention $(ARGS)
 
 attacks: install
 	@$(BIN)/python -m learning_pipelines_tests.benchmarks.attacks $(ARGS)

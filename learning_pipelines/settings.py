@@ -108,7 +108,9 @@ class Settings(BaseSettings):
     finetune_usd: float | None = Field(
         default=None, gt=0, description="Most US dollars that the jobs of one run may cost; needs LEARNING_FINETUNE_PRICE; unset: no limit."
     )
-    feedback_retention_days: int = Field(default=180, ge=1, description="Days after which feedback is archived.")
+    feedback_retention_days: int = Field(
+        default=180, ge=1, description="Days after which whole months of executions and feedback are archived; at least 31 are kept whatever it says."
+    )
     orphan_days: int = Field(default=7, ge=0, description="Days after which feedback without an execution is reported.")
     auto_approve: Annotated[tuple[str, ...], NoDecode] = Field(default=(), description="Kinds of learnt change that need no approval (comma-separated).")
     canary_metric: str = Field(default="thumbs", description="Metric that canary rollouts watch beside the guardrails, and whose values their steps wait for.")
@@ -136,6 +138,13 @@ class Settings(BaseSettings):
     )
     index_versions_kept: int = Field(
         default=5, ge=1, description="Newest learnt index versions kept per agent; those that serve, served before or await a verdict are kept beside."
+    )
+    behavior_versions_kept: int = Field(
+        default=5, ge=1,
+        description="Newest learnt versions kept per agent, kind of behaviour and topic; those that serve, served before or await a verdict are kept beside.",
+    )  # fmt: skip
+    history_days: int = Field(
+        default=180, ge=1, description="Days for which prompts that searches dropped, and every hourly look at ended experiments, are kept."
     )
     outbox_retention_days: int = Field(default=30, ge=1, description="Days for which consumed outbox entries are kept.")
 

@@ -12,7 +12,7 @@ from typing import Any
 from learning_pipelines.feedback.archive import checking
 from learning_pipelines.feedback.archive.archiving import Archived, archive
 from learning_pipelines.retrieval import retention
-from learning_pipelines.storage import dataset_states, index_retention, outbox, peers, tenants
+from learning_pipelines.storage import dataset_states, index_retention, outbox, peers, tenants, version_retention
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.migrate import make_partitions
 from learning_pipelines.storage.store import Store
@@ -42,6 +42,9 @@ def tidy(store: Store) -> Tidied:
     made = make_partitions(store.database)
     with store.pipeline() as connection:
         touched = _consumed(connection, store)
+        # Before artifacts are looked through: what these versions name goes with them.
+        for agent in tenants.agents(connection):
+            touched["behavior_versions"] += version_retention.prune_behavior(connection, agent, store.settings.behavior_versions_kept, retention.GRACE)
         indexes = retention.prune(connection, store.settings)
     pruned = indexes.pruned
     touched |= {"index_versions": pruned.versions, "encoder_versions": pruned.encoders, "chunk_edits": pruned.edits}
@@ -56,6 +59,7 @@ def would_tidy(store: Store) -> Tidied:
         touched = _consumed(connection, store)
         total = dict.fromkeys(("index_versions", "encoder_versions", "chunk_edits"), 0)
         for agent in tenants.agents(connection):
+            touched["behavior_versions"] += version_retention.prune_behavior(connection, agent, store.settings.behavior_versions_kept, retention.GRACE)
             total["index_versions"] += index_retention.prune_versions(connection, agent, store.settings.index_versions_kept, retention.GRACE)
         for organization in index_retention.organizations(connection):
             unnamed = index_retention.prune_unnamed(connection, organization, retention.GRACE)
@@ -66,8 +70,12 @@ def would_tidy(store: Store) -> Tidied:
 
 
 def _consumed(connection: Connection, store: Store) -> dict[str, int]:
+    history = dt.timedelta(days=store.settings.history_days)
     return {
         "outbox": outbox.prune(connection, dt.timedelta(days=store.settings.outbox_retention_days)),
         "peer_spans": peers.prune(connection, dt.timedelta(days=store.settings.orphan_days)),
         "example_changes": dataset_states.prune(connection),
+        "prompt_candidates": version_retention.prune_candidates(connection, history),
+        "experiment_decisions": version_retention.prune_looks(connection, history),
+        "behavior_versions": 0,
     }
