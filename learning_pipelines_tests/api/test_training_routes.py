@@ -6,19 +6,23 @@ Belongs here: GET /prompts/{agent_id}/versions, /agents/{agent_id}/serving, /tra
 from __future__ import annotations
 
 import itertools
+import json
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 
 from learning_pipelines.acceptance.approval import approve
 from learning_pipelines.acceptance.behavior_change import propose
 from learning_pipelines.acceptance.reviewing import OPERATOR
+from learning_pipelines.api.dagster import Dagster
 from learning_pipelines.llm_budget import Usage
 from learning_pipelines.prompts.registry import add_learnt
 from learning_pipelines.storage import llm_cache, prompt_runs, training_runs
 from learning_pipelines.storage.tenants import AgentRef, agents
 from learning_pipelines_tests.acceptance.proposing import learnt, proposed
+from learning_pipelines_tests.api.conftest import MakeSettings
 from learning_pipelines_tests.api.serving import Api, make_agents
 
 ROUTES = ["/prompts/desk/versions", "/prompts/desk/versions/1", "/agents/desk/serving", "/training-runs"]
@@ -202,6 +206,25 @@ def test_a_training_run_shows_its_progress_its_candidates_and_what_it_asked_mode
         proposal = proposed(connection, agent, learnt(connection, agent), training_run_id=run)
     whole = api.get(f"/training-runs/{run}", api.key("trainer")).json()
     assert (whole["proposals"], whole["review_status"]) == ([str(proposal)], "pending")
+
+
+def test_runs_of_one_agent_are_asked_of_dagster_by_its_partition(make_settings: MakeSettings) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(json.loads(request.content)["variables"]["filter"])
+        return httpx.Response(200, json={"data": {"runsOrError": {"results": []}}})
+
+    dagster = Dagster(make_settings())
+    dagster._http = httpx.Client(base_url="http://dagster", transport=httpx.MockTransport(answer))
+    assert dagster.runs("default", None, 5, None, "desk") == dagster.runs("default", None, 5, None) == []
+    dagster.close()
+    of_organization = {"key": "learning/organization", "value": "default"}
+    assert [one["tags"] for one in asked] == [[of_organization, {"key": "dagster/partition", "value": "default/desk"}], [of_organization]]
+
+
+def test_runs_of_an_agent_that_is_not_there_are_not_asked_for(api: Api) -> None:
+    assert api.get("/runs", api.key("trainer"), params={"agent": "nobody"}).status_code == 404
 
 
 def test_the_list_of_training_runs_goes_on_where_a_page_ended(api: Api, agent: AgentRef) -> None:

@@ -199,7 +199,8 @@ def test_what_another_changes_is_seen_without_reloading(site: Api, visit: Visit,
     page = visit(f"/training?tab=serving&agent={agent.agent}", role="trainer", user="tess")
     expect(page.get_by_role("heading", name="Learning is on")).to_be_visible()
     site.ask("POST", f"/agents/{agent.agent}/disable", site.key("admin"))
-    expect(page.get_by_role("heading", name="Learning is off")).to_be_visible(timeout=10_000)
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # as when its tab is shown again: sooner than its clock would
+    expect(page.get_by_role("heading", name="Learning is off")).to_be_visible()
 
 
 @pytest.fixture
@@ -233,6 +234,45 @@ def test_runs_show_their_progress_and_candidates_though_dagster_is_away(site: Ap
         training_runs.completed(connection, agent, run, best={"score": 0.6}, requires_review=False)
     expect(one.get_by_text("completed").first).to_be_visible(timeout=10_000)
     expect(page.locator("#announcements")).to_have_text(f"Prompt optimization of {agent.agent}: completed")
+
+
+def test_runs_of_dagster_are_joined_with_what_was_measured_and_one_is_started(
+    site: Api, visit: Visit, agent: AgentRef, run: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    with site.database.connect("pipeline") as connection:
+        (dagster,) = connection.execute("SELECT dagster_run_id FROM training_runs WHERE id = %s", [run]).fetchone() or ("",)
+    times = {"created_at": "2026-11-23T02:00:00+00:00", "started_at": "2026-11-23T02:00:01+00:00", "ended_at": None}
+    told = {"job": "prompt_optimization", "agent": agent.agent, "outcome": None, "reason": None, "progress": 0.2, **times}
+    few = {"outcome": "skipped", "reason": "4 of 10 approved examples", "ended_at": times["started_at"]}
+    skipped = {**told, "run_id": str(uuid4()), "status": "completed", **few}
+    monkeypatch.setattr(site.service.dagster, "runs", lambda *_: [{**told, "run_id": dagster, "status": "running"}, skipped])
+    started = list[tuple[Any, ...]]()
+    monkeypatch.setattr(site.service.dagster, "launch", lambda *given: (started.append(given), str(uuid4()))[1])
+    page = visit(f"/training?tab=runs&agent={agent.agent}", role="trainer", user="tess")
+    one, other = (page.get_by_role("article", name=f"Prompt optimization of {agent.agent}").nth(at) for at in (0, 1))
+    expect(one).to_contain_text("50 % done")
+    expect(one).to_contain_text("40 answers")
+    expect(other).to_contain_text("Skipped: 4 of 10 approved examples")
+    expect(one.get_by_role("link", name="in Dagster")).to_have_attribute("href", re.compile(f"/runs/{dagster}$"))
+    page.get_by_text("Start prompt optimization").first.click()
+    page.get_by_label("Weight of clarity").fill("0.5")
+    page.get_by_label("Most calls of the model").fill("70")
+    page.get_by_role("button", name="Start prompt optimization").click()
+    expect(page.get_by_role("status").filter(has_text="waits in the queue")).to_be_visible()
+    assert started[0][:3] == ("prompt_optimization", "default", agent.agent)
+    assert (started[0][3]["learning/budget"], started[0][3]["learning/optimization_goals"]) == ("70", '{"clarity":0.5}')
+
+
+def test_a_megabyte_pasted_into_a_prompt_is_refused_in_words_and_stays(visit: Visit, agent: AgentRef) -> None:
+    page = visit(f"/training?tab=prompts&agent={agent.agent}", role="admin", user="ada")
+    page.get_by_role("button", name="Write a version from version 1").click()
+    text = "long " * 210_000
+    page.get_by_label("Text").fill(text)
+    page.get_by_role("button", name="Store as a new version").click()
+    page.get_by_role("button", name="Store it").click()
+    expect(page.get_by_role("dialog").get_by_role("alert")).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()
+    assert page.get_by_label("Text").input_value() == text
 
 
 def test_a_link_to_a_run_opens_it_and_starting_one_without_dagster_is_refused(visit: Visit, agent: AgentRef, run: UUID) -> None:

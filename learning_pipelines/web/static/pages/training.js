@@ -30,15 +30,24 @@ await page({
   render: async (main, context) => {
     const mine = SECTIONS.filter(([, , role]) => context.can(role));
     if (!mine.length) {
-      main.append(problem(new ApiError(403, "Not for this role",
-        `This page needs the role trainer, experimenter or admin; you are signed in with the role ${context.session.role}.`)));
+      main.append(
+        problem(
+          new ApiError(
+            403,
+            "Not for this role",
+            `This page needs the role trainer, experimenter or admin; you are signed in with the role ${context.session.role}.`,
+          ),
+        ),
+      );
       return;
     }
     const chosen = () => mine.find(([name]) => name === section()) ?? mine[0];
     main.append(tabs(mine, chosen));
     await filtered(main, context, {
       days: null,
-      render: async (target, state, signal) => { target.append(await chosen()[3](context, state, signal)); },
+      render: async (target, state, signal) => {
+        target.append(await chosen()[3](context, state, signal));
+      },
     });
   },
 });
@@ -50,10 +59,11 @@ function section() {
 
 function tabs(sections, chosen) {
   const links = sections.map(([name, title]) => h("a", { href: `?tab=${name}`, onclick: (event) => go(event, name) }, title));
-  const mark = () => sections.forEach(([name], at) => {
-    if (chosen()[0] === name) links[at].setAttribute("aria-current", "page");
-    else links[at].removeAttribute("aria-current");
-  });
+  const mark = () =>
+    sections.forEach(([name], at) => {
+      if (chosen()[0] === name) links[at].setAttribute("aria-current", "page");
+      else links[at].removeAttribute("aria-current");
+    });
   window.addEventListener("querychange", mark);
   mark();
   return h("nav", { class: "tabs", "aria-label": "Sections" }, links);

@@ -29,10 +29,13 @@ export function contentText(content) {
 
 /** Any configuration as lines "name: value", names in order. */
 function plain(value, prefix = "") {
-  return Object.entries(value).sort(([one], [other]) => (one < other ? -1 : 1)).flatMap(([name, inner]) => {
-    if (inner !== null && typeof inner === "object" && !Array.isArray(inner) && Object.keys(inner).length) return plain(inner, `${prefix}${name}.`);
-    return `${prefix}${name}: ${typeof inner === "string" ? inner : JSON.stringify(inner)}`;
-  }).join("\n");
+  return Object.entries(value)
+    .sort(([one], [other]) => (one < other ? -1 : 1))
+    .flatMap(([name, inner]) => {
+      if (inner !== null && typeof inner === "object" && !Array.isArray(inner) && Object.keys(inner).length) return plain(inner, `${prefix}${name}.`);
+      return `${prefix}${name}: ${typeof inner === "string" ? inner : JSON.stringify(inner)}`;
+    })
+    .join("\n");
 }
 
 /** Two texts as one, with what was taken out and put in. */
@@ -45,21 +48,42 @@ export function difference(before, after, names = ["before", "after"]) {
 
 /** Demonstrations among the messages: turns of user and assistant that follow each other. */
 export function demonstrationsOf(messages) {
-  return messages.flatMap((message, at) => (message.role === "user" && messages[at + 1]?.role === "assistant"
-    ? [{ input: message.content, output: messages[at + 1].content }] : []));
+  return messages.flatMap((message, at) =>
+    message.role === "user" && messages[at + 1]?.role === "assistant" ? [{ input: message.content, output: messages[at + 1].content }] : [],
+  );
 }
 
 /** A list of demonstrations as text. */
 export function demonstrations(found) {
   if (!found.length) return null;
-  return h("details", {}, h("summary", {}, `${found.length} demonstration${found.length === 1 ? "" : "s"} shown to the model`),
-    h("ol", { class: "demonstrations" }, found.map(({ input, output }) => h("li", {},
-      h("div", { class: "hint" }, "Input"), h("pre", { dir: "auto" }, input), h("div", { class: "hint" }, "Answer"), h("pre", { dir: "auto" }, output)))));
+  return h(
+    "details",
+    {},
+    h("summary", {}, `${found.length} demonstration${found.length === 1 ? "" : "s"} shown to the model`),
+    h(
+      "ol",
+      { class: "demonstrations" },
+      found.map(({ input, output }) =>
+        h(
+          "li",
+          {},
+          h("div", { class: "hint" }, "Input"),
+          h("pre", { dir: "auto" }, input),
+          h("div", { class: "hint" }, "Answer"),
+          h("pre", { dir: "auto" }, output),
+        ),
+      ),
+    ),
+  );
 }
 
 /** What changes from the incumbent of a proposal to its candidate. */
 export function changes({ candidate, incumbent }, [before, after]) {
   if (!candidate) return h("p", { class: "muted" }, "What it proposes is no longer stored.");
-  return h("div", {}, difference(contentText(incumbent), contentText(candidate), [before, after]),
-    Array.isArray(candidate.messages) && demonstrations(demonstrationsOf(candidate.messages)));
+  return h(
+    "div",
+    {},
+    difference(contentText(incumbent), contentText(candidate), [before, after]),
+    Array.isArray(candidate.messages) && demonstrations(demonstrationsOf(candidate.messages)),
+  );
 }

@@ -9,8 +9,16 @@ import { dagsterLink, problem } from "../../ui/shell.js";
 
 /** Kinds of proposals and of what serves, as people call them. */
 export const KINDS = {
-  prompt: "prompt", index: "search index", reranker: "re-ranker", expansion: "query expansion", chunk_edit: "chunk edit", policy: "policy",
-  playbook: "playbook", rules: "rules", guidance: "guidance", fine_tune: "fine-tuned model",
+  prompt: "prompt",
+  index: "search index",
+  reranker: "re-ranker",
+  expansion: "query expansion",
+  chunk_edit: "chunk edit",
+  policy: "policy",
+  playbook: "playbook",
+  rules: "rules",
+  guidance: "guidance",
+  fine_tune: "fine-tuned model",
 };
 const OF_INDEX = ["index", "reranker", "expansion", "chunk_edit"];
 /** The steps of a canary rollout, percent of the traffic. */
@@ -44,7 +52,8 @@ const GOOD = ["approved", "completed", "better", "running", "success", "producti
 const BAD = ["failed", "worse", "rejected", "cancelled", "fired"];
 const WARN = ["pending", "open", "skipped", "paused"];
 /** A state as a badge. */
-export const badge = (state) => h("span", { class: `badge ${GOOD.includes(state) ? "good" : BAD.includes(state) ? "bad" : WARN.includes(state) ? "warn" : ""}` }, state);
+export const badge = (state) =>
+  h("span", { class: `badge ${GOOD.includes(state) ? "good" : BAD.includes(state) ? "bad" : WARN.includes(state) ? "warn" : ""}` }, state);
 
 /** A button that says why it may not be used. `why`: the reason, or null where it may. */
 export function guarded(text, why, onclick, attributes = {}) {
@@ -68,7 +77,16 @@ export function confirm({ title, body, yes, danger = false, word, act }) {
     const id = `asked-${(asked += 1)}`;
     const said = h("div", {});
     const button = h("button", { class: danger ? "danger" : "primary", disabled: Boolean(word) }, yes);
-    const typed = word && h("input", { id: `${id}-word`, autocomplete: "off", spellcheck: "false", oninput: () => { button.disabled = typed.value.trim() !== word; } });
+    const typed =
+      word &&
+      h("input", {
+        id: `${id}-word`,
+        autocomplete: "off",
+        spellcheck: "false",
+        oninput: () => {
+          button.disabled = typed.value.trim() !== word;
+        },
+      });
     let answer;
     const submit = async (event) => {
       event.preventDefault();
@@ -85,10 +103,25 @@ export function confirm({ title, body, yes, danger = false, word, act }) {
         button.disabled = false;
       }
     };
-    const dialog = h("dialog", { "aria-labelledby": id, onclose: () => { dialog.remove(); resolve(answer); } },
-      h("form", { onsubmit: submit }, h("h2", { id }, title), body,
-        word && [h("label", { for: `${id}-word` }, "Type ", h("code", {}, word), " to confirm"), h("br"), typed], said,
-        h("div", { class: "bar actions" }, button, h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"))));
+    const dialog = h(
+      "dialog",
+      {
+        "aria-labelledby": id,
+        onclose: () => {
+          dialog.remove();
+          resolve(answer);
+        },
+      },
+      h(
+        "form",
+        { onsubmit: submit },
+        h("h2", { id }, title),
+        body,
+        word && [h("label", { for: `${id}-word` }, "Type ", h("code", {}, word), " to confirm"), h("br"), typed],
+        said,
+        h("div", { class: "bar actions" }, button, h("button", { type: "button", onclick: () => dialog.close() }, "Cancel")),
+      ),
+    );
     document.body.append(dialog);
     dialog.showModal();
   });
@@ -101,25 +134,47 @@ export function confirm({ title, body, yes, danger = false, word, act }) {
 export function again(signal, seconds, look) {
   let timer = 0;
   let looking = false;
-  const next = () => { clearTimeout(timer); if (!signal.aborted && !document.hidden) timer = setTimeout(run, 1000 * seconds()); };
+  const next = () => {
+    clearTimeout(timer);
+    if (!signal.aborted && !document.hidden) timer = setTimeout(run, 1000 * seconds());
+  };
   const run = async () => {
     if (looking || signal.aborted) return;
     looking = true;
-    await look().finally(() => { looking = false; });
+    await look().finally(() => {
+      looking = false;
+    });
     next();
   };
   const shown = () => (document.hidden ? clearTimeout(timer) : run());
   document.addEventListener("visibilitychange", shown);
-  signal.addEventListener("abort", () => { clearTimeout(timer); document.removeEventListener("visibilitychange", shown); });
+  signal.addEventListener("abort", () => {
+    clearTimeout(timer);
+    document.removeEventListener("visibilitychange", shown);
+  });
   next();
 }
 
 /** A table in a frame that scrolls by itself. `rows`: arrays of cells; a cell {number: …} stands at the right. */
 export function table(caption, heads, rows) {
-  const cell = (value) => (value !== null && typeof value === "object" && "number" in value && !(value instanceof Node)
-    ? h("td", { class: "number" }, value.number) : h("td", {}, value));
+  const cell = (value) =>
+    value !== null && typeof value === "object" && "number" in value && !(value instanceof Node)
+      ? h("td", { class: "number" }, value.number)
+      : h("td", {}, value);
   const head = (value) => (typeof value === "object" ? h("th", { scope: "col", class: "number" }, value.number) : h("th", { scope: "col" }, value));
-  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
-    h("table", {}, h("caption", { class: "visually-hidden" }, caption), h("thead", {}, h("tr", {}, heads.map(head))),
-      h("tbody", {}, rows.map(([first, ...rest]) => h("tr", {}, h("th", { scope: "row" }, first), rest.map(cell))))));
+  return h(
+    "div",
+    { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+    h(
+      "table",
+      {},
+      h("caption", { class: "visually-hidden" }, caption),
+      h("thead", {}, h("tr", {}, heads.map(head))),
+      h(
+        "tbody",
+        {},
+        rows.map(([first, ...rest]) => h("tr", {}, h("th", { scope: "row" }, first), rest.map(cell))),
+      ),
+    ),
+  );
 }

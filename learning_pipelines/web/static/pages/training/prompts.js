@@ -30,10 +30,20 @@ export async function prompts(context, { agent, agents }, signal) {
   };
   const open = async (version) => {
     try {
-      fill(editing, await editor(context, { agent, base: await read(version), next: (versions[0]?.version ?? 0) + 1, read, signal, done: async (message) => {
-        fill(editing);
-        if (message) await tell(message);
-      } }));
+      fill(
+        editing,
+        await editor(context, {
+          agent,
+          base: await read(version),
+          next: (versions[0]?.version ?? 0) + 1,
+          read,
+          signal,
+          done: async (message) => {
+            fill(editing);
+            if (message) await tell(message);
+          },
+        }),
+      );
       editing.querySelector("h2").focus();
     } catch (error) {
       fill(editing, problem(error));
@@ -52,31 +62,79 @@ export async function prompts(context, { agent, agents }, signal) {
 }
 
 function chooser(agents) {
-  return h("section", {}, h("h2", {}, "Choose an agent"), h("ul", {}, agents.map((one) => h("li", {},
-    h("a", { href: `?tab=prompts&agent=${encodeURIComponent(one.agent)}` }, one.agent),
-    one.serving_prompt_version === null ? " has no prompt" : ` is served version ${one.serving_prompt_version}`))));
+  return h(
+    "section",
+    {},
+    h("h2", {}, "Choose an agent"),
+    h(
+      "ul",
+      {},
+      agents.map((one) =>
+        h(
+          "li",
+          {},
+          h("a", { href: `?tab=prompts&agent=${encodeURIComponent(one.agent)}` }, one.agent),
+          one.serving_prompt_version === null ? " has no prompt" : ` is served version ${one.serving_prompt_version}`,
+        ),
+      ),
+    ),
+  );
 }
 
 function versionsOf(context, agent, versions, { open, tell }) {
   const why = context.can("admin") ? null : "Only an administrator writes versions and moves labels.";
-  if (!versions.length) return h("div", { class: "empty" }, h("p", {}, "This agent has no prompt yet. Import it with a system_prompt (kind agents), or write the first version here."),
-    guarded("Write the first version", why, () => open(0)));
-  const origin = (one) => [one.origin, one.strategy && ` by ${one.strategy}`, one.parent !== null && one.parent !== undefined && ` from ${one.parent}`,
-    one.dataset_version && h("div", { class: "hint" }, `dataset version ${one.dataset_version}`)];
+  if (!versions.length)
+    return h(
+      "div",
+      { class: "empty" },
+      h("p", {}, "This agent has no prompt yet. Import it with a system_prompt (kind agents), or write the first version here."),
+      guarded("Write the first version", why, () => open(0)),
+    );
+  const origin = (one) => [
+    one.origin,
+    one.strategy && ` by ${one.strategy}`,
+    one.parent !== null && one.parent !== undefined && ` from ${one.parent}`,
+    one.dataset_version && h("div", { class: "hint" }, `dataset version ${one.dataset_version}`),
+  ];
   const score = (one) => [number(one.score, 3), one.scores?.test?.n && h("div", { class: "hint" }, `n = ${one.scores.test.n}`)];
-  const acts = (one) => h("div", { class: "acts" },
-    guarded("Write a version", why, () => open(one.version), { "aria-label": `Write a version from version ${one.version}` }),
-    guarded("Point a label …", why, () => move(context, agent, one, versions, tell), { "aria-label": `Point a label at version ${one.version} …` }));
-  return [h("h2", {}, "Versions"), why && h("p", { class: "hint" }, why),
-    table("Versions of the prompt", ["Version", "Labels", "Where it is from", { number: "Score" }, "Verdict", "Made", "Do"], versions.map((one) => [
-      `Version ${one.version}`, one.labels.length ? one.labels.map((label) => [badge(label), " "]) : "–", origin(one), { number: score(one) },
-      one.verdict ? badge(one.verdict) : "–", day(one.created_at), acts(one)]))];
+  const acts = (one) =>
+    h(
+      "div",
+      { class: "acts" },
+      guarded("Write a version", why, () => open(one.version), { "aria-label": `Write a version from version ${one.version}` }),
+      guarded("Point a label …", why, () => move(context, agent, one, versions, tell), {
+        "aria-label": `Point a label at version ${one.version} …`,
+      }),
+    );
+  return [
+    h("h2", {}, "Versions"),
+    why && h("p", { class: "hint" }, why),
+    table(
+      "Versions of the prompt",
+      ["Version", "Labels", "Where it is from", { number: "Score" }, "Verdict", "Made", "Do"],
+      versions.map((one) => [
+        `Version ${one.version}`,
+        one.labels.length ? one.labels.map((label) => [badge(label), " "]) : "–",
+        origin(one),
+        { number: score(one) },
+        one.verdict ? badge(one.verdict) : "–",
+        day(one.created_at),
+        acts(one),
+      ]),
+    ),
+  ];
 }
 
 /** Any two versions, word by word; at first what serves and the newest other one. */
 function comparison(versions, read) {
-  const options = (chosen) => versions.map((one) => h("option", { value: one.version, selected: one.version === chosen },
-    `Version ${one.version}${one.labels.length ? ` (${one.labels.join(", ")})` : ""}`));
+  const options = (chosen) =>
+    versions.map((one) =>
+      h(
+        "option",
+        { value: one.version, selected: one.version === chosen },
+        `Version ${one.version}${one.labels.length ? ` (${one.labels.join(", ")})` : ""}`,
+      ),
+    );
   const serves = versions.find((one) => one.labels.includes("production")) ?? versions.at(-1);
   const other = versions.find((one) => one.labels.includes("candidate") && one !== serves) ?? versions.find((one) => one !== serves) ?? serves;
   const [from, to] = [h("select", { id: "compare-from" }, options(serves.version)), h("select", { id: "compare-to" }, options(other.version))];
@@ -88,39 +146,79 @@ function comparison(versions, read) {
       const [before, after] = await Promise.all([read(Number(from.value)), read(Number(to.value))]);
       if (mine !== turn) return;
       const same = before.version === after.version;
-      fill(place, same ? whole(after) : difference(promptText(before), promptText(after), [`version ${before.version}`, `version ${after.version}`]),
-        demonstrations(after.demonstrations));
+      fill(
+        place,
+        same ? whole(after) : difference(promptText(before), promptText(after), [`version ${before.version}`, `version ${after.version}`]),
+        demonstrations(after.demonstrations),
+      );
     } catch (error) {
       if (mine === turn) fill(place, problem(error));
     }
   };
   for (const select of [from, to]) select.addEventListener("change", draw);
   draw();
-  return h("section", { class: "card", "aria-labelledby": "compare-heading" }, h("h2", { id: "compare-heading" }, "Compare"),
-    h("div", { class: "bar" }, h("div", {}, h("label", { for: "compare-from" }, "From"), h("br"), from), h("div", {}, h("label", { for: "compare-to" }, "To"), h("br"), to)), place);
+  return h(
+    "section",
+    { class: "card", "aria-labelledby": "compare-heading" },
+    h("h2", { id: "compare-heading" }, "Compare"),
+    h(
+      "div",
+      { class: "bar" },
+      h("div", {}, h("label", { for: "compare-from" }, "From"), h("br"), from),
+      h("div", {}, h("label", { for: "compare-to" }, "To"), h("br"), to),
+    ),
+    place,
+  );
 }
 
 function whole(version) {
-  return h("pre", { class: "scroll tall", tabindex: "0", role: "region", "aria-label": `Version ${version.version}`, dir: "auto" }, promptText(version));
+  return h(
+    "pre",
+    { class: "scroll tall", tabindex: "0", role: "region", "aria-label": `Version ${version.version}`, dir: "auto" },
+    promptText(version),
+  );
 }
 
 async function move(context, agent, target, versions, tell) {
-  const label = h("input", { id: "label-name", value: "production", pattern: "[a-z0-9][a-z0-9_\\-]{0,62}", required: true, list: "label-names", autocomplete: "off" });
+  const label = h("input", {
+    id: "label-name",
+    value: "production",
+    pattern: "[a-z0-9][a-z0-9_\\-]{0,62}",
+    required: true,
+    list: "label-names",
+    autocomplete: "off",
+  });
   const consequence = h("p", { "aria-live": "polite" });
   const tellWhat = () => {
     const now = versions.find((one) => one.labels.includes(label.value.trim()));
     const from = now ? `version ${now.version}` : "nothing";
-    fill(consequence, label.value.trim() === "production"
-      ? `Version ${target.version} serves every client of ${agent} within a second; now ${from} does. It is not put to a test first.`
-      : `The label ${label.value.trim()} points at version ${target.version}; now at ${from}. Whoever asks for this label gets it; production stays.`);
+    fill(
+      consequence,
+      label.value.trim() === "production"
+        ? `Version ${target.version} serves every client of ${agent} within a second; now ${from} does. It is not put to a test first.`
+        : `The label ${label.value.trim()} points at version ${target.version}; now at ${from}. Whoever asks for it gets that; production stays.`,
+    );
   };
   label.addEventListener("input", tellWhat);
   tellWhat();
   const moved = await confirm({
-    title: `Point a label at version ${target.version}`, yes: "Move the label",
-    body: h("div", {}, h("label", { for: "label-name" }, "Label"), h("br"), label,
-      h("datalist", { id: "label-names" }, ["production", "candidate", ...new Set(versions.flatMap((one) => one.labels))].map((name) => h("option", { value: name }))), consequence),
-    act: () => context.client.request("PUT", `/prompts/${segment(agent)}/labels/${segment(label.value.trim())}`, { body: { version: target.version } }),
+    title: `Point a label at version ${target.version}`,
+    yes: "Move the label",
+    body: h(
+      "div",
+      {},
+      h("label", { for: "label-name" }, "Label"),
+      h("br"),
+      label,
+      h(
+        "datalist",
+        { id: "label-names" },
+        ["production", "candidate", ...new Set(versions.flatMap((one) => one.labels))].map((name) => h("option", { value: name })),
+      ),
+      consequence,
+    ),
+    act: () =>
+      context.client.request("PUT", `/prompts/${segment(agent)}/labels/${segment(label.value.trim())}`, { body: { version: target.version } }),
   });
   if (moved) await tell(`${moved.label} points at version ${moved.version} now${moved.before ? `, before at version ${moved.before}` : ""}.`);
 }

@@ -26,7 +26,8 @@ export async function proposals(context, { agent, proposal: wanted }, signal) {
   place.append(
     linked && !listed ? h("section", {}, h("h2", {}, "The proposal of this link"), linked instanceof Node ? linked : cards([linked])) : "",
     h("h2", { id: "open-proposals" }, `Open (${open.length}${open.length === 100 ? " or more" : ""})`),
-    ...(open.length ? cards(open) : [nothing(agent)]));
+    ...(open.length ? cards(open) : [nothing(agent)]),
+  );
   place.append(await decided(list, cards));
   if (wanted) requestAnimationFrame(() => scrollTo(place, wanted));
   return place;
@@ -36,14 +37,20 @@ async function one(context, id, signal) {
   try {
     return await context.client.request("GET", `/proposals/${segment(id)}`, { signal });
   } catch (error) {
-    if (error.status === 404 || error.status === 422) return h("p", { class: "problem", role: "alert" }, "This link names a proposal that does not exist here.");
+    if (error.status === 404 || error.status === 422)
+      return h("p", { class: "problem", role: "alert" }, "This link names a proposal that does not exist here.");
     throw error;
   }
 }
 
-const nothing = (agent) => h("p", { class: "empty" },
-  `No proposal ${agent ? `of ${agent} ` : ""}waits. A run makes one when it finds something that tests better than what serves: start one under `,
-  h("a", { href: "?tab=runs" }, "Runs"), ", or wait for the weekly schedule.");
+const nothing = (agent) =>
+  h(
+    "p",
+    { class: "empty" },
+    `No proposal ${agent ? `of ${agent} ` : ""}waits. A run makes one when it finds something that tests better than what serves: start one under `,
+    h("a", { href: "?tab=runs" }, "Runs"),
+    ", or wait for the weekly schedule.",
+  );
 
 /** What was approved and rejected, newest first, more on demand. */
 async function decided(list, cards) {
@@ -53,12 +60,23 @@ async function decided(list, cards) {
     const [approved, rejected] = await Promise.all([list("approved", limit), list("rejected", limit)]);
     const found = [...approved, ...rejected].sort((one, other) => (one.created_at < other.created_at ? 1 : -1)).slice(0, limit);
     const whole = approved.length + rejected.length <= found.length && found.length < limit;
-    const more = h("button", { type: "button", onclick: async () => {
-      limit = Math.min(1000, limit * 5);
-      await draw().catch((error) => place.append(problem(error)));
-    } }, "Show older ones");
-    fill(place, h("h2", { id: "decided-proposals" }, "Decided"),
-      found.length ? cards(found) : h("p", { class: "muted" }, "Nothing was decided yet."), !whole && found.length > 0 && limit < 1000 && more);
+    const more = h(
+      "button",
+      {
+        type: "button",
+        onclick: async () => {
+          limit = Math.min(1000, limit * 5);
+          await draw().catch((error) => place.append(problem(error)));
+        },
+      },
+      "Show older ones",
+    );
+    fill(
+      place,
+      h("h2", { id: "decided-proposals" }, "Decided"),
+      found.length ? cards(found) : h("p", { class: "muted" }, "Nothing was decided yet."),
+      !whole && found.length > 0 && limit < 1000 && more,
+    );
   };
   await draw();
   return place;
@@ -78,7 +96,8 @@ function scrollTo(place, id) {
  */
 export function card(context, proposal, { opened = false, said = null } = {}) {
   const names = [versionName(proposal.kind, proposal.incumbent.version), versionName(proposal.kind, proposal.subject.version)];
-  const title = `${capital(called(proposal.subject.kind ?? proposal.kind, proposal.subject.topic))} of ${proposal.agent}: ${names[1]} in the place of ${names[0]}`;
+  const part = capital(called(proposal.subject.kind ?? proposal.kind, proposal.subject.topic));
+  const title = `${part} of ${proposal.agent}: ${names[1]} in the place of ${names[0]}`;
   const element = h("article", { class: "card proposal", id: `proposal-${proposal.id}`, "aria-label": title });
   if (queried("proposal") === proposal.id) element.classList.add("linked");
   const refresh = async (message) => {
@@ -98,19 +117,33 @@ export function card(context, proposal, { opened = false, said = null } = {}) {
       fill(inside, problem(error));
     }
   });
-  const what = h("details", { open: opened && proposal.state === "open", ontoggle: (event) => { if (event.target === what && what.open) load(); } },
-    h("summary", {}, "What changes"), inside);
+  const what = h(
+    "details",
+    {
+      open: opened && proposal.state === "open",
+      ontoggle: (event) => {
+        if (event.target === what && what.open) load();
+      },
+    },
+    h("summary", {}, "What changes"),
+    inside,
+  );
   const body = h("div", {}, numbers, what, buttons(context, proposal, names, refresh));
-  fill(element,
-    h("h3", { tabindex: "-1" }, title), h("p", { class: "meta" }, badge(proposal.state), " ", badge(proposal.verdict), " ", h("span", { class: "hint" }, history(proposal))),
+  fill(
+    element,
+    h("h3", { tabindex: "-1" }, title),
+    h("p", { class: "meta" }, badge(proposal.state), " ", badge(proposal.verdict), " ", h("span", { class: "hint" }, history(proposal))),
     said && h("div", { class: "notice said", tabindex: "-1", role: "status" }, said),
     proposal.notes && h("p", {}, h("strong", {}, "Notes: "), h("span", { dir: "auto" }, proposal.notes)),
-    opened || proposal.state === "open" ? body : h("details", {}, h("summary", {}, "Numbers, what changes, ways back"), body));
+    opened || proposal.state === "open" ? body : h("details", {}, h("summary", {}, "Numbers, what changes, ways back"), body),
+  );
   return element;
 }
 
 function history(proposal) {
   const by = [`proposed ${moment(proposal.created_at)}`];
+  if (proposal.incumbent.guidance)
+    by.push(`measured against ${versionName(proposal.kind, proposal.incumbent.version)} with guidance ${proposal.incumbent.guidance}`);
   if (proposal.reviewed_at) by.push(`${proposal.state} ${ago(proposal.reviewed_at)}${proposal.rollout ? `, rollout ${proposal.rollout}` : ""}`);
   const run = proposal.training_run_id && h("a", { href: `?tab=runs&run=${encodeURIComponent(proposal.training_run_id)}` }, "its run");
   return [by.join(" · "), run && [" · ", run], proposal.run_id && [" · ", dagsterRun(proposal.run_id)]];
@@ -118,5 +151,10 @@ function history(proposal) {
 
 function once(work) {
   let begun = false;
-  return () => { if (!begun) { begun = true; work(); } };
+  return () => {
+    if (!begun) {
+      begun = true;
+      work();
+    }
+  };
 }

@@ -18,22 +18,45 @@ const under = (run) => run.status === "running" || run.status === "pending";
 export async function runs(context, state, signal) {
   const list = new RunList(context, state.agent, signal);
   await list.look();
-  again(signal, () => (list.running ? SOON : LATER), () => list.look());
-  return h("div", {},
-    state.run && await linked(context, state.run, signal),
-    optimize(context, state, () => list.look()), list.element);
+  again(
+    signal,
+    () => (list.running ? SOON : LATER),
+    () => list.look(),
+  );
+  return h(
+    "div",
+    {},
+    state.run && (await linked(context, state.run, signal)),
+    optimize(context, state, () => list.look()),
+    list.element,
+  );
 }
 
 /** The run that the address names, by its own id or by Dagster's. */
 async function linked(context, id, signal) {
-  const place = h("section", { class: "card linked", "aria-labelledby": "linked-run" }, h("h2", { id: "linked-run", tabindex: "-1" }, "The run of this link"));
+  const place = h(
+    "section",
+    { class: "card linked", "aria-labelledby": "linked-run" },
+    h("h2", { id: "linked-run", tabindex: "-1" }, "The run of this link"),
+  );
   try {
     place.append(await runDetails(context, await trainingRun(context, id, signal), signal, 3));
   } catch (error) {
     if (![404, 422].includes(error.status)) place.append(problem(error));
-    else place.append(h("p", { class: "muted" }, "No attempt to learn is known by this id: the run was of another kind, was skipped, or is gone. ", dagsterRun(id, "Look in Dagster")));
+    else
+      place.append(
+        h(
+          "p",
+          { class: "muted" },
+          "No attempt to learn is known by this id: the run was of another kind, was skipped, or is gone. ",
+          dagsterRun(id, "Look in Dagster"),
+        ),
+      );
   }
-  requestAnimationFrame(() => { place.scrollIntoView({ block: "start" }); place.querySelector("h2").focus({ preventScroll: true }); });
+  requestAnimationFrame(() => {
+    place.scrollIntoView({ block: "start" });
+    place.querySelector("h2").focus({ preventScroll: true });
+  });
   return place;
 }
 
@@ -48,7 +71,17 @@ class RunList {
     Object.assign(this, { context, agent, signal, rows: new Map(), limit: 20, running: false });
     this.said = h("div", {});
     this.body = h("div", { class: "runs" });
-    this.more = h("button", { type: "button", onclick: () => { this.limit = Math.min(100, this.limit * 2); return this.look(); } }, "Show older ones");
+    this.more = h(
+      "button",
+      {
+        type: "button",
+        onclick: () => {
+          this.limit = Math.min(100, this.limit * 2);
+          return this.look();
+        },
+      },
+      "Show older ones",
+    );
     this.element = h("section", { "aria-labelledby": "runs-heading" }, h("h2", { id: "runs-heading" }, "Runs"), this.said, this.body, this.more);
   }
 
@@ -56,8 +89,18 @@ class RunList {
     try {
       const [found, away] = await this.read();
       this.running = found.some(under);
-      if (this.away !== (this.away = away?.message)) fill(this.said, away && h("div", { class: "notice", role: "status" },
-        h("strong", {}, "Dagster is away. "), away.message, " Until then this list holds what the database knows: attempts to learn, without runs that were skipped."));
+      if (this.away !== (this.away = away?.message))
+        fill(
+          this.said,
+          away &&
+            h(
+              "div",
+              { class: "notice", role: "status" },
+              h("strong", {}, "Dagster is away. "),
+              away.message,
+              " Until then this list holds what the database knows: attempts to learn, without runs that were skipped.",
+            ),
+        );
       this.draw(found);
     } catch (error) {
       if (this.signal.aborted) return;
@@ -98,7 +141,14 @@ class RunList {
       return row.element;
     });
     if (!wanted.length) {
-      fill(this.body, h("p", { class: "empty" }, `No run ${this.agent ? `of ${this.agent} ` : ""}yet. The jobs run by their schedules; prompt optimization can be started above.`));
+      fill(
+        this.body,
+        h(
+          "p",
+          { class: "empty" },
+          `No run ${this.agent ? `of ${this.agent} ` : ""}yet. The jobs run by their schedules; prompt optimization can be started above.`,
+        ),
+      );
     } else if (wanted.length !== this.body.children.length || wanted.some((element, at) => this.body.children[at] !== element)) {
       this.body.replaceChildren(...wanted);
     }
@@ -106,8 +156,18 @@ class RunList {
 }
 
 const ofDatabase = (one) => ({
-  run_id: one.run_id ?? one.id, in_dagster: Boolean(one.run_id), job: one.training_type, agent: one.agent, status: one.status, outcome: null, reason: one.error,
-  progress: one.progress, created_at: one.created_at, started_at: one.started_at, ended_at: one.completed_at, training: [one],
+  run_id: one.run_id ?? one.id,
+  in_dagster: Boolean(one.run_id),
+  job: one.training_type,
+  agent: one.agent,
+  status: one.status,
+  outcome: null,
+  reason: one.status === "failed" ? null : one.error,
+  progress: one.progress,
+  created_at: one.created_at,
+  started_at: one.started_at,
+  ended_at: one.completed_at,
+  training: [one],
 });
 
 /** One run: a line that changes in place, and its details on demand. */
@@ -116,7 +176,12 @@ class RunRow {
     Object.assign(this, { context, signal, shown: "" });
     this.line = h("div", {});
     this.inside = h("div", {});
-    this.details = h("details", { hidden: true, ontoggle: () => this.details.open && this.load() }, h("summary", {}, "Numbers of this run"), this.inside);
+    this.details = h(
+      "details",
+      { hidden: true, ontoggle: () => this.details.open && this.load() },
+      h("summary", {}, "Numbers of this run"),
+      this.inside,
+    );
     this.element = h("article", { class: "card run" }, this.line, this.details);
   }
 
@@ -127,9 +192,21 @@ class RunRow {
     [this.run, this.shown] = [run, text];
     const title = `${capital(run.job.replaceAll("_", " "))}${run.agent ? ` of ${run.agent}` : ""}`;
     this.element.setAttribute("aria-label", title);
-    fill(this.line, h("h3", {}, title), h("p", { class: "meta" }, badge(run.outcome === "skipped" ? "skipped" : run.status), " ",
-      h("span", { class: "hint" }, times(run), run.in_dagster !== false && dagsterLinkOf(run))),
-      under(run) && this.progress(run), run.reason && h("p", {}, run.outcome === "skipped" ? "Skipped: " : "", run.reason), costs(run.training));
+    fill(
+      this.line,
+      h("h3", {}, title),
+      h(
+        "p",
+        { class: "meta" },
+        badge(run.outcome === "skipped" ? "skipped" : run.status),
+        " ",
+        h("span", { class: "hint" }, times(run), run.in_dagster !== false && dagsterLinkOf(run)),
+      ),
+      under(run) && this.progress(run),
+      why(run.training),
+      run.reason && h("p", {}, run.outcome === "skipped" ? "Skipped: " : "", run.reason),
+      costs(run.training),
+    );
     this.details.hidden = !run.training?.length;
     if (ended) this.context.announce(`${title}: ${run.outcome ?? run.status}`);
     if (this.details.open) this.load();
@@ -137,8 +214,13 @@ class RunRow {
 
   progress({ progress, status, training }) {
     const share = Math.max(progress, ...(training ?? []).map((one) => (one.status === "running" ? one.progress : 0)));
-    return h("p", {}, h("progress", { max: 1, value: status === "pending" ? null : share, "aria-label": "Progress" }), " ",
-      status === "pending" ? "waits in the queue" : `${percent(share, 0)} done`);
+    return h(
+      "p",
+      {},
+      h("progress", { max: 1, value: status === "pending" ? null : share, "aria-label": "Progress" }),
+      " ",
+      status === "pending" ? "waits in the queue" : `${percent(share, 0)} done`,
+    );
   }
 
   async load() {
@@ -150,6 +232,9 @@ class RunRow {
     }
   }
 }
+
+/** Why attempts to learn that belong to a run failed. */
+const why = (training) => (training ?? []).filter((one) => one.status === "failed" && one.error).map((one) => h("p", {}, "Failed: ", one.error));
 
 const dagsterLinkOf = (run) => [" · ", dagsterRun(run.run_id)];
 
@@ -164,9 +249,13 @@ function times({ created_at: created, started_at: started, ended_at: ended }) {
 function costs(training) {
   const [answers, unknown] = [sum(training, "answers"), training?.some((one) => one.cost_usd === null)];
   if (!answers && !sum(training, "cache_hits")) return null;
-  return h("p", { class: "hint" }, `Asked models for ${count(answers)} answers (${count(sum(training, "cache_hits"))} more were known), `
-    + `${count(sum(training, "input_tokens") + sum(training, "output_tokens"))} tokens, ${unknown ? "price not known" : `$${sum(training, "cost_usd").toFixed(2)}`}.`);
+  return h(
+    "p",
+    { class: "hint" },
+    `Asked models for ${count(answers)} answers (${count(sum(training, "cache_hits"))} more were known), ` +
+      `${count(sum(training, "input_tokens") + sum(training, "output_tokens"))} tokens, ` +
+      `${unknown ? "price not known" : `$${sum(training, "cost_usd").toFixed(2)}`}.`,
+  );
 }
 
 const sum = (rows, name) => (rows ?? []).reduce((total, one) => total + (one[name] ?? 0), 0);
-
