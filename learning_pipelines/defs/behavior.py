@@ -21,6 +21,7 @@ from learning_pipelines.behavior.preparation import PART, TRAINING, NotNow, Prep
 from learning_pipelines.defs.behavior_metadata import learnt_metadata, proposal_metadata, shown_metadata, tested_metadata
 from learning_pipelines.defs.chain import failing
 from learning_pipelines.defs.common import OWNERS, agent_behind, bring_up_to_date, check, encoder_at_need, table_columns
+from learning_pipelines.defs.links import pages_of
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.defs.parts import left_out, worked
 from learning_pipelines.encoder import Encoder
@@ -114,7 +115,7 @@ def _learnt_and_tested(
         version, proposal = policy_gate.propose(
             connection, agent, settings, prepared, policy, artifact, tested, run.id, context.run.run_id
         )  # fmt: skip
-        metadata |= proposal_metadata(version, proposal, prepared.incumbent)
+        metadata |= proposal_metadata(version, proposal, prepared.incumbent, pages_of(store))
         worked(context, NAME)
     else:
         training_runs.completed(connection, agent, run.id, best={}, requires_review=False)

@@ -12,6 +12,7 @@ import dagster as dg
 from learning_pipelines.behavior.contradictions import summary
 from learning_pipelines.behavior.policy_gate import Tested
 from learning_pipelines.behavior.task import Shown
+from learning_pipelines.defs.links import Pages
 from learning_pipelines.examples import plots
 
 
@@ -48,11 +49,8 @@ def tested_metadata(tested: Tested) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def proposal_metadata(version: int, proposal: UUID, against: int) -> dict[str, Any]:
-    return {
-        "proposal": str(proposal), "version": version, "incumbent_version": against,
-        "review": dg.MetadataValue.path(f"/api/learning/proposals/{proposal}/review"),
-    }  # fmt: skip
+def proposal_metadata(version: int, proposal: UUID, against: int, pages: Pages) -> dict[str, Any]:
+    return {"proposal": str(proposal), "version": version, "incumbent_version": against, "review": pages.proposal(proposal)}
 
 
 def _accuracy(tested: Tested) -> str:

@@ -19,6 +19,7 @@ from learning_pipelines.behavior.playbooks.gate import Tested
 from learning_pipelines.behavior.playbooks.making import FEWEST, Made
 from learning_pipelines.defs.behavior import BUSY, demonstrations_up_to_date
 from learning_pipelines.defs.common import OWNERS, agent_behind, check, table_columns
+from learning_pipelines.defs.links import Pages, pages_of
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.defs.parts import left_out, worked
 from learning_pipelines.storage import proposals, training_runs
@@ -97,7 +98,7 @@ def playbooks(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store])
         yield dg.MaterializeResult(
             metadata={
                 "dagster/table_name": "learning.behavior_versions", "dagster/column_schema": table_columns(connection, "behavior_versions"),
-                **playbooks_metadata(made),
+                **playbooks_metadata(made, pages_of(store)),
             },
             check_results=[_evidence(connection, agent)],
         )  # fmt: skip
@@ -126,7 +127,7 @@ def patterns_metadata(groups: Sequence[Group]) -> dict[str, Any]:
     return found
 
 
-def playbooks_metadata(made: Made) -> dict[str, Any]:
+def playbooks_metadata(made: Made, pages: Pages) -> dict[str, Any]:
     """What came of each, in numbers."""
     names = task_types([one.task_type for one in made.tested])
     lines = ["| task type | steps | held out | before | playbook | p | what came of it |", "|---|---:|---:|---:|---:|---:|---|"]
@@ -144,7 +145,7 @@ def playbooks_metadata(made: Made) -> dict[str, Any]:
         **({"per_task_type": dg.MetadataValue.md("\n".join(lines))} if made.tested else {}),
     }  # fmt: skip
     for one in made.proposed[:MOST_SHOWN]:
-        found[f"review version {one.version}"] = dg.MetadataValue.path(f"/api/learning/proposals/{one.proposal}/review")
+        found[f"review version {one.version}"] = pages.proposal(one.proposal)
     return found
 
 

@@ -75,9 +75,12 @@ def dataset_up_to_date(connection: Connection, store: Store, agent: AgentRef) ->
         return refresh_dataset(connection, agent, rule=rule_of(store.settings), shares=store.settings.split_shares, open_encoder=opener)
 
 
-def check(name: str, failures: int, description: str, severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR) -> dg.AssetCheckResult:
-    """The result of a check that counts what is wrong."""
-    return dg.AssetCheckResult(check_name=name, passed=failures == 0, metadata={"failures": failures}, description=description, severity=severity)
+def check(
+    name: str, failures: int, description: str, severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR, page: dg.UrlMetadataValue | None = None
+) -> dg.AssetCheckResult:  # fmt: skip
+    """The result of a check that counts what is wrong. `page`: where people see it and act."""
+    metadata = {"failures": failures} if page is None else {"failures": failures, "page": page}
+    return dg.AssetCheckResult(check_name=name, passed=failures == 0, metadata=metadata, description=description, severity=severity)
 
 
 def skip(context: dg.AssetExecutionContext, reason: str) -> None:

@@ -18,6 +18,7 @@ from learning_pipelines.behavior.corrections.refresh import Refreshed, refresh_c
 from learning_pipelines.behavior.corrections.rules_gate import KIND, Tested
 from learning_pipelines.behavior.corrections.rules_making import Made, make_all
 from learning_pipelines.defs.common import OWNERS, agent_behind, bring_up_to_date, check, encoder_at_need, table_columns
+from learning_pipelines.defs.links import Pages, pages_of
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.defs.parts import left_out, worked
 from learning_pipelines.storage import acceptance, corrections, learnt_corrections, proposals, training_runs
@@ -118,12 +119,12 @@ def correction_rules(context: dg.AssetExecutionContext, store: dg.ResourceParam[
         tests = [one for one in acceptance.tests(connection, agent, KIND) if one.training_run_id == made.training_run and one.verdict is not None]
         wrong = sum(len(meeting.audit(connection, agent, one)) for one in tests) + sum(one.numbers["after"] <= one.numbers["before"] for one in made.proposed)
         yield dg.MaterializeResult(
-            metadata={"dagster/table_name": "learning.behavior_versions", **rules_metadata(made)},
+            metadata={"dagster/table_name": "learning.behavior_versions", **rules_metadata(made, pages_of(store))},
             check_results=[check(HELP, wrong, "fields of verdicts that their scores do not give, and proposals that do no better")],
         )
 
 
-def rules_metadata(made: Made) -> dict[str, Any]:
+def rules_metadata(made: Made, pages: Pages) -> dict[str, Any]:
     """Counts of what came of rules, and scores before and after; no text of anybody."""
     states = Counter(one.state for one in made.tested)
     tested = [one for one in made.tested if one.numbers]
@@ -132,6 +133,7 @@ def rules_metadata(made: Made) -> dict[str, Any]:
         "training_run": str(made.training_run), "dagster/row_count": len(made.tested), "clusters_without_a_rule": made.thin,
         "answers_asked_for": sum(one.calls for one in made.tested), **{f"rules: {state}": count for state, count in sorted(states.items())},
         **{f"held-out corrections, score {side}": mean for side, mean in means.items()},
+        **{f"review version {one.version}": pages.proposal(one.proposal) for one in made.proposed if one.proposal is not None},
     }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from learning_pipelines.defs.common import OWNERS, agent_behind, check, dataset_up_to_date, table_columns
+from learning_pipelines.defs.links import pages_of
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.errors import LearningError
 from learning_pipelines.examples.datasets import DatasetVersion
@@ -55,7 +56,7 @@ def learning_examples(context: dg.AssetExecutionContext, store: dg.ResourceParam
                 "entries_read": done.entries, "created": done.created, "supported": done.supported, "withdrawn": done.withdrawn,
                 "personal_data_replaced": sum(done.scrubbed.values()) + done.again.replaced.total(),
                 "scrubbed_again": done.again.examples, "changed_by_it": done.again.changed, "merged_by_it": done.again.merged,
-                **{f"type_{kind}": count for kind, count in counts.items()},
+                **{f"type_{kind}": count for kind, count in counts.items()}, "page": pages_of(store).queue(agent.agent),
             },
             check_results=[
                 check("references_hold", found.dangling, "examples without the feedback they were derived from"),

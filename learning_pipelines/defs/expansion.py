@@ -15,6 +15,7 @@ import dagster as dg
 
 from learning_pipelines.acceptance import meeting
 from learning_pipelines.defs.common import OWNERS, agent_behind, check
+from learning_pipelines.defs.links import Pages, pages_of
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.defs.retrieval_metadata import gate_metadata, proposal_metadata
 from learning_pipelines.retrieval import gate, preparation
@@ -80,12 +81,12 @@ def _refined(context: dg.AssetExecutionContext, store: Store, kind: Kind) -> Ite
         if found.reason:
             context.log.info(f"No proposal: {found.reason}")
         yield dg.MaterializeResult(
-            metadata=_metadata(kind, found),
+            metadata=_metadata(kind, found, pages_of(store)),
             check_results=[check(CHECK, _differing(connection, agent, kind, found), "numbers of the verdict that its stored scores do not give")],
         )
 
 
-def _metadata(kind: Kind, found: Refined) -> dict[str, Any]:
+def _metadata(kind: Kind, found: Refined, pages: Pages) -> dict[str, Any]:
     """Numbers, ids and the reason; no term and no text."""
     made: dict[str, Any] = {"dagster/row_count": int(found.proposal is not None), "dagster/table_name": "learning.index_versions", **found.numbers}
     if found.training_run is not None:
@@ -93,7 +94,7 @@ def _metadata(kind: Kind, found: Refined) -> dict[str, Any]:
     if found.tested is not None:
         made |= {name: value for name, value in gate_metadata(kind, found.tested).items() if name != "dagster/row_count"}
     if found.proposal is not None and found.version is not None:
-        made |= proposal_metadata(found.version, found.proposal, found.against)
+        made |= proposal_metadata(found.version, found.proposal, found.against, pages)
     return made | {"no_proposal": found.reason} if found.reason else made
 
 

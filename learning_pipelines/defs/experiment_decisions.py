@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 
 from learning_pipelines.defs.common import ORGANIZATION_TAG, OWNERS, check, skip, table_columns
+from learning_pipelines.defs.links import Pages, pages_of
 from learning_pipelines.examples.plots import markdown
 from learning_pipelines.experiments.hour import Hour, look_at_all
 from learning_pipelines.experiments.looking import Look
@@ -43,14 +44,18 @@ def experiment_decisions(context: dg.AssetExecutionContext, store: dg.ResourcePa
         done = look_at_all(connection, store.settings, context.run.tags.get(ORGANIZATION_TAG))
         if not done.looks and not done.failed:
             skip(context, NONE)
+        pages = pages_of(store)
         yield dg.MaterializeResult(
             metadata={
                 "dagster/table_name": "learning.experiment_decisions", "dagster/column_schema": table_columns(connection, "experiment_decisions"),
-                **decisions_metadata(done), **_plots(connection, done),
+                **decisions_metadata(done, pages), **_plots(connection, done),
             },
             check_results=[
-                check(RATIO, len(done.mismatched), "experiments whose arms do not have their shares: nothing of them is adopted"),
-                check(GUARDRAILS, len(done.harmed), "experiments in which a guardrail or the primary metric showed harm: it was taken back"),
+                check(RATIO, len(done.mismatched), "experiments whose arms do not have their shares: nothing of them is adopted", page=pages.experiments()),
+                check(
+                    GUARDRAILS, len(done.harmed), "experiments in which a guardrail or the primary metric showed harm: it was taken back",
+                    page=pages.experiments(),
+                ),
             ],
         )  # fmt: skip
     if done.failed:
@@ -58,22 +63,23 @@ def experiment_decisions(context: dg.AssetExecutionContext, store: dg.ResourcePa
         raise dg.Failure(f"{len(done.failed)} of {len(done.failed) + len(done.looks)} experiments have no verdict of this hour: {failed}.", allow_retries=False)
 
 
-def decisions_metadata(done: Hour) -> dict[str, Any]:
+def decisions_metadata(done: Hour, pages: Pages) -> dict[str, Any]:
     """Counts per decision, and a line per experiment: ids and numbers, no text of a user."""
     lines = ["| experiment | decision | variant | n | difference | low | high |", "| --- | --- | --- | --- | --- | --- | --- |"]
-    lines += [line for one in done.looks for line in _lines(one)]
+    lines += [line for one in done.looks for line in _lines(one, pages)]
     return {
         "experiments": len(done.looks) + len(done.failed), "failed": len(done.failed), "without_news": sum(not one.new for one in done.looks),
         "ended": sum(one.status != "running" for one in done.looks), "promoted": sum(one.served is not None for one in done.looks),
         **{f"decision: {decision}": count for decision, count in done.decisions.items()},
-        "by_experiment": dg.MetadataValue.md("\n".join(lines)),
+        "page": pages.experiments(), "by_experiment": dg.MetadataValue.md("\n".join(lines)),
     }  # fmt: skip
 
 
-def _lines(one: Look) -> Iterator[str]:
+def _lines(one: Look, pages: Pages) -> Iterator[str]:
+    named = f"[{one.experiment.id}]({pages.experiment(one.experiment.id)})"
     for variant, found in one.outcome.numbers.items():
         shown = [f"{value:+.4g}" if isinstance(value, float) else "–" for value in (found["difference"], found["low"], found["high"])]
-        yield f"| {one.experiment.id} | {one.outcome.decision} | {variant} | {found['n_control']} + {found['n_treatment']} | {' | '.join(shown)} |"
+        yield f"| {named} | {one.outcome.decision} | {variant} | {found['n_control']} + {found['n_treatment']} | {' | '.join(shown)} |"
 
 
 def _plots(connection: Connection, done: Hour) -> dict[str, Any]:

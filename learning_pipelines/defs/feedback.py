@@ -6,10 +6,12 @@ Belongs here: assets and checks of the noun feedback. Not here: the computation 
 import dagster as dg
 
 from learning_pipelines.defs.common import OWNERS, check, table_columns
+from learning_pipelines.defs.links import pages_of
 from learning_pipelines.defs.partitions import day_range, days
 from learning_pipelines.feedback import statistics
 from learning_pipelines.feedback.trust import RULES
 from learning_pipelines.feedback.trust_refresh import Reweighed, refresh_weights
+from learning_pipelines.settings import load_settings
 from learning_pipelines.storage import checks, trust_weights
 from learning_pipelines.storage.store import Store
 
@@ -21,6 +23,7 @@ _WRITTEN = {
     "documents": "The texts that agents answer from.",
 }
 _GROUPS = {"expert_annotations": "examples", "demonstrations": "behavior", "documents": "retrieval"}
+_PAGES = {"agent_executions": "executions", "agent_feedback": "executions?with_feedback=true", "expert_annotations": "annotate"}
 
 written_by_people = [
     dg.AssetSpec(
@@ -29,7 +32,7 @@ written_by_people = [
         group_name=_GROUPS.get(key, "feedback"),
         kinds={"postgres"},
         owners=OWNERS,
-        metadata={"dagster/table_name": f"learning.{key}"},
+        metadata={"dagster/table_name": f"learning.{key}", "page": dg.MetadataValue.url(f"{load_settings().page_link}/{_PAGES.get(key, '')}")},
     )
     for key, text in _WRITTEN.items()
 ]
@@ -106,7 +109,7 @@ def feedback_metrics(context: dg.AssetExecutionContext, store: dg.ResourceParam[
                 "dagster/table_name": "learning.feedback_metrics",
                 "dagster/column_schema": table_columns(connection, "feedback_metrics"),
                 "days": (last - first).days + 1,
-                **found.numbers,
+                **found.numbers, "page": pages_of(store).dashboard(),
             },
             check_results=[
                 check("references_hold", found.dangling, "feedback rows whose execution or agent is missing"),

@@ -20,6 +20,7 @@ from learning_pipelines.defs import parts
 from learning_pipelines.defs.chain import failing
 from learning_pipelines.defs.common import OWNERS, agent_behind, bring_up_to_date, check, encoder_at_need, skip, table_columns
 from learning_pipelines.defs.fine_tuning_metadata import method_metadata
+from learning_pipelines.defs.links import pages_of
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.errors import LearningError
 from learning_pipelines.prompts.judge_agreement import JudgeNotTrusted
@@ -108,7 +109,7 @@ def _one(
     with failing(context, connection, agent, run):
         done = _done(context, connection, store, agent, prepared, run, metric)
     parts.worked(context, method, done.reason or None)
-    return method_metadata(method, run, done)
+    return method_metadata(method, run, done, pages_of(store))
 
 
 def _done(

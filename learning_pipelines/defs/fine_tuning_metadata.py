@@ -10,13 +10,14 @@ import dagster as dg
 
 from learning_pipelines.behavior.fine_tuning.gate import Tested
 from learning_pipelines.behavior.fine_tuning.running import Done
+from learning_pipelines.defs.links import Pages
 from learning_pipelines.examples import plots
 from learning_pipelines.storage.training_runs import TrainingRun
 
 _SHOWN = ("training_loss", "start_validation_loss", "validation_loss", "validation_preferred", "steps", "best_step", "train_rows", "validation_rows", "seconds")
 
 
-def method_metadata(method: str, run: TrainingRun, done: Done) -> dict[str, Any]:
+def method_metadata(method: str, run: TrainingRun, done: Done, pages: Pages) -> dict[str, Any]:
     """What one method did, each name with the method in front."""
     found: dict[str, Any] = {"training_run": str(run.id), "resumed": run.resumed}
     for name, side in (("", done.outcome.learnt), ("control ", done.outcome.control)):
@@ -28,6 +29,8 @@ def method_metadata(method: str, run: TrainingRun, done: Done) -> dict[str, Any]
         found["reason"] = done.reason
     if done.version is not None:
         found |= {"version": done.version, "proposal": str(done.proposal)}
+    if done.proposal is not None:
+        found["review"] = pages.proposal(done.proposal)
     if done.artifact is not None:
         found |= {"artifact": done.artifact.path, "sha256": done.artifact.sha256}
     return {f"{method}: {name}": value for name, value in found.items()}

@@ -16,6 +16,7 @@ from learning_pipelines.behavior import guidance_learning as learning
 from learning_pipelines.behavior.guidance_learning import Choice, Ready, Tested
 from learning_pipelines.defs.chain import failing
 from learning_pipelines.defs.common import OWNERS, agent_behind, bring_up_to_date, check, encoder_at_need, table_columns
+from learning_pipelines.defs.links import pages_of
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.defs.parts import left_out, worked
 from learning_pipelines.encoder import Encoder
@@ -113,7 +114,7 @@ def _learnt(
     evidence = tested.evidence
     if evidence.verdict is Verdict.BETTER:
         version, proposal = learning.propose(connection, agent, store.settings, ready, run.id, context.run.run_id, choice.guidance, tested)
-        metadata |= {"version": version, "proposal": str(proposal), "incumbent": ready.serving.guidance}
+        metadata |= {"version": version, "proposal": str(proposal), "review": pages_of(store).proposal(proposal), "incumbent": ready.serving.guidance}
         worked(context, NAME)
     else:
         training_runs.completed(connection, agent, run.id, best={}, requires_review=False)

@@ -17,6 +17,7 @@ from learning_pipelines.acceptance import meeting
 from learning_pipelines.acceptance.gate import Evidence
 from learning_pipelines.defs.chain import failing, taken_up, without_proposal
 from learning_pipelines.defs.common import OWNERS, agent_behind, bring_up_to_date, check, encoder_at_need, skip, table_columns
+from learning_pipelines.defs.links import pages_of
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.defs.prompts_metadata import candidate_metadata, evaluation_metadata, performance_metadata, proposal_metadata
 from learning_pipelines.llm import model_name
@@ -59,7 +60,7 @@ def prompt_performance(context: dg.AssetExecutionContext, store: dg.ResourcePara
                 "dagster/row_count": len(rows),
                 "dagster/table_name": "learning.prompt_performance",
                 "dagster/column_schema": table_columns(connection, "prompt_performance"),
-                **performance_metadata(rows),
+                **performance_metadata(rows), "page": pages_of(store).executions(agent.agent),
             },
             check_results=[check("counts_every_execution", abs(counted - sum(row["executions"] for row in rows)), "executions missed or counted twice")],
         )
@@ -96,7 +97,7 @@ def prompt_candidates(context: dg.AssetExecutionContext, store: dg.ResourceParam
             metadata={
                 "dagster/table_name": "learning.prompt_candidates",
                 "dagster/column_schema": table_columns(connection, "prompt_candidates"),
-                "training_run": str(run.id), "resumed": run.resumed, **tried,
+                "training_run": str(run.id), "page": pages_of(store).training_run(run.id), "resumed": run.resumed, **tried,
             }
         )  # fmt: skip
 
@@ -181,10 +182,14 @@ def optimized_prompts(context: dg.AssetExecutionContext, store: dg.ResourceParam
             yield from (nothing[0], copied)
             return
         version, proposal = optimization.propose(connection, agent, store.settings, prepared, run.id, context.run.run_id, won, evidence)
+        pages = pages_of(store)
         yield dg.MaterializeResult(
-            metadata={"dagster/table_name": "learning.proposals", **proposal_metadata(agent, version, proposal, won, prepared, evidence)},
+            metadata={"dagster/table_name": "learning.proposals", **proposal_metadata(agent, version, proposal, won, prepared, evidence, pages)},
             check_results=[
-                check("beats_current_prompt", len(_differing(connection, agent, run)), "fields of the verdict that its scores do not give"),
+                check(
+                    "beats_current_prompt", len(_differing(connection, agent, run)), "fields of the verdict that its scores do not give",
+                    page=pages.proposal(proposal),
+                ),
                 copied,
             ],
         )

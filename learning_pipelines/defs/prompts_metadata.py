@@ -10,6 +10,7 @@ from uuid import UUID
 import dagster as dg
 
 from learning_pipelines.acceptance.gate import Evidence
+from learning_pipelines.defs.links import Pages
 from learning_pipelines.prompts.optimization import Tested
 from learning_pipelines.prompts.preparation import Prepared
 from learning_pipelines.prompts.results import SearchResult
@@ -69,13 +70,14 @@ def evidence_metadata(evidence: Evidence) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def proposal_metadata(agent: AgentRef, version: int, proposal: UUID, won: Candidate, prepared: Prepared, evidence: Evidence) -> dict[str, Any]:
+def proposal_metadata(
+    agent: AgentRef, version: int, proposal: UUID, won: Candidate, prepared: Prepared, evidence: Evidence, pages: Pages
+) -> dict[str, Any]:  # fmt: skip
     """What is proposed, by number and link; its text is behind the login of the service."""
     return {
         "dagster/row_count": 1, "proposal": str(proposal), "version": version, "incumbent_version": prepared.incumbent_version, "strategy": won.strategy,
         "demonstrations": len(won.prompt.demonstrations), "retrieved_demonstrations": won.prompt.retrieval.k if won.prompt.retrieval else 0,
-        "prompt": dg.MetadataValue.path(f"/api/learning/prompts/{agent.agent}?label=candidate"),
-        "review": dg.MetadataValue.path(f"/api/learning/proposals/{proposal}/review"), **evidence_metadata(evidence),
+        "prompt": pages.version(agent.agent, version), "review": pages.proposal(proposal), **evidence_metadata(evidence),
     }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from learning_pipelines.defs.common import OWNERS, agent_behind, check, table_columns
+from learning_pipelines.defs.links import pages_of
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.examples import plots
 from learning_pipelines.examples.agreement_refresh import ALL, EXPERTS, AgreementRefreshed, refresh_agreement
@@ -39,15 +40,16 @@ def annotation_agreement(context: dg.AssetExecutionContext, store: dg.ResourcePa
     with store.pipeline() as connection:
         agent = agent_behind(connection, context.partition_key)
         found = refresh_agreement(connection, agent, store.settings.timezone)
+        queue = pages_of(store).queue(agent.agent)
         alpha = next(row["alpha"] for row in found.rows if (row["pair"], row["period"]) == (EXPERTS, ALL))
         return dg.MaterializeResult(
             metadata={
                 "dagster/table_name": "learning.annotation_agreement",
                 "dagster/column_schema": table_columns(connection, "annotation_agreement"),
-                **agreement_metadata(found),
+                **agreement_metadata(found), "page": queue,
             },
             check_results=[
-                check("experts_agree", int(alpha is not None and alpha < LEAST_ALPHA), "alpha of the experts below 2/3", dg.AssetCheckSeverity.WARN)
+                check("experts_agree", int(alpha is not None and alpha < LEAST_ALPHA), "alpha of the experts below 2/3", dg.AssetCheckSeverity.WARN, queue)
             ],
         )
 

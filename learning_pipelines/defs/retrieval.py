@@ -15,6 +15,7 @@ from learning_pipelines.acceptance import meeting
 from learning_pipelines.acceptance.gate import Verdict
 from learning_pipelines.defs.chain import failing, taken_up, without_proposal
 from learning_pipelines.defs.common import OWNERS, agent_behind, bring_up_to_date, check, skip, table_columns
+from learning_pipelines.defs.links import pages_of
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.defs.retrieval_metadata import Points, choice_metadata, gate_metadata, offers_metadata, proposal_metadata, tested_metadata
 from learning_pipelines.retrieval import gate, preparation, training
@@ -169,7 +170,7 @@ def _tested(
     numbers |= gate_metadata(kind, tested)
     if tested.verdict is Verdict.BETTER:
         version, proposal = gate.propose(connection, agent, settings, kind, choice.version, prepared.serving, tested, run.id, context.run.run_id)
-        numbers |= proposal_metadata(version, proposal, prepared.serving.number)
+        numbers |= proposal_metadata(version, proposal, prepared.serving.number, pages_of(store))
     else:
         without_proposal(context, connection, agent, run, f"{tested.verdict.value}: {tested.reason}")
     stored = gate.test_of(connection, agent, kind, run.id)

@@ -11,6 +11,7 @@ from uuid import UUID
 import dagster as dg
 
 from learning_pipelines.acceptance.guards import Guard
+from learning_pipelines.defs.links import Pages
 from learning_pipelines.examples import plots
 from learning_pipelines.retrieval.gate import Tested
 from learning_pipelines.retrieval.metrics import NAMES, Measured
@@ -73,11 +74,8 @@ def gate_metadata(kind: str, tested: Tested) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def proposal_metadata(version: int, proposal: UUID, against: int) -> dict[str, Any]:
-    return {
-        "proposal": str(proposal), "version": version, "incumbent_version": against,
-        "review": dg.MetadataValue.path(f"/api/learning/proposals/{proposal}/review"),
-    }  # fmt: skip
+def proposal_metadata(version: int, proposal: UUID, against: int, pages: Pages) -> dict[str, Any]:
+    return {"proposal": str(proposal), "version": version, "incumbent_version": against, "review": pages.proposal(proposal)}
 
 
 def tested_metadata(history: Sequence[tuple[dt.datetime, float, float]]) -> dict[str, Any]:

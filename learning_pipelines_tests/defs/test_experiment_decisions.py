@@ -66,7 +66,8 @@ def test_harm_is_taken_back_and_the_run_shows_numbers_and_a_plot_and_nobodys_tex
     result = run_job(JOB)
     said = metadata_of(result, "experiment_decisions")
     assert (said["experiments"], said["decision: rollback"], said["decision: inconclusive"], said["ended"], said["failed"]) == (2, 1, 1, 1, 0)
-    assert f"| {rollout} | rollback | treatment | 400 + 400 | -0.3 |" in said["by_experiment"] and str(calm) in said["by_experiment"]
+    page = f"http://127.0.0.1:8000/training?experiment={rollout}"
+    assert f"| [{rollout}]({page}) | rollback | treatment | 400 + 400 | -0.3 |" in said["by_experiment"] and str(calm) in said["by_experiment"]
     plot = str(said[f"{rollout}: treatment"])
     assert len(plot) < 50_000 and base64.b64decode(plot.partition("base64,")[2].rstrip(")")).startswith(b"<svg")
     assert "Weber" not in str(said) and "sort" not in str(said)

@@ -51,7 +51,9 @@ def test_a_step_says_since_when_it_lasts_and_what_the_next_one_waits_for(pipelin
     ramp = so_far(pipeline, desk, again(pipeline, desk, rollout.id))["ramp"]
     assert (ramp["percent"], ramp["next_percent"], ramp["units"], ramp["units_needed"], ramp["hours_needed"]) == (1, 5, 5, 12, 24)
     assert ramp["hours"] == pytest.approx(10, abs=0.1) and ramp["since"] == again(pipeline, desk, rollout.id).epochs[0].started_at.isoformat()
-    assert [wait.split(",")[0] for wait in ramp["waits"]] == ["It stays at a step for 24 hours", "12 units of the treatment with a value of thumbs are needed here"]
+    assert [wait.split(",")[0] for wait in ramp["waits"]] == [
+        "It stays at a step for 24 hours", "12 units of the treatment with a value of thumbs are needed here",
+    ]  # fmt: skip
 
 
 def test_a_step_that_was_paused_began_before_the_pause(pipeline: Connection, desk: AgentRef, rollout: Experiment) -> None:

@@ -1,0 +1,63 @@
+"""Links from metadata to the pages behind the service's login.
+
+Belongs here: addresses of pages as metadata. Not here: what pages show (web/), addresses in Dagster (web/static/ui/dagster.js).
+"""
+
+import datetime as dt
+from dataclasses import dataclass
+from urllib.parse import urlencode
+from uuid import UUID
+
+import dagster as dg
+
+from learning_pipelines.reports.week import format_week
+from learning_pipelines.storage.store import Store
+
+
+@dataclass(frozen=True)
+class Pages:
+    """`base`: address of the service, without a slash at its end."""
+
+    base: str
+
+    def proposal(self, proposal: UUID) -> dg.UrlMetadataValue:
+        """Where it is reviewed."""
+        return self._page("training", proposal=proposal)
+
+    def version(self, agent: str, version: int) -> dg.UrlMetadataValue:
+        """The text of a prompt version."""
+        return self._page("training", agent=agent, version=version)
+
+    def training_run(self, run: UUID) -> dg.UrlMetadataValue:
+        """What a run tried and found."""
+        return self._page("training", run=run)
+
+    def experiments(self) -> dg.UrlMetadataValue:
+        return self._page("training", tab="experiments")
+
+    def experiment(self, experiment: UUID) -> str:
+        """Its address, for a link in a text."""
+        return f"{self.base}/training?{urlencode({'experiment': str(experiment)})}"
+
+    def queue(self, agent: str) -> dg.UrlMetadataValue:
+        """Examples of an agent that wait for experts."""
+        return self._page("annotate", agent=agent)
+
+    def executions(self, agent: str | None = None) -> dg.UrlMetadataValue:
+        return self._page("executions", agent=agent)
+
+    def dashboard(self) -> dg.UrlMetadataValue:
+        return self._page("")
+
+    def report(self, monday: dt.date) -> dg.UrlMetadataValue:
+        """The report of a week."""
+        return dg.MetadataValue.url(f"{self.base}/reports#{format_week(monday)}")
+
+    def _page(self, name: str, **chosen: object) -> dg.UrlMetadataValue:
+        query = urlencode({key: str(value) for key, value in chosen.items() if value is not None})
+        return dg.MetadataValue.url(f"{self.base}/{name}{'?' if query else ''}{query}")
+
+
+def pages_of(store: Store) -> Pages:
+    """The pages of the installation that a store belongs to."""
+    return Pages(store.settings.page_link)
