@@ -16,10 +16,9 @@ import { DECISIONS } from "./experiment_words.js";
 /**
  * An experiment as an element that is filled by `load(id)`, also anew: nothing closes or loses its focus where nothing changed. `lives()`: it may
  * change.
- * @param {object} context Of the page.
- * @param {(one: object) => void} shown Called with every answer. @param {(id: string) => void} changed Called when an action changed its state.
+ * @param {object} context Of the page. @param {(one: object) => void} shown Called with every answer.
  */
-export function experiment(context, shown, changed) {
+export function experiment(context, shown) {
   const [head, numbers, drawn, said] = Array.from({ length: 4 }, () => h("div", {}));
   const does = h("div", { class: "spaced" });
   let found = null;
@@ -54,10 +53,8 @@ export function experiment(context, shown, changed) {
 
   /** What an action answered. */
   function after(answer, announcement) {
-    const ended = answer.state !== found.state;
     show(answer);
     context.announce(announcement);
-    if (ended) changed(answer.id);
   }
 
   const lives = () => found !== null && ["running", "paused"].includes(found.state);

@@ -34,7 +34,7 @@ export function experiments(context, agent) {
     try {
       const found = (await context.client.request("GET", "/experiments", { query: { agent, state: state.value } })).experiments;
       fill(said, summary(found, state.value));
-      fill(rows, await listed(context, found, open, load));
+      fill(rows, await listed(context, found, open));
     } catch (error) {
       fill(said, problem(error), h("button", { type: "button", onclick: () => load() }, "Try again"));
     }
@@ -56,7 +56,7 @@ function summary(found, state) {
 }
 
 /** Entries of the list. The one that was asked for is read by its id where the list does not hold it. */
-async function listed(context, found, wanted, again) {
+async function listed(context, found, wanted) {
   const shown = found.slice(0, MOST_SHOWN);
   let missing = null;
   if (wanted && !shown.some((one) => one.id === wanted)) {
@@ -67,12 +67,12 @@ async function listed(context, found, wanted, again) {
     }
   }
   const open = wanted ?? shown.find((one) => one.state === "running")?.id;
-  return [missing && h("li", {}, missing), shown.map((one) => h("li", {}, entry(context, one, one.id === open, again)))];
+  return [missing && h("li", {}, missing), shown.map((one) => h("li", {}, entry(context, one, one.id === open)))];
 }
 
-function entry(context, one, open, again) {
+function entry(context, one, open) {
   const head = h("summary", {}, titled(one));
-  const body = experiment(context, (now) => fill(head, titled(now)), again);
+  const body = experiment(context, (now) => fill(head, titled(now)));
   const details = h("details", { class: "card", open }, head, body.element);
   const read = () => details.open && body.load(one.id);
   details.addEventListener("toggle", read);
