@@ -1,16 +1,15 @@
 """Links from metadata to the pages behind the service's login.
 
-Belongs here: addresses of pages as metadata. Not here: what pages show (web/), addresses in Dagster (web/static/ui/dagster.js).
+Belongs here: addresses of pages as metadata. Not here: what pages show (web/), addresses in Dagster (web/static/ui/dagster.js), the link of a
+report (reports_metadata.py).
 """
 
-import datetime as dt
 from dataclasses import dataclass
 from urllib.parse import urlencode
 from uuid import UUID
 
 import dagster as dg
 
-from learning_pipelines.reports.week import format_week
 from learning_pipelines.storage.store import Store
 
 
@@ -48,10 +47,6 @@ class Pages:
 
     def dashboard(self) -> dg.UrlMetadataValue:
         return self._page("")
-
-    def report(self, monday: dt.date) -> dg.UrlMetadataValue:
-        """The report of a week."""
-        return dg.MetadataValue.url(f"{self.base}/reports#{format_week(monday)}")
 
     def _page(self, name: str, **chosen: object) -> dg.UrlMetadataValue:
         query = urlencode({key: str(value) for key, value in chosen.items() if value is not None})

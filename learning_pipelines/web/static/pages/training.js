@@ -8,7 +8,6 @@ import { ApiError } from "../client/learning.js";
 import { h } from "../ui/dom.js";
 import { filtered, queried, setQuery } from "../ui/filters.js";
 import { page, problem } from "../ui/shell.js";
-import { experiments } from "./training/experiments.js";
 import { prompts } from "./training/prompts.js";
 import { proposals } from "./training/proposals.js";
 import { runs } from "./training/runs.js";
@@ -20,7 +19,7 @@ const SECTIONS = [
   ["runs", "Runs", "trainer", runs],
   ["prompts", "Prompts", "trainer", prompts],
   ["serving", "What serves", "trainer", serving],
-  ["experiments", "Experiments", "experimenter", (context, state) => experiments(context, state.agent)],
+  ["experiments", "Experiments", "experimenter", async (context, state) => (await import("./training/experiments.js")).experiments(context, state.agent)],
 ];
 
 document.head.append(h("link", { rel: "stylesheet", href: new URL("training/training.css", import.meta.url).href }));
