@@ -339,6 +339,17 @@ def test_without_a_token_it_waits_for_one(site: Api, run: str, open_widget: Open
     assert [one["type"] for one in in_force(site, run)] == ["thumbs_up"]
 
 
+def test_somebody_unknown_says_one_thing_however_often_they_press_before_the_token_comes(site: Api, run: str, open_widget: Open) -> None:
+    page = open_widget(run, token="")
+    thumb(page).click()
+    thumb(page, "Not helpful").click()
+    page.get_by_label("Token").fill(minted(site, run, None))
+    page.get_by_role("button", name="Use it").click()
+    sent(page, 1)
+    expect(thumb(page)).to_be_disabled()
+    assert stored(site, run) == 1
+
+
 def test_what_one_person_left_unsent_is_not_said_by_another(site: Api, run: str, open_widget: Open) -> None:
     page = open_widget(run)
     page.route(GIVE, lambda route: route.abort())

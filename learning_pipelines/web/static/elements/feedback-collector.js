@@ -93,7 +93,7 @@ export class FeedbackCollector extends HTMLElement {
     this.#anonymous = token && !claims(token).sub;
     this.#paint();
     if (!token) return;
-    for (const item of this.#held.splice(0)) this.#outbox.add(item);
+    for (const { part, body } of this.#held.splice(0)) if (!this.#locked(part)) this.#give(part, { ...body, execution_id: execution });
     await this.#outbox.flush();
     await this.#recall();
   }
@@ -269,19 +269,22 @@ export class FeedbackCollector extends HTMLElement {
         h("div", { class: "row" }, parts.correct, parts.reset, parts.takeBack)), parts.used, parts.said));
   }
 
+  #locked(part) {
+    return Boolean(this.#anonymous && done(this.#execution).includes(part));
+  }
+
   #paint() {
     const parts = this.#parts, { thumb, rating, dimensions, issue_categories: issues, correction_text: correction } = this.#said;
     if (!parts) return;
-    const locked = (part) => Boolean(this.#anonymous && done(this.#execution).includes(part));
     for (const name of ["up", "down"]) parts[name].ariaPressed = thumb === name;
     [parts.rating, ...parts.dimensions].forEach((field, place) => {
       inputsOf(field).forEach((input, n) => { input.checked = n + 1 === (place ? dimensions[DIMENSIONS[place - 1]] : rating); });
     });
     inputsOf(parts.issues).forEach((input, place) => { input.checked = issues.includes(ISSUES[place]); });
     parts.issues.hidden = !this.#complains() && !issues.length;
-    parts.up.disabled = parts.down.disabled = locked("thumb");
-    for (const part of [parts.rating, ...parts.dimensions, parts.issues, parts.comment, parts.send]) part.disabled = locked("once");
-    for (const part of [parts.editor, parts.correct, parts.reset]) part.disabled = locked("correction");
+    parts.up.disabled = parts.down.disabled = this.#locked("thumb");
+    for (const part of [parts.rating, ...parts.dimensions, parts.issues, parts.comment, parts.send]) part.disabled = this.#locked("once");
+    for (const part of [parts.editor, parts.correct, parts.reset]) part.disabled = this.#locked("correction");
     parts.takeBack.hidden = correction === null || this.#anonymous;
     if (parts.editor.value === (parts.editor.start ?? "")) parts.editor.value = correction ?? this.output;
     parts.editor.start = correction ?? this.output;
