@@ -32,7 +32,7 @@ def _drift(numbers: Numbers) -> Iterator[Action]:
         if one["alarm"]:
             yield _action(
                 "drift", f"Find out why the {one['kind']} of {one['agent']} answers worse than it did: the model behind the endpoint or the documents changed. "
-                f"Take it back with `learning-pipelines rollback {one['agent']} --kind {one['kind']}`, or learn anew.",
+                f"Take it back (learning-pipelines rollback {one['agent']} --kind {one['kind']}), or learn anew.",
                 f"{one['score']:.3f} in place of {one['first_score']:.3f} on {one['n']} held-out items", "serving", "/training",
             )  # fmt: skip
 
@@ -117,7 +117,7 @@ def _orphans(numbers: Numbers) -> Iterator[Action]:
 
 def _nothing(numbers: Numbers) -> Iterator[Action]:
     if not numbers["executions"]:
-        yield _action("connect", "Send executions and feedback of your application: `POST /api/learning/executions`, `POST /api/learning/feedback`.",
+        yield _action("connect", "Send executions and feedback of your application: POST /api/learning/executions and /api/learning/feedback.",
                       "0 executions this week", "feedback", "/docs")  # fmt: skip
 
 

@@ -40,8 +40,9 @@ def change(number: float | None, unit: str) -> str:
     """With its sign; shares in points."""
     if number is None:
         return NONE
-    sign = "+" if number >= 0 else "−"
-    return f"{sign}{100 * abs(number):.1f} points" if unit == "share" else f"{sign}{abs(number):.2f}"
+    shown = f"{100 * abs(number):.1f}" if unit == "share" else f"{abs(number):.2f}"
+    sign = "±" if float(shown) == 0 else "+" if number > 0 else "−"
+    return f"{sign}{shown}{' points' if unit == 'share' else ''}"
 
 
 def changes(row: Mapping[str, Any]) -> str:
