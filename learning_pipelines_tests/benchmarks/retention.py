@@ -139,8 +139,9 @@ def main() -> None:
         beside.ended = True
         beside.join()
         assert sum(done.rows.values()) == 2 * rows, done
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(f"archived in {seconds:.0f} s ({2 * rows / seconds:,.0f} rows a second; {cpu:.0f} s of this process's CPU), {done.files} files, "
-              f"{done.bytes / 1e6:.0f} MB, peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB ({memory / 1024:.0f} before)")  # fmt: skip
+              f"{done.bytes / 1e6:.0f} MB, peak memory {peak:.0f} MB ({memory / 1024:.0f} before)")  # fmt: skip
         print("steps: " + ", ".join(f"{name} {spent:.1f} s" for name, spent in steps))
         for phase, values in beside.seconds.items():
             print(f"ingestion {phase:16} {told(values)}")
