@@ -127,3 +127,9 @@ def test_duckdb_reads_the_archive_with_one_line(store: Store, march: None, load:
         f"SELECT organization, month, agent, count(*), avg(rating) FROM read_parquet('{files}', hive_partitioning = true) GROUP BY ALL ORDER BY ALL"
     ).fetchall()
     assert [tuple(map(str, row)) for row in found] == [("default", "2025-03", "desk", "3", "2.0"), ("other", "2025-03", "desk", "1", "None")]
+
+
+@pytest.mark.parametrize("other", [("ab", "c"), ("a", None), ("a", "-"), ("a", "bc "), ("", "abc"), (None, "abc")])
+def test_rows_of_different_values_have_different_digests(other: tuple[str | None, str | None]) -> None:
+    columns = (archive_export.Column("one", "text"), archive_export.Column("two", "text"))
+    assert archive_export.digest_of(columns, other) != archive_export.digest_of(columns, ("a", "bc"))
