@@ -28,6 +28,8 @@ from learning_pipelines_tests.browser.conftest import Visit
 
 HOSTILE = "<script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\"> {{firm}} 👩‍🔬 שלום"
 EVIDENCE = decide([0.0] * 45 + [1.0] * 15, [1.0] * 40 + [0.0] * 5 + [1.0] * 13 + [0.0] * 2).as_json()
+WEIGHT = """() => ["navigation", "resource"].flatMap((kind) => performance.getEntriesByType(kind)).reduce((sum, one) => sum + one.decodedBodySize, 0)"""
+"""Bytes of the page, its files and its first answers, before they were packed."""
 _numbers = itertools.count(1)
 
 
@@ -325,6 +327,7 @@ def test_every_section_is_without_barriers_and_fits_a_narrow_screen(
         if section == "prompts":
             page.get_by_role("button", name="Write a version from version 2").click()
         page.set_viewport_size({"width": 1280, "height": 900})
+        assert page.evaluate(WEIGHT) <= 150_000
         assert axe(page) == []
         shot(page, f"training-{section}-{scheme}")
         if scheme == "light":

@@ -8,18 +8,14 @@ import { ApiError } from "../client/learning.js";
 import { h } from "../ui/dom.js";
 import { filtered, queried, setQuery } from "../ui/filters.js";
 import { page, problem } from "../ui/shell.js";
-import { prompts } from "./training/prompts.js";
-import { proposals } from "./training/proposals.js";
-import { runs } from "./training/runs.js";
-import { serving } from "./training/serving.js";
 
-/** Name, title, the role that sees it, what draws it: (context, state, signal) → element. */
+/** Name, title, the role that sees it, what draws it: (context, state, signal) → element. Each is loaded when it is first opened. */
 const SECTIONS = [
-  ["proposals", "Proposals", "trainer", proposals],
-  ["runs", "Runs", "trainer", runs],
-  ["prompts", "Prompts", "trainer", prompts],
-  ["serving", "What serves", "trainer", serving],
-  ["experiments", "Experiments", "experimenter", async (context, state) => (await import("./training/experiments.js")).experiments(context, state.agent)],
+  ["proposals", "Proposals", "trainer", async (...given) => (await import("./training/proposals.js")).proposals(...given)],
+  ["runs", "Runs", "trainer", async (...given) => (await import("./training/runs.js")).runs(...given)],
+  ["prompts", "Prompts", "trainer", async (...given) => (await import("./training/prompts.js")).prompts(...given)],
+  ["serving", "What serves", "trainer", async (...given) => (await import("./training/serving.js")).serving(...given)],
+  ["experiments", "Experiments", "experimenter", async (given, { agent }) => (await import("./training/experiments.js")).experiments(given, agent)],
 ];
 
 document.head.append(h("link", { rel: "stylesheet", href: new URL("training/training.css", import.meta.url).href }));
