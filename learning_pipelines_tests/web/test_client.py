@@ -21,7 +21,8 @@ _DECLARED = re.compile(r"^  ([a-z]\w+)(?:<[^>]*>)?\(.*\): Promise<(.+)>;$", re.M
 def asked() -> dict[str, tuple[str, str]]:
     """Method of the client → HTTP method and path, with {} for each part that is filled in."""
     found = {}
-    for name, body in _METHOD.findall((FILES / "client" / "learning.js").read_text(encoding="utf-8")):
+    text = "".join((FILES / "client" / name).read_text(encoding="utf-8") for name in ("learning.js", "operating.js"))
+    for name, body in _METHOD.findall(text):
         if (request := _ASKED.search(body)) is not None:
             found[name] = (request[1], re.sub(r"\$\{segment\(\w+\)\}", "{}", request[2]))
     return found

@@ -63,10 +63,18 @@ export interface ExecutionFilters {
   session_id?: string;
   environment?: string;
   tag?: string;
+  prompt_version?: string;
+  with_feedback?: boolean;
+  rating_max?: number;
+  issue?: string;
+  corrected?: boolean;
+  days?: number;
   after?: string;
   before?: string;
+  excerpt?: number;
   limit?: number;
   cursor?: string;
+  archived?: boolean;
 }
 export interface QueueFilters {
   domain?: string;
@@ -126,6 +134,10 @@ export class LearningClient {
   releaseExample(exampleId: string, options?: CallOptions): Promise<schema.Leased>;
   skipExample(exampleId: string, options?: CallOptions): Promise<schema.Leased>;
   exampleHints(exampleId: string, options?: CallOptions): Promise<schema.Hints>;
+  getExample(exampleId: string, options?: CallOptions): Promise<schema.QueueItem>;
+  annotationProgress(period?: Days, options?: CallOptions): Promise<schema.Progress>;
+  reviewSettings(agent: string, options?: CallOptions): Promise<schema.Settings>;
+  changeReviewSettings(agent: string, settings: schema.Settings, options?: CallOptions): Promise<schema.Settings>;
   submitAnnotation(annotation: schema.ReviewBody, options?: CallOptions): Promise<schema.AnnotationStored>;
   submitAnnotations(bulk: schema.BulkBody, options?: CallOptions): Promise<schema.BulkStored>;
   undoAnnotations(undoId: string, options?: CallOptions): Promise<schema.Undone>;
@@ -133,10 +145,13 @@ export class LearningClient {
   listAnnotations(exampleId: string, options?: CallOptions): Promise<schema.Annotations>;
   /** Counts of the organization. */
   statistics(options?: CallOptions): Promise<schema.Overview>;
+  /** What the page Dashboard shows, of one agent or of all. */
+  dashboard(asked?: Days & { agent?: string }, options?: CallOptions): Promise<schema.Dashboard>;
   listAgents(options?: CallOptions): Promise<schema.Agents>;
   listDatasets(agentId: string, options?: CallOptions): Promise<schema.Datasets>;
   /** `week` as 2026-W47. */
   weeklyReport(week: string, options?: CallOptions): Promise<Record<string, unknown>>;
+  listReports(asked?: { limit?: number; before?: string }, options?: CallOptions): Promise<schema.Reports>;
   submitDemonstration(demonstration: schema.DemonstrationRecord, options?: CallOptions): Promise<schema.DemonstrationStored>;
   optimizePrompt(optimization: schema.Optimization, options?: CallOptions): Promise<schema.Launched>;
   listRuns(filters?: { job?: string; limit?: number; cursor?: string }, options?: CallOptions): Promise<schema.Runs>;
@@ -144,6 +159,7 @@ export class LearningClient {
   /** Follows a run until it has ended; `progress` gets every state of it. */
   followRun(runId: string, progress?: (run: schema.Run) => void, options?: CallOptions & { every?: number }): Promise<schema.Run>;
   listProposals(filters?: { state?: string; agent?: string }, options?: CallOptions): Promise<schema.Proposals>;
+  getProposal(proposalId: string, options?: CallOptions): Promise<schema.WholeProposal>;
   reviewProposal(proposalId: string, review: schema.Review, options?: CallOptions): Promise<schema.Changed>;
   rollback(agentId: string, given?: schema.Rollback, options?: CallOptions): Promise<schema.Changed>;
   disableLearning(agentId: string, options?: CallOptions): Promise<schema.Learning>;

@@ -1,19 +1,20 @@
 /**
  * The JavaScript client of the API: one class, no dependency, in browsers and in Node. Types: learning.d.ts.
  *
- * Belongs here: a named method per route. Not here: how a request is sent (transport.js), anything that shows something (elements/, pages/), React
- * (react.js).
+ * Belongs here: a named method per route; those of serving and operating are in operating.js. Not here: how a request is sent (transport.js), anything
+ * that shows something (elements/, pages/), React (react.js).
  *
  * Every method takes as its last argument what `request` takes: { signal, timeout, retries, headers }.
  */
 
-import { Transport, newKey, segment } from "./transport.js";
+import { Operating } from "./operating.js";
+import { newKey, segment } from "./transport.js";
 
 export { ApiError, segment } from "./transport.js";
 
 const idempotent = (key, options) => ({ repeatable: true, ...options, headers: { "Idempotency-Key": key ?? newKey(), ...options?.headers } });
 
-export class LearningClient extends Transport {
+export class LearningClient extends Operating {
   // Feedback
 
   /** Stores one feedback. Repeated safely: by its feedback_id, else by a key made here. */
@@ -93,6 +94,22 @@ export class LearningClient extends Transport {
     return this.request("GET", `/annotations/queue/${segment(exampleId)}/hints`, options);
   }
 
+  getExample(exampleId, options) {
+    return this.request("GET", `/annotations/queue/${segment(exampleId)}`, options);
+  }
+
+  annotationProgress({ days } = {}, options) {
+    return this.request("GET", "/annotations/progress", { ...options, query: { days } });
+  }
+
+  reviewSettings(agent, options) {
+    return this.request("GET", "/annotations/settings", { ...options, query: { agent } });
+  }
+
+  changeReviewSettings(agent, settings, options) {
+    return this.request("PUT", "/annotations/settings", { repeatable: true, ...options, query: { agent }, body: settings });
+  }
+
   submitAnnotation(annotation, options) {
     return this.request("POST", "/annotations", { ...options, body: annotation });
   }
@@ -120,6 +137,11 @@ export class LearningClient extends Transport {
     return this.request("GET", "/stats", options);
   }
 
+  /** What the page Dashboard shows, of one agent or of all. */
+  dashboard({ agent, days } = {}, options) {
+    return this.request("GET", "/dashboard", { ...options, query: { agent, days } });
+  }
+
   listAgents(options) {
     return this.request("GET", "/agents", options);
   }
@@ -131,6 +153,10 @@ export class LearningClient extends Transport {
   /** `week` as 2026-W47. */
   weeklyReport(week, options) {
     return this.request("GET", `/reports/${segment(week)}`, options);
+  }
+
+  listReports({ limit, before } = {}, options) {
+    return this.request("GET", "/reports", { ...options, query: { limit, before } });
   }
 
   // Learning
@@ -166,6 +192,10 @@ export class LearningClient extends Transport {
     return this.request("GET", "/proposals", { ...options, query: { state, agent } });
   }
 
+  getProposal(proposalId, options) {
+    return this.request("GET", `/proposals/${segment(proposalId)}`, options);
+  }
+
   reviewProposal(proposalId, review, options) {
     return this.request("POST", `/proposals/${segment(proposalId)}/review`, { ...options, body: review });
   }
@@ -181,109 +211,7 @@ export class LearningClient extends Transport {
   enableLearning(agentId, options) {
     return this.request("POST", `/agents/${segment(agentId)}/enable`, { repeatable: true, ...options });
   }
-
-  // Serving
-
-  /** What the agent is to be prompted with. With the `etag` of an answer: null while that is what serves. */
-  servedPrompt(agentId, { unit, input, label, exposure, etag } = {}, options) {
-    const headers = { ...options?.headers, ...(etag ? { "If-None-Match": etag } : {}) };
-    return this.request("GET", `/prompts/${segment(agentId)}`, { ...options, headers, query: { unit, input, label, exposure } });
-  }
-
-  writePrompt(agentId, prompt, options) {
-    return this.request("POST", `/prompts/${segment(agentId)}`, { ...options, body: prompt });
-  }
-
-  moveLabel(agentId, label, target, options) {
-    return this.request("PUT", `/prompts/${segment(agentId)}/labels/${segment(label)}`, { repeatable: true, ...options, body: target });
-  }
-
-  search(q, { agent, k, unit, exposure } = {}, options) {
-    return this.request("GET", "/search", { ...options, query: { q, agent, k, unit, exposure } });
-  }
-
-  /** What an expert would do next. `history`: the actions so far; `state`: what the agent was given. */
-  nextAction(agentId, { state, history, ...plain } = {}, options) {
-    const query = { ...plain, state: asJson(state), history: asJson(history) };
-    return this.request("GET", `/agents/${segment(agentId)}/next-action`, { ...options, query });
-  }
-
-  playbooks(agentId, { version, task_type } = {}, options) {
-    return this.request("GET", `/agents/${segment(agentId)}/playbooks`, { ...options, query: { version, task_type } });
-  }
-
-  // Experiments
-
-  listExperiments({ agent, state } = {}, options) {
-    return this.request("GET", "/experiments", { ...options, query: { agent, state } });
-  }
-
-  getExperiment(experimentId, options) {
-    return this.request("GET", `/experiments/${segment(experimentId)}`, options);
-  }
-
-  createExperiment(experiment, options) {
-    return this.request("POST", "/experiments", { ...options, body: experiment });
-  }
-
-  startExperiment(experimentId, options) {
-    return this.request("POST", `/experiments/${segment(experimentId)}/start`, options);
-  }
-
-  pauseExperiment(experimentId, options) {
-    return this.request("POST", `/experiments/${segment(experimentId)}/pause`, options);
-  }
-
-  resumeExperiment(experimentId, options) {
-    return this.request("POST", `/experiments/${segment(experimentId)}/resume`, options);
-  }
-
-  abortExperiment(experimentId, given = {}, options) {
-    return this.request("POST", `/experiments/${segment(experimentId)}/abort`, { ...options, body: given });
-  }
-
-  weighExperiment(experimentId, weights, options) {
-    return this.request("POST", `/experiments/${segment(experimentId)}/weights`, { ...options, body: { weights } });
-  }
-
-  analyzeExperiment(experimentId, options) {
-    return this.request("POST", `/experiments/${segment(experimentId)}/analyze`, options);
-  }
-
-  concludeExperiment(experimentId, given = {}, options) {
-    return this.request("POST", `/experiments/${segment(experimentId)}/conclude`, { ...options, body: given });
-  }
-  // Where something came from
-
-  promptLineage(version, { agent, limit } = {}, options) {
-    return this.request("GET", `/lineage/prompt/${segment(version)}`, { ...options, query: { agent, limit } });
-  }
-
-  feedbackLineage(feedbackId, { limit } = {}, options) {
-    return this.request("GET", `/lineage/feedback/${segment(feedbackId)}`, { ...options, query: { limit } });
-  }
-
-  userLineage(userId, { limit } = {}, options) {
-    return this.request("GET", `/lineage/user/${segment(userId)}`, { ...options, query: { limit } });
-  }
-
-  // Credentials
-
-  /** A short-lived token that permits feedback on one execution: for a page. */
-  executionToken(asked, options) {
-    return this.request("POST", "/tokens", { repeatable: true, ...options, body: asked });
-  }
-
-  getSession(options) {
-    return this.request("GET", "/session", options);
-  }
-
-  endSession(options) {
-    return this.request("DELETE", "/session", { repeatable: true, ...options });
-  }
 }
-
-const asJson = (value) => (value === undefined || value === null || typeof value === "string" ? value : JSON.stringify(value));
 
 function paused(milliseconds, signal) {
   return new Promise((resolve, reject) => {

@@ -34,6 +34,20 @@ export interface Agent {
   created_at: string;
 }
 
+export interface AgentLine {
+  agent: string;
+  pending: number;
+  approved: number;
+  executions: number;
+  feedback: number;
+  simulated_feedback: number;
+  feedback_rate: Rate;
+  average_rating: Rating;
+  thumbs_up: number;
+  thumbs_down: number;
+  corrections: number;
+}
+
 export interface Agents {
   agents: Agent[];
 }
@@ -122,6 +136,14 @@ export interface BatchResult {
   id: string | null;
   status: "stored" | "unchanged" | "rejected";
   error: string | null;
+}
+
+export interface Before {
+  executions: number;
+  feedback: number;
+  feedback_rate: Rate;
+  average_rating: Rating;
+  corrections: number;
 }
 
 export interface BulkBody {
@@ -224,6 +246,16 @@ export interface Concluded {
   notes?: string | null;
 }
 
+/**
+ * What both sides hold, by the proposal's kind (messages of a prompt, configuration of an index, text of a playbook …); null for nothing
+ * learnt. `metric`: what the scores of the evidence are.
+ */
+export interface Contents {
+  metric: string;
+  candidate: Record<string, unknown> | null;
+  incumbent: Record<string, unknown> | null;
+}
+
 /** Another example with the same input, or nearly the same, that teaches something else; `reason` says how they differ. */
 export interface Contradiction {
   example_id: string;
@@ -231,6 +263,39 @@ export interface Contradiction {
   original_output: string | null;
   expected_output: string | null;
   reason: string;
+}
+
+/** Every number is over the period's days, of feedback in force; `before`: the period of the same length before it. */
+export interface Dashboard {
+  organization: string;
+  agent: string | null;
+  period: DashboardPeriod;
+  targets: Targets;
+  examples: ExampleCounts;
+  executions: number;
+  executions_with_feedback: number;
+  feedback: number;
+  /** Of `feedback`: what its sender marked as simulated. */
+  simulated_feedback: number;
+  feedback_rate: Rate;
+  average_rating: Rating;
+  thumbs_up: number;
+  thumbs_down: number;
+  corrections: number;
+  dimensions: Record<string, Dimension>;
+  before: Before;
+  trend: TrendDay[];
+  issues: IssueCount[];
+  agents: AgentLine[];
+  agents_left_out: number;
+  freshness: Freshness;
+}
+
+export interface DashboardPeriod {
+  days: number;
+  first: string;
+  last: string;
+  timezone: string;
 }
 
 export interface DatasetVersion {
@@ -276,6 +341,11 @@ export interface DiffPiece {
   text: string;
 }
 
+export interface Dimension {
+  mean: number | null;
+  n: number;
+}
+
 export interface Dimensions {
   accuracy?: number | null;
   helpfulness?: number | null;
@@ -314,6 +384,14 @@ export interface Evidence {
   demonstrations: string[];
   agreeing: number;
   nearest: number;
+}
+
+/** Active examples now; today begins at midnight of the period's time zone. */
+export interface ExampleCounts {
+  pending: number;
+  approved: number;
+  collected_today: number;
+  annotated_today: number;
 }
 
 export interface Execution {
@@ -488,6 +566,19 @@ export interface FeedbackUse {
   prompt_version: number | null;
 }
 
+/** Stored sums of days, and what is newer: changes of `live_agents` were counted for this answer; those of `waiting_agents` are not in it yet. */
+export interface Freshness {
+  /** When the newest of the stored days was computed. */
+  computed_at: string | null;
+  live_agents: number;
+  /** Where changes wait: what is counted was known then. Null: nothing waits, or never computed. */
+  as_of: string | null;
+  waiting_agents: number;
+  waiting_entries: number;
+  /** There are more waiting entries than were looked at. */
+  waiting_entries_at_least: boolean;
+}
+
 export interface GivenFeedback {
   feedback_id: string;
   user: string | null;
@@ -509,6 +600,25 @@ export interface Goals {
   completeness?: number | null;
 }
 
+/** A stored report at a glance. Numbers without anything behind them are null; `actions`: what it suggests, the most urgent first. */
+export interface Headline {
+  week: string;
+  starts: string;
+  ends: string;
+  computed_at: string;
+  executions: number;
+  feedback: number;
+  ratings: number;
+  feedback_rate: number | null;
+  feedback_rate_interval: number[] | null;
+  avg_rating: number | null;
+  rating_interval: number[] | null;
+  approved: number;
+  adopted: number;
+  drift_alarms: number;
+  actions: string[];
+}
+
 /** What a verdict may be compared with. None: there is no approved example yet; no judge has said anything about the item. */
 export interface Hints {
   nearest: Nearest | null;
@@ -521,6 +631,14 @@ export interface Issue {
   category: string;
   count: number;
   share: number;
+  change: number;
+}
+
+/** `share` of all issues named in the period (null: none was); `change` against the period of the same length before. */
+export interface IssueCount {
+  category: string;
+  count: number;
+  share: number | null;
   change: number;
 }
 
@@ -778,6 +896,24 @@ export interface Playbooks {
 }
 
 /**
+ * How far review is. Counts of verdicts leave out what was taken back. `mine_today`, `all_today`: verdicts since midnight of the service's
+ * time zone; `mine`, `all`, `experts`: of the last `days` days, today included (`since`), and how many experts gave them. `open`: items
+ * without a decision; `open_to_me`: those that this expert may judge now; `decided`: examples with a decision, ever.
+ */
+export interface Progress {
+  mine_today: number;
+  all_today: number;
+  mine: number;
+  all: number;
+  experts: number;
+  open: number;
+  open_to_me: number;
+  decided: number;
+  days: number;
+  since: string;
+}
+
+/**
  * `parents`: the versions before it, nearest first; runs, datasets, examples and feedback are those of all of them. `demonstrated`: examples
  * whose text stands in it. `experiments`: with the versions of this line by variant.
  */
@@ -896,6 +1032,24 @@ export interface Ramp {
   waits: string[];
 }
 
+export interface Rate {
+  /** 0–1; null without anything behind it. */
+  value: number | null;
+  n: number;
+  /** 95 %: lower and upper end. */
+  interval: number[] | null;
+}
+
+export interface Rating {
+  /** Mean of the stars in force, 1–5; null without anything behind it. */
+  value: number | null;
+  n: number;
+  /** 95 %: lower and upper end. */
+  interval: number[] | null;
+  /** The mean with each rating counted by its rater's weight. */
+  weighted: number | null;
+}
+
 export interface RatioOfEpoch {
   epoch: number;
   observed: Record<string, number>;
@@ -908,6 +1062,12 @@ export interface Relevance {
   mean: number;
   low: number;
   high: number;
+}
+
+/** Newest first. `next_before`: ask with it for older ones; null where there are none. */
+export interface Reports {
+  reports: Headline[];
+  next_before: string | null;
 }
 
 export interface RetrievalFeedbackRecord {
@@ -1046,6 +1206,11 @@ export interface Session {
   expires_at: string;
 }
 
+export interface Settings {
+  reviewers: number;
+  lease_seconds: number;
+}
+
 /**
  * `arms`: the control first. `decision`: how it ended, else what the last look came to. `config`: the options that differ from their defaults,
  * and what is kept up while it runs.
@@ -1096,6 +1261,11 @@ export interface SuggestedAction {
   evidence: Evidence;
 }
 
+export interface Targets {
+  feedback_rate: number;
+  average_rating: number;
+}
+
 export interface Token {
   token: string;
   expires_at: string;
@@ -1105,6 +1275,17 @@ export interface TokenRequest {
   execution_id: string;
   user?: string | null;
   ttl_seconds?: number;
+}
+
+export interface TrendDay {
+  day: string;
+  executions: number;
+  executions_with_feedback: number;
+  feedback: number;
+  thumbs_up: number;
+  thumbs_down: number;
+  corrections: number;
+  average_rating: Rating;
 }
 
 export interface Undone {
@@ -1165,6 +1346,24 @@ export interface WholeExperiment {
   looks: LookSoFar[];
   ramp: Ramp | null;
   ending: Ending | null;
+}
+
+export interface WholeProposal {
+  id: string;
+  kind: string;
+  agent: string;
+  verdict: string;
+  state: "open" | "approved" | "rejected";
+  run_id: string | null;
+  subject: Record<string, unknown>;
+  incumbent: Record<string, unknown>;
+  evidence: Record<string, unknown>;
+  training_run_id: string | null;
+  rollout: string | null;
+  notes: string | null;
+  created_at: string;
+  reviewed_at: string | null;
+  contents: Contents;
 }
 
 export interface WrittenPrompt {
