@@ -90,7 +90,34 @@ async def post_next(body: models.NextItems, who: ExpertRole, service: Serving) -
     return await _as_expert(service, who, write, body.user)
 
 
-@router.get("/queue/{example_id}", response_model=models.QueueItem)
+@router.post("/queue/{example_id:path}/lease", response_model=models.Leased)
+async def post_lease(example_id: ExampleId, who: ExpertRole, service: Serving, body: models.OnBehalf | None = None) -> dict[str, Any]:
+    """Reserves an item for this expert, or prolongs their lease."""
+    until = await _as_expert(service, who, lambda connection, expert: leases.lease(connection, expert, example_id), _speaker(body))
+    return {"example_id": example_id, "lease_until": until, "now": _now()}
+
+
+@router.post("/queue/{example_id:path}/release", response_model=models.Leased)
+async def post_release(example_id: ExampleId, who: ExpertRole, service: Serving, body: models.OnBehalf | None = None) -> dict[str, Any]:
+    """Gives a lease back."""
+    await _as_expert(service, who, lambda connection, expert: leases.release(connection, expert, example_id), _speaker(body))
+    return {"example_id": example_id, "lease_until": None, "now": _now()}
+
+
+@router.post("/queue/{example_id:path}/skip", response_model=models.Leased)
+async def post_skip(example_id: ExampleId, who: ExpertRole, service: Serving, body: models.OnBehalf | None = None) -> dict[str, Any]:
+    """Takes an item out of this expert's queue; others still get it."""
+    await _as_expert(service, who, lambda connection, expert: leases.skip(connection, expert, example_id), _speaker(body))
+    return {"example_id": example_id, "lease_until": None, "now": _now()}
+
+
+@router.get("/queue/{example_id:path}/hints", response_model=models.Hints)
+async def get_hints(example_id: ExampleId, who: ExpertRole, service: Serving) -> dict[str, Any]:
+    """The nearest approved example and the judge's verdict, for an item that this expert has judged."""
+    return await _as_expert(service, who, lambda connection, expert: hints.hints(connection, expert, example_id))
+
+
+@router.get("/queue/{example_id:path}", response_model=models.QueueItem)
 async def get_item(example_id: ExampleId, who: ExpertRole, service: Serving) -> dict[str, Any]:
     """One item as the queue shows it, also one that is decided or that others have. It is not leased."""
 
@@ -101,33 +128,6 @@ async def get_item(example_id: ExampleId, who: ExpertRole, service: Serving) -> 
         return found[0]
 
     return await _as_expert(service, who, read)
-
-
-@router.post("/queue/{example_id}/lease", response_model=models.Leased)
-async def post_lease(example_id: ExampleId, who: ExpertRole, service: Serving, body: models.OnBehalf | None = None) -> dict[str, Any]:
-    """Reserves an item for this expert, or prolongs their lease."""
-    until = await _as_expert(service, who, lambda connection, expert: leases.lease(connection, expert, example_id), _speaker(body))
-    return {"example_id": example_id, "lease_until": until, "now": _now()}
-
-
-@router.post("/queue/{example_id}/release", response_model=models.Leased)
-async def post_release(example_id: ExampleId, who: ExpertRole, service: Serving, body: models.OnBehalf | None = None) -> dict[str, Any]:
-    """Gives a lease back."""
-    await _as_expert(service, who, lambda connection, expert: leases.release(connection, expert, example_id), _speaker(body))
-    return {"example_id": example_id, "lease_until": None, "now": _now()}
-
-
-@router.post("/queue/{example_id}/skip", response_model=models.Leased)
-async def post_skip(example_id: ExampleId, who: ExpertRole, service: Serving, body: models.OnBehalf | None = None) -> dict[str, Any]:
-    """Takes an item out of this expert's queue; others still get it."""
-    await _as_expert(service, who, lambda connection, expert: leases.skip(connection, expert, example_id), _speaker(body))
-    return {"example_id": example_id, "lease_until": None, "now": _now()}
-
-
-@router.get("/queue/{example_id}/hints", response_model=models.Hints)
-async def get_hints(example_id: ExampleId, who: ExpertRole, service: Serving) -> dict[str, Any]:
-    """The nearest approved example and the judge's verdict, for an item that this expert has judged."""
-    return await _as_expert(service, who, lambda connection, expert: hints.hints(connection, expert, example_id))
 
 
 @router.post("", status_code=201, response_model=models.AnnotationStored)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from learning_pipelines_tests.api.reviewing import examples, expert, judge, new_agent
+from learning_pipelines_tests.api.reviewing import examples, expert, judge, load, new_agent
 from learning_pipelines_tests.api.serving import Api
 
 ADA, BOB, CYD = expert("ada"), expert("bob"), expert("cyd")
@@ -59,6 +59,15 @@ def test_an_item_is_shown_by_its_name_also_when_it_is_decided(api: Api) -> None:
     assert (found.status_code, found.json()["example_id"], found.json()["review_status"], found.json()["lease_until"]) == (200, name, "approved", None)
     assert api.get("/annotations/queue/nothing", BOB).status_code == 404
     assert api.get(f"/annotations/queue/{name}", expert("uma", role="user")).status_code == 403
+
+
+def test_an_item_whose_name_has_slashes_goes_through_the_whole_flow(api: Api) -> None:
+    load(api, "examples", [{"example_id": "a/b c/d", "agent": new_agent(api), "input_text": "One?", "expected_output": "Two."}])
+    name = "a%2Fb%20c%2Fd"
+    assert [api.post(f"/annotations/queue/{name}/{verb}", {}, ADA).status_code for verb in ("lease", "release", "skip", "lease")] == [200] * 4
+    assert api.get(f"/annotations/queue/{name}", ADA).json()["example_id"] == "a/b c/d"
+    judge(api, ADA, "a/b c/d")
+    assert api.get(f"/annotations/queue/{name}/hints", ADA).status_code == 200
 
 
 def test_a_second_window_gets_another_item_and_the_time_it_is(api: Api) -> None:

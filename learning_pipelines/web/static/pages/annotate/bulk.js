@@ -11,7 +11,7 @@ import { ago, count } from "../../ui/format.js";
 import { problem } from "../../ui/shell.js";
 import { emptyQueue } from "./empty.js";
 import { undoing } from "./undo.js";
-import { STATES, text, TYPES } from "./words.js";
+import { STATES, text, textArea, TYPES } from "./words.js";
 
 const MOST_COMPARED = 600; // characters of two texts; longer ones are shown without their changes
 const SHOWN = 100; // the service judges up to 500 in one request
@@ -133,7 +133,7 @@ function decided(results) {
 
 function ask(ids, approved, go) {
   const name = approved ? "Approve" : "Reject";
-  const notes = h("textarea", { id: "bulk-notes", dir: "auto" });
+  const { input: notes } = textArea({ id: "bulk-notes" });
   const dialog = h("dialog", { "aria-labelledby": "bulk-title", onclose: () => dialog.remove() });
   const done = (event) => { event.preventDefault(); dialog.close(); go(notes.value); };
   fill(dialog, h("form", { onsubmit: done }, h("h2", { id: "bulk-title" }, `${name} ${count(ids.length)} item${ids.length === 1 ? "" : "s"}?`),

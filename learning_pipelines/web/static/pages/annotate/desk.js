@@ -82,7 +82,7 @@ export async function desk(target, filters, signal, { context, store, keys, prog
     lease.start(found.item.example_id, found);
     const card = itemCard(found.item, context.client, lease.element);
     fill(leaseNote);
-    const review = { class: "card", "aria-label": "Review", tabindex: "-1", "data-return": true, onsubmit: sent, onkeydown: noAccident };
+    const review = { class: "card", "aria-label": "Review", tabindex: "-1", "data-return": true, novalidate: true, onsubmit: sent, onkeydown: noAccident };
     fill(stage, h("div", { class: "desk" }, card,
       h("form", review, draft && h("p", { class: "hint" }, "Your draft of this item was kept."), form.element, formButtons())));
     if (!quietly) focusOn(card);

@@ -94,9 +94,9 @@ function annotation(one, context) {
     h("p", {}, h("strong", {}, h("bdi", {}, one.expert)), " ", badge(verdictOf(one)), ` ${moment(one.created_at)}, round ${one.round}`,
       one.withdrawn_at && h("span", { class: "badge" }, `taken back ${moment(one.withdrawn_at)}`)),
     scores.length > 0 && h("p", {}, scores.join(" · ")),
-    one.diff && [h("h4", {}, "Correction"), showDiff(one.diff.map(({ op, text: piece }) => ({ kind: KINDS[op], text: piece })))],
-    one.notes && [h("h4", {}, "Notes"), text(one.notes, "Notes")],
-    one.improvement_suggestions && [h("h4", {}, "Suggestions"), text(one.improvement_suggestions, "Suggestions")],
+    one.diff && [h("h3", {}, "Correction"), showDiff(one.diff.map(({ op, text: piece }) => ({ kind: KINDS[op], text: piece })))],
+    one.notes && [h("h3", {}, "Notes"), text(one.notes, "Notes")],
+    one.improvement_suggestions && [h("h3", {}, "Suggestions"), text(one.improvement_suggestions, "Suggestions")],
     verification(one, context));
 }
 

@@ -7,7 +7,7 @@
 import { diffWords, showDiff } from "../../ui/diff.js";
 import { h, fill } from "../../ui/dom.js";
 import { count } from "../../ui/format.js";
-import { SCORES, text, VERDICTS } from "./words.js";
+import { SCORES, text, textArea, VERDICTS } from "./words.js";
 
 const MOST_CHARACTERS = 1_000_000; // what the service takes
 const LONG = 50_000; // longer texts are compared less often while somebody types
@@ -44,8 +44,8 @@ export function verdictForm(item, changed) {
       for (const input of inputs) input.checked = input.value === draft.verdict;
       for (const [name, one] of Object.entries(scores)) one.write(draft.scores?.[name] ?? null);
       correction?.write(draft.correction ?? shown);
-      notes.input.value = draft.notes ?? "";
-      suggestions.input.value = draft.suggestions ?? "";
+      notes.write(draft.notes ?? "");
+      suggestions.write(draft.suggestions ?? "");
     },
     choose(verdict) {
       const input = inputs.find((one) => one.value === verdict);
@@ -62,7 +62,7 @@ export function verdictForm(item, changed) {
     },
     /** Puts the corrected text into the suggestions and the correction back to what is proposed. */
     correctionToSuggestions() {
-      suggestions.input.value = [suggestions.input.value.trim(), correction.read()].filter(Boolean).join("\n\n");
+      suggestions.write([suggestions.input.value.trim(), correction.read()].filter(Boolean).join("\n\n"));
       correction.write(shown);
       changed();
     },
@@ -81,8 +81,8 @@ function radio(value, name) {
 }
 
 function area(name, label, hint) {
-  const input = h("textarea", { id: name, dir: "auto", rows: 3, "aria-describedby": `${name}-hint` });
-  return { input, element: h("div", {}, h("label", { for: name }, label), h("p", { id: `${name}-hint`, class: "hint" }, hint), input) };
+  const { input, write } = textArea({ id: name, rows: 3, "aria-describedby": `${name}-hint` });
+  return { input, write, element: h("div", {}, h("label", { for: name }, label), h("p", { id: `${name}-hint`, class: "hint" }, hint), input) };
 }
 
 /** A number that may be empty; the slider beside it is for the mouse, keys work in the number. */
@@ -106,7 +106,7 @@ function score(name, label, changed) {
 }
 
 function correctionEditor(item, shown, changed) {
-  const input = h("textarea", { id: "corrected_output", dir: "auto", rows: 8, "aria-describedby": "correction-hint" });
+  const { input, write: put } = textArea({ id: "corrected_output", rows: 8, "aria-describedby": "correction-hint" });
   const changes = h("div", { class: "changes" });
   const back = () => { write(shown); changed(); input.focus(); };
   const reset = h("button", { type: "button", disabled: true, onclick: back }, "Reset the correction");
@@ -119,7 +119,7 @@ function correctionEditor(item, shown, changed) {
     clearTimeout(waiting);
     waiting = setTimeout(compare, input.value.length + shown.length > LONG ? 500 : 100);
   });
-  const write = (value) => { input.value = value; compare(); };
+  const write = (value) => { put(value); compare(); };
   write(shown);
   const hint = item.expected_output === null ? "Write what the answer should have been; without changes there is no correction."
     : "Change it where it is wrong; it goes with an approval.";

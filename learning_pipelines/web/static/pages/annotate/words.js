@@ -26,10 +26,26 @@ export const TONES = { approved: "good", rejected: "bad", needs_revision: "warn"
 /** What an annotation's verdict was: approved, rejected, needs_revision, or null for a comment. */
 export const verdictOf = (said) => (said.needs_revision ? "needs_revision" : said.approved === null ? null : said.approved ? "approved" : "rejected");
 
+const RIGHT_TO_LEFT = /[\p{sc=Arabic}\p{sc=Hebrew}\p{sc=Syriac}\p{sc=Thaana}\p{sc=Nko}\p{sc=Adlam}]/u;
+
+/** Which way a text runs, by its first letter. As dir=auto, which takes browsers tens of seconds for a text area of a million characters. */
+export function direction(value) {
+  const letter = value.slice(0, 2000).match(/\p{L}/u)?.[0];
+  return letter && RIGHT_TO_LEFT.test(letter) ? "rtl" : "ltr";
+}
+
+/** A text area that follows the direction of what is in it; `write` sets its text. */
+export function textArea(attributes) {
+  const input = h("textarea", attributes);
+  const follow = () => { input.dir = direction(input.value); };
+  input.addEventListener("input", follow);
+  return { input, write: (value) => { input.value = value; follow(); } };
+}
+
 /** A text of people, as they wrote it. Long ones scroll, by keyboard too. */
 export function text(value, label) {
   const long = value.length > 1200 || value.split("\n", 20).length > 15;
-  return h("div", { class: long ? "said long" : "said", dir: "auto", ...(long ? { tabindex: 0, role: "group", "aria-label": label } : {}) }, value);
+  return h("div", { class: long ? "said long" : "said", dir: direction(value), ...(long ? { tabindex: 0, role: "group", "aria-label": label } : {}) }, value);
 }
 
 /** Whom an item came from: feedback with the trust in its raters, or what made it. Never what experts said. */
