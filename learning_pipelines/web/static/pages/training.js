@@ -49,7 +49,7 @@ await page({
 
 /** The section that the address names, or that holds what it links to. */
 function section() {
-  return queried("tab") || (queried("run") ? "runs" : queried("experiment") ? "experiments" : "proposals");
+  return queried("tab") || (queried("run") ? "runs" : queried("experiment") ? "experiments" : queried("version") ? "prompts" : "proposals");
 }
 
 function tabs(sections, chosen) {
@@ -67,5 +67,5 @@ function tabs(sections, chosen) {
 function go(event, name) {
   if (event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
-  setQuery({ tab: name, proposal: null, run: null, experiment: null });
+  setQuery({ tab: name, proposal: null, run: null, experiment: null, version: null });
 }

@@ -91,7 +91,7 @@ export function plot(one, variant) {
 
 function noted(looks) {
   const period = `${moment(looks[0].at)} to ${moment(looks.at(-1).at)}`;
-  return `${count(looks.length)} looks that saw something new, ${period}; the interval holds at all of them at once.`;
+  return `${count(looks.length)} ${looks.length === 1 ? "look" : "looks"} that saw something new, ${period}; the interval holds at all of them at once.`;
 }
 
 /** The end of a scale around 0 that holds all values, a round number. */

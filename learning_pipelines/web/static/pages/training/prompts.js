@@ -6,6 +6,7 @@
 
 import { segment } from "../../client/learning.js";
 import { fill, h } from "../../ui/dom.js";
+import { queried } from "../../ui/filters.js";
 import { day, number } from "../../ui/format.js";
 import { problem } from "../../ui/shell.js";
 import { demonstrations, difference, promptText } from "./changes.js";
@@ -136,7 +137,8 @@ function comparison(versions, read) {
       ),
     );
   const serves = versions.find((one) => one.labels.includes("production")) ?? versions.at(-1);
-  const other = versions.find((one) => one.labels.includes("candidate") && one !== serves) ?? versions.find((one) => one !== serves) ?? serves;
+  const linked = versions.find((one) => String(one.version) === queried("version"));
+  const other = linked ?? versions.find((one) => one.labels.includes("candidate") && one !== serves) ?? versions.find((one) => one !== serves) ?? serves;
   const [from, to] = [h("select", { id: "compare-from" }, options(serves.version)), h("select", { id: "compare-to" }, options(other.version))];
   const place = h("div", { "aria-live": "off" });
   let turn = 0;
