@@ -49,14 +49,14 @@ def _failures(numbers: Numbers) -> Iterator[Action]:
     failed = _incident(numbers, "failed_runs")
     if failed:
         text = "Look at the training runs that failed: nothing is learnt of an agent whose runs fail."
-        yield _action("failed_runs", text, f"{failed} failed runs", "incidents", "/training")
+        yield _action("failed_runs", text, _counted(failed, "failed run"), "incidents", "/training")
 
 
 def _approvals(numbers: Numbers) -> Iterator[Action]:
     waiting = numbers["learning"]["waiting_for_approval"]
     if waiting:
         yield _action("approve", "Decide about proposals that tested better than what serves: nothing learnt is served before.",
-                      f"{waiting} proposals wait", "waiting proposals", "/training")  # fmt: skip
+                      _counted(waiting, "proposal"), "waiting proposals", "/training")  # fmt: skip
 
 
 def _rising(numbers: Numbers) -> Iterator[Action]:
@@ -71,7 +71,7 @@ def _review(numbers: Numbers) -> Iterator[Action]:
     open_goal = next((one for one in numbers["milestones"] if one["verdict"] in ("open", "missed")), None)
     if waiting and open_goal is not None:
         yield _action("review", f"Review examples: {open_goal['approved']} of the {open_goal['target']} of the {open_goal['name']} are approved.",
-                      f"{waiting} examples wait for review", "examples", "/annotate")  # fmt: skip
+                      _counted(waiting, "example") + " to review", "examples", "/annotate")  # fmt: skip
     elif waiting > max(10, 2 * numbers["examples"]["reviewed"]):
         yield _action("review", "Review examples: more wait than two weeks like this one would review.",
                       f"{waiting} wait, {numbers['examples']['reviewed']} were reviewed", "examples", "/annotate")  # fmt: skip
@@ -106,13 +106,13 @@ def _disagreement(numbers: Numbers) -> Iterator[Action]:
 def _conflicts(numbers: Numbers) -> Iterator[Action]:
     if count := _incident(numbers, "conflicts_open"):
         yield _action("conflicts", "Settle examples that contradict each other: what is learnt from them contradicts itself.",
-                      f"{count} open conflicts", "incidents", "/annotate")  # fmt: skip
+                      _counted(count, "open conflict"), "incidents", "/annotate")  # fmt: skip
 
 
 def _orphans(numbers: Numbers) -> Iterator[Action]:
     if count := _incident(numbers, "orphans"):
         text = "Send the executions that feedback refers to: it counts nowhere without them."
-        yield _action("orphans", text, f"{count} feedback rows", "incidents", "/executions")
+        yield _action("orphans", text, _counted(count, "feedback row"), "incidents", "/executions")
 
 
 def _nothing(numbers: Numbers) -> Iterator[Action]:
@@ -130,6 +130,10 @@ def _unmeasured(numbers: Numbers) -> Iterator[Action]:
 RULES: tuple[Callable[[Numbers], Iterator[Action]], ...] = (
     _drift, _rolled_back, _failures, _nothing, _approvals, _rising, _rating, _review, _rate, _disagreement, _conflicts, _orphans, _unmeasured,
 )  # fmt: skip
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number} {name}{'' if number == 1 else 's'}"
 
 
 def _headline(numbers: Numbers, key: str) -> Mapping[str, Any]:
