@@ -392,6 +392,22 @@ def test_two_tabs_show_the_same_and_send_what_waits_once(site: Api, run: str, op
     eventually(second, lambda: [one["type"] for one in in_force(site, run)] == ["thumbs_up"])
 
 
+def test_an_old_answer_does_not_undo_what_was_pressed_meanwhile(site: Api, run: str, open_widget: Open) -> None:
+    page = open_widget(run)
+    star(page, 2).click()
+    sent(page, 1)
+    held: list[Route] = []
+    page.route(MINE, lambda route: route.continue_() if held else held.append(route))
+    page.reload()
+    eventually(page, lambda: len(held) == 1)
+    old = held[0].fetch()
+    thumb(page, "Not helpful").click()
+    sent(page, 1)
+    held[0].fulfill(response=old)
+    expect(star(page, 2)).to_be_checked()
+    expect(thumb(page, "Not helpful")).to_have_attribute("aria-pressed", "true")
+
+
 def test_another_device_shows_what_was_said(site: Api, run: str, open_widget: Open) -> None:
     page = open_widget(run)
     thumb(page, "Not helpful").click()

@@ -9,7 +9,7 @@ const ORIGIN = new URL("../../../../", import.meta.url).href;
 const DIMENSIONS = ["accuracy", "helpfulness", "clarity", "completeness"];
 const ISSUES = ["incorrect", "incomplete", "unclear", "hallucination", "outdated", "formatting", "tone", "other"];
 const LONGEST = 1_000_000, QUIET = 700; // milliseconds after which stars and issues are sent
-const RIGHT_TO_LEFT = /^\P{L}*[\u0590-\u08ff\ufb1d-\ufefc]/u; // dir="auto" takes seconds for a megabyte
+const RIGHT_TO_LEFT = /^\P{L}*[\u0590-\u08ff\ufb1d-\ufefc]/u; // dir="auto" takes seconds
 const nothing = () => ({ thumb: null, rating: null, dimensions: {}, issue_categories: [], correction_text: null });
 
 function h(tag, attributes, ...children) {
@@ -83,7 +83,6 @@ export class FeedbackCollector extends HTMLElement {
     this.#paint();
   }
 
-  /** A new token, execution or service: what waits is sent, what this person said is read again. */
   async #renew() {
     const { token } = this, execution = this.#execution;
     if (!this.#parts) return;
@@ -99,15 +98,16 @@ export class FeedbackCollector extends HTMLElement {
   }
 
   async #recall() {
-    const { token, execution, api } = this.#outbox;
+    const { token, execution, api } = this.#outbox, before = this.#said;
     try {
       const response = await fetch(`${api}/api/learning/feedback/mine?execution_id=${encodeURIComponent(execution)}`, {
         credentials: "omit", headers: { Authorization: `Bearer ${token}` },
       });
       const { anonymous, used, comments, execution_id, ...said } = await response.json();
       if (!response.ok || token !== this.#outbox.token || execution !== this.#outbox.execution) return;
+      if (before !== this.#said || Object.keys(this.#timers).length) return setTimeout(() => this.#recall(), QUIET); // the answer is older than that
       this.#anonymous = anonymous;
-      if (!anonymous && !Object.keys(this.#timers).length) this.#said = said;
+      if (!anonymous) this.#said = said;
       this.#parts.used.replaceChildren(...used.map((use) => h("div", {}, this.#usedFor(use))));
     } catch { /* what is shown stays */ }
     for (const { body } of this.#outbox.pending()) this.#take(body);
@@ -119,7 +119,6 @@ export class FeedbackCollector extends HTMLElement {
     return told(prompt ? words.prompt : dataset ? words.dataset : words.approved, { what, n: prompt ?? dataset });
   }
 
-  /** Says what a body says. */
   #take({ feedback_type: kind, withdrawn, ...body }) {
     const said = this.#said;
     if (kind.startsWith("thumbs")) said.thumb = withdrawn ? null : kind.slice(7);
@@ -127,7 +126,7 @@ export class FeedbackCollector extends HTMLElement {
   }
 
   #change(part, said) {
-    Object.assign(this.#said, said);
+    this.#said = { ...this.#said, ...said };
     this.#event("feedback-changed", { part, feedback: this.feedback });
     if (part !== "issues" && !this.#complains() && this.#said.issue_categories.length) this.#change("issues", { issue_categories: [] });
     this.#paint();
@@ -197,7 +196,7 @@ export class FeedbackCollector extends HTMLElement {
     if (!correction_text) return;
     if (!withdrawn && (correction_text === former || correction_text.trim() === this.output.trim())) return this.#tell("same", {}, true);
     if (!this.#give("correction", { feedback_type: "correction", correction_text, withdrawn })) return;
-    this.#said.correction_text = withdrawn ? null : correction_text;
+    this.#said = { ...this.#said, correction_text: withdrawn ? null : correction_text };
     this.#event("feedback-changed", { part: "correction", feedback: this.feedback });
     if (withdrawn) editor.value = this.output;
     this.#paint();
@@ -207,6 +206,7 @@ export class FeedbackCollector extends HTMLElement {
     const { part, body } = item, { feedback_id, execution_id, feedback_text } = body, { comment } = this.#parts;
     const detail = { feedback_id, execution_id, part, feedback: body, ...more };
     if (kind === "sent") {
+      this.#said = { ...this.#said };
       this.#tell(this.#anonymous ? "thanks" : body.withdrawn ? "takenBack" : "saved");
       this.#event("feedback-sent", detail);
     } else if (kind === "failed") {
