@@ -92,11 +92,9 @@ def test_a_proposal_is_approved_in_steps_and_serves_everybody_in_the_end(site: A
     page.get_by_role("link", name="the experiment").click()
     expect(page.get_by_role("heading", name="Rollout: 1 % of the traffic")).to_be_visible()
     experiment = UUID(re.findall(r"experiment=([0-9a-f-]{36})", page.url)[0])
-    looks = 0
     time.sleep(FRESH_SECONDS)
-    for percent, people in ((5, 3), (25, 4), (50, 8)):
+    for looks, (percent, people) in enumerate(((5, 3), (25, 4), (50, 8)), start=1):
         traffic(site, agent, experiment, people, lambda variant, place: place % 4 > 0)
-        looks += 1
         page.reload()
         expect(page.get_by_role("heading", name=f"Rollout: {percent} % of the traffic")).to_be_visible()
         expect(page.get_by_text(f"{looks} {'looks' if looks > 1 else 'look'} that saw something new")).to_be_visible()
