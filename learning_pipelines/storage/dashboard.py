@@ -1,5 +1,8 @@
 """What the dashboard is made of: sums of stored days, which of them are behind and by how much, counts of examples and reviews.
 
+Every statement is planned anew (`prepare=False`, some milliseconds): the one plan for all values that a prepared statement ends with does not know whether
+an agent is named, and took minutes for what takes a quarter of a second.
+
 Belongs here: SQL over many agents at once whose cost follows days and agents, never events. Not here: rates, intervals (reports/dashboard.py), one agent's
 exact days (metrics.py).
 """
@@ -64,7 +67,7 @@ WHERE n.relevant > 0 OR n.seen = bound.each ORDER BY n.seen, w.slug"""
 def behind(connection: Connection, organization_id: UUID, agent_id: UUID | None, bound: int) -> list[Behind]:
     """Agents whose stored days are behind, those with the fewest entries first: one index probe each, and about `bound` entries together."""
     values = {"organization": organization_id, "agent": agent_id, "reader": outbox.METRICS_READER, "bound": bound}
-    return [Behind(*row) for row in connection.execute(_BEHIND, values).fetchall()]
+    return [Behind(*row) for row in connection.execute(_BEHIND, values, prepare=False).fetchall()]
 
 
 def stored_sizes(connection: Connection, organization_id: UUID, stretches: Sequence[AgentDays]) -> list[int]:
@@ -112,8 +115,8 @@ def sums(connection: Connection, organization_id: UUID, agent_id: UUID | None, s
         **dict(zip(("agents", "firsts", "lasts"), _columns(live), strict=True)),
     }  # fmt: skip
     with connection.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(_SUMS, values).fetchall()
-    issues = {(now, agent): counts for now, agent, counts in connection.execute(_ISSUES, values).fetchall()}
+        rows = cursor.execute(_SUMS, values, prepare=False).fetchall()
+    issues = {(now, agent): counts for now, agent, counts in connection.execute(_ISSUES, values, prepare=False).fetchall()}
     of_agents = [{**row, "issues": issues.get((row["now"], row["agent_id"]), {})} for row in rows if row["agent_id"] is not None]
     moments = [row["computed_at"] for row in of_agents]
     return Sums(
@@ -136,11 +139,13 @@ def _columns(stretches: Sequence[AgentDays]) -> tuple[list[UUID], list[dt.date],
 
 
 _EXAMPLES = """
+WITH counted AS MATERIALIZED (
+    SELECT agent_id, review_status, count(*) AS n FROM learning_examples
+    WHERE organization_id = %(organization)s AND is_active AND (%(agent)s::uuid IS NULL OR agent_id = %(agent)s) GROUP BY 1, 2
+)
 SELECT a.id, a.slug, a.is_active, coalesce(sum(e.n) FILTER (WHERE e.review_status IN ('pending', 'in_review', 'needs_revision')), 0)::bigint,
     coalesce(sum(e.n) FILTER (WHERE e.review_status = 'approved'), 0)::bigint
-FROM agents a LEFT JOIN (
-    SELECT agent_id, review_status, count(*) AS n FROM learning_examples
-    WHERE organization_id = %(organization)s AND is_active AND (%(agent)s::uuid IS NULL OR agent_id = %(agent)s) GROUP BY 1, 2) AS e ON e.agent_id = a.id
+FROM agents a LEFT JOIN counted AS e ON e.agent_id = a.id
 WHERE a.organization_id = %(organization)s AND (%(agent)s::uuid IS NULL OR a.id = %(agent)s) GROUP BY 1, 2, 3 ORDER BY 2"""
 
 
@@ -157,7 +162,8 @@ class Examples:
 
 def examples(connection: Connection, organization_id: UUID, agent_id: UUID | None) -> list[Examples]:
     """Of every agent, also one that has none. Answered from an index alone."""
-    return [Examples(*row) for row in connection.execute(_EXAMPLES, {"organization": organization_id, "agent": agent_id}).fetchall()]
+    rows = connection.execute(_EXAMPLES, {"organization": organization_id, "agent": agent_id}, prepare=False).fetchall()
+    return [Examples(*row) for row in rows]
 
 
 _TODAY = """
@@ -171,6 +177,6 @@ SELECT
 
 def today(connection: Connection, organization_id: UUID, agent_id: UUID | None, since: dt.datetime) -> tuple[int, int]:
     """Examples that arrived and annotations that were given since a moment."""
-    row = connection.execute(_TODAY, {"organization": organization_id, "agent": agent_id, "today": since}).fetchone()
+    row = connection.execute(_TODAY, {"organization": organization_id, "agent": agent_id, "today": since}, prepare=False).fetchone()
     assert row is not None
     return int(row[0]), int(row[1])

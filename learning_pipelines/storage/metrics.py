@@ -171,7 +171,7 @@ def computed(connection: Connection, agents: Sequence[AgentRef], first: dt.date,
     """The sums per agent and day from `first` to `last`, from the rows as they are now; its cost follows the agents' rows of these days."""
     values = {"first": first, "last": last, "zone": zone, "agents": [agent.agent_id for agent in agents], "newcomer": NEWCOMER}
     with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(f"{_SUMS_OF_DAYS} SELECT agent_id, day, {_SUMS}", values).fetchall()
+        return cursor.execute(f"{_SUMS_OF_DAYS} SELECT agent_id, day, {_SUMS}", values, prepare=False).fetchall()
 
 
 def added_up(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
