@@ -129,7 +129,9 @@ def test_one_execution_shows_everything_about_it_as_text(visit: Visit, axe: Axe,
     expect(page.get_by_text("Its text is not in the knowledge base any more.")).to_have_count(1)
     assert page.get_by_role("link", name="1", exact=True).get_attribute("href") == "/training?agent=desk&version=1"
     assert page.get_by_role("link", name="variant treatment").get_attribute("href") == "/training?agent=desk&experiment=5f2d8e1c-0f5b-4d0e-9a53-0c8f3f0a7b11"
-    assert "/assets/agent_executions?view=events" in (page.get_by_role("link", name="executions", exact=True).get_attribute("href") or "")
+    assert "/assets/agent_executions?view=overview" in (page.get_by_role("link", name="executions", exact=True).get_attribute("href") or "")
+    examples = page.get_by_role("link", name="examples of the agent").get_attribute("href") or ""
+    assert examples.endswith("/assets/learning_examples?view=partitions&partition=default%2Fdesk")
     page.get_by_role("link", name="s & 1").click()
     expect(page.get_by_text("1 execution, newest first")).to_be_visible()
     assert page.url.endswith("/executions?session_id=s+%26+1")

@@ -7,9 +7,9 @@
 import { h } from "./dom.js";
 import { dagsterLink } from "./shell.js";
 
-/** @param {string} key @param {string} [partition] Of an agent: "organization|agent" as agentPartition gives it. */
+/** @param {string} key @param {string} [partition] Of an agent, as agentPartition gives it. */
 export function assetLink(key, partition) {
-  const query = new URLSearchParams(partition ? { view: "partitions", partition } : { view: "events" });
+  const query = new URLSearchParams(partition ? { view: "partitions", partition } : { view: "overview" });
   return `${dagsterLink}/assets/${encodeURIComponent(key)}?${query}`;
 }
 

@@ -7,7 +7,7 @@
 import { segment } from "../../client/learning.js";
 import { fill, h } from "../../ui/dom.js";
 import { count, moment, number } from "../../ui/format.js";
-import { assetLink, intoDagster } from "../../ui/dagster.js";
+import { agentPartition, assetLink, intoDagster } from "../../ui/dagster.js";
 import { feedback } from "./feedback.js";
 
 /**
@@ -21,7 +21,7 @@ export async function one(context, place, id, back) {
   try {
     const found = await context.client.request("GET", `/executions/${segment(id)}`);
     fill(body, facts(found, context), text("Input", found.input), text("Output", found.output), messages(found), passages(found),
-      feedback(context, found), rest(found), operators(context));
+      feedback(context, found), rest(found), operators(context, found));
     context.announce(`Execution ${id} is shown.`);
   } catch (error) {
     context.problem(error, body);
@@ -101,8 +101,9 @@ function rest(found) {
   return h("details", { class: "card" }, h("summary", {}, "Context"), h("pre", { dir: "auto" }, JSON.stringify(found.context, null, 2)));
 }
 
-function operators(context) {
+function operators(context, found) {
   if (!context.can("trainer") && !context.can("experimenter")) return null;
   return h("p", { class: "hint" }, "In Dagster: ", intoDagster(assetLink("agent_executions"), "executions"), ", ",
-    intoDagster(assetLink("agent_feedback"), "feedback"), ".");
+    intoDagster(assetLink("agent_feedback"), "feedback"), ", ",
+    intoDagster(assetLink("learning_examples", agentPartition(context.session.organization, found.agent)), "examples of the agent"), ".");
 }
