@@ -247,6 +247,7 @@ def test_every_view_is_without_barriers_in_light_and_dark_and_narrow(site: Api, 
         expect(page.get_by_label("Choose all shown")).to_be_visible()
         assert axe(page) == []
         shot(page, f"annotate-bulk-{scheme}-{width}")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.goto(f"{site.url}/annotate?example={names[0]}")
     expect(page.get_by_role("heading", name="Annotations")).to_be_visible()
     assert axe(page) == []
