@@ -109,6 +109,7 @@ def test_reading_a_month_out_sorts_nothing(store: Store, march: None, database: 
         for name in storage.TABLES:
             plan = "\n".join(row[0] for row in owner.execute(f"EXPLAIN {archive_export.export_query(month, name)}").fetchall())  # type: ignore[arg-type]
             assert "Sort" not in plan and "Index Scan" in plan, plan
+            assert "user_id_created_at" not in plan, plan
 
 
 def test_raters_and_thumbs_outlive_their_rows(store: Store, march: None, pipeline: Connection) -> None:
