@@ -32,8 +32,9 @@ from learning_pipelines.storage.store import Store
 ORGANIZATION = "demo"
 CALLS = 2_000
 """More questions than this no demo asks."""
-THRESHOLDS = {"min_executions": 5, "min_examples": 8, "optimization_calls": 160, "rag_min_pairs": 20, "rag_training_seconds": 30}
-"""Lower than the defaults (50, 10, 300, 1000, 1800), because a demo is small; kept in the organization's settings and printed."""
+THRESHOLDS = {"min_executions": 5, "min_examples": 8, "optimization_calls": 160, "rag_min_pairs": 20, "rag_training_seconds": 30,
+              "report_items": 20}  # fmt: skip
+"""Lower than the defaults (50, 10, 300, 1000, 1800, 100), because a demo is small; kept in the organization's settings and printed."""
 Say = Callable[[str], None]
 
 

@@ -43,6 +43,7 @@ def score_week(connection: Connection, agent: AgentRef, settings: Settings, week
 
     `closed`: the week is the latest that is over; of an older one nothing can be measured. `connection`: role learning_pipeline, autocommit.
     """
+    settings = settings.model_copy(update={"report_items": storage.items_wanted(connection, agent, settings.report_items)})
     found: dict[str, Score | None] = {}
     for kind, measure in MEASURES.items():
         if storage.measured(connection, agent, kind, week):

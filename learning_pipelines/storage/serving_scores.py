@@ -48,6 +48,12 @@ class Score:
     reason: str = ""
 
 
+def items_wanted(connection: Connection, agent: AgentRef, usual: int) -> int:
+    """How many items a set may have: what the organization's settings say (report_items), else `usual`."""
+    row = connection.execute("SELECT settings ->> 'report_items' FROM organizations WHERE organization_id = %s", [agent.organization_id]).fetchone()
+    return usual if row is None or row[0] is None else int(row[0])
+
+
 def newest_set(connection: Connection, agent: AgentRef, kind: Kind) -> FrozenSet | None:
     """The set that scores are measured on now; None before the first."""
     row = connection.execute(

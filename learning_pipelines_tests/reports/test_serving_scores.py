@@ -26,6 +26,7 @@ from learning_pipelines.retrieval.knowledge import ensure_base
 from learning_pipelines.retrieval.queries import refresh_queries
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import serving_scores as storage
+from learning_pipelines.storage import tenants
 from learning_pipelines.storage.database import Connection, Database
 from learning_pipelines.storage.serving_scores import Score
 from learning_pipelines.storage.tenants import AgentRef
@@ -165,6 +166,9 @@ def test_an_earlier_week_and_a_limit_of_0_are_not_measured(
     late = prompt_score(pipeline, desk, settings, WEEKS[0], closed=False)
     off = prompt_score(pipeline, desk, settings.model_copy(update={"report_items": 0}), WEEKS[1])
     assert late is not None and off is not None and model[0].requests == []
+    tenants.keep_settings(pipeline, "default", {"report_items": 6})  # of the organization, before that of the installation
+    few = prompt_score(pipeline, desk, settings, WEEKS[2])
+    assert few is not None and len(few.scores) == len(model[0].requests) == 6
     assert (late.reason, off.reason) == ("what served in an earlier week cannot be asked any more", "LEARNING_REPORT_ITEMS is 0")
 
 
