@@ -5,7 +5,8 @@ Belongs here: ui/session.js. Not here: the rest of the frame (test_shell.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -56,12 +57,16 @@ def kept(page: Page) -> None:
     expect(page.get_by_label("Notes")).to_have_value("half a thought")
 
 
-def test_an_expired_session_is_made_anew_over_the_page_and_the_request_repeated(site: Api, visit: Visit) -> None:
+def test_an_expired_session_is_made_anew_over_the_page_and_the_request_repeated(
+    site: Api, visit: Visit, axe: Callable[[Page], list[str]], shot: Callable[[Page, str], Path]
+) -> None:
     page = at_work(visit("/reports", role="expert", user="edda"))
     page.context.clear_cookies()
     page.get_by_role("button", name="Send").click()
     expect(page.get_by_role("dialog", name="Your session has ended")).to_be_visible()
     expect(page.get_by_label("API key")).to_be_focused()
+    assert axe(page) == []
+    shot(page, "session-ended")
     page.keyboard.press("Escape")
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_be_visible()

@@ -45,10 +45,11 @@ def test_the_page_and_its_files_hold_no_key(site: Api, visit: Visit) -> None:
 
 @pytest.mark.parametrize("path", [*PAGES, "/no-session"])
 def test_every_page_is_without_barriers(path: str, visit: Visit, axe: Callable[[Page], list[str]], shot: Callable[[Page, str], Path]) -> None:
+    page = visit("/") if path == "/no-session" else visit(path, role="admin", user="ada")
+    page.wait_for_selector("h1")
+    page.wait_for_load_state("networkidle")
     for scheme in ("light", "dark"):
-        page = visit("/", color_scheme=scheme) if path == "/no-session" else visit(path, role="admin", user="ada", color_scheme=scheme)
-        page.wait_for_selector("h1")
-        page.wait_for_load_state("networkidle")
+        page.emulate_media(color_scheme=scheme)
         assert axe(page) == []
         shot(page, f"empty-{PAGES.get(path, 'sign-in')}-{scheme}")
 

@@ -17,7 +17,6 @@ import pytest
 from learning_pipelines.web import FILES, PAGES
 
 MOST_BYTES = 150_000
-MOST_BYTES_WITH_CHARTS = 200_000
 WRITTEN = sorted(path for path in FILES.rglob("*") if path.is_file() and "vendor" not in path.parts)
 SCRIPTS = [path for path in WRITTEN if path.suffix == ".js"]
 _PARSES = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|createContextualFragment|setHTML|srcdoc|\beval\(|new Function")
@@ -82,8 +81,7 @@ def test_a_page_stays_small(page: str) -> None:
     files = {*loaded(FILES / "pages" / f"{page}.js"), FILES / "ui" / "ui.css", FILES / "ui" / "icon.svg"}
     sizes = {str(path.relative_to(FILES)): path.stat().st_size for path in files}
     assert not any("vendor" in path.parts for path in files), "the library of charts is loaded when it is first needed"
-    most = MOST_BYTES_WITH_CHARTS if FILES / "ui" / "charts.js" in files else MOST_BYTES
-    assert sum(sizes.values()) <= most, sorted(sizes.items(), key=lambda one: -one[1])
+    assert sum(sizes.values()) <= MOST_BYTES, sorted(sizes.items(), key=lambda one: -one[1])
 
 
 def test_every_script_is_a_module_that_can_be_read(tmp_path: Path) -> None:
