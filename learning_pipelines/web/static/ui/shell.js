@@ -72,14 +72,16 @@ function header(client, session, title) {
   const carry = () => links.forEach((link, place) => { link.href = PAGES[place][0] + chosen(); });
   carry();
   window.addEventListener("querychange", carry); // of filters.js
-  const said = h("div", {});
-  const leave = () => signOut(client).catch((error) => fill(said, problem(error)));
-  return h("header", { class: "top" },
+  const leave = () => signOut(client).catch((error) => {
+    top.querySelector(".problem")?.remove();
+    top.append(problem(error));
+  });
+  const top = h("header", { class: "top" },
     h("nav", { "aria-label": "Pages" }, links, dagsterLink && h("a", { href: dagsterLink, rel: "noopener" }, "Dagster")),
     h("div", { class: "who" },
       h("span", {}, `${session.user} · ${session.role} · ${session.organization}`), themeButton(),
-      h("button", { type: "button", onclick: leave }, "Sign out")),
-    said);
+      h("button", { type: "button", onclick: leave }, "Sign out")));
+  return top;
 }
 
 /** Agent and period go along to the next page. */
