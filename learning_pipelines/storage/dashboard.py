@@ -141,7 +141,8 @@ def _columns(stretches: Sequence[AgentDays]) -> tuple[list[UUID], list[dt.date],
 _EXAMPLES = """
 WITH counted AS MATERIALIZED (
     SELECT agent_id, review_status, count(*) AS n FROM learning_examples
-    WHERE organization_id = %(organization)s AND is_active AND (%(agent)s::uuid IS NULL OR agent_id = %(agent)s) GROUP BY 1, 2
+    WHERE organization_id = %(organization)s AND is_active AND review_status IN ('pending', 'in_review', 'needs_revision', 'approved')
+        AND (%(agent)s::uuid IS NULL OR agent_id = %(agent)s) GROUP BY 1, 2
 )
 SELECT a.id, a.slug, a.is_active, coalesce(sum(e.n) FILTER (WHERE e.review_status IN ('pending', 'in_review', 'needs_revision')), 0)::bigint,
     coalesce(sum(e.n) FILTER (WHERE e.review_status = 'approved'), 0)::bigint
