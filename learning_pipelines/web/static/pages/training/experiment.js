@@ -94,5 +94,6 @@ function standing(one) {
 
 function longer(missing) {
   if (!missing?.units || missing.unit_hours === null) return null;
-  return ` At the pace so far the units take about ${count(Math.ceil(missing.unit_hours))} more hours.`;
+  const hours = Math.ceil(missing.unit_hours);
+  return ` At the pace so far the units take about ${count(hours)} more ${hours === 1 ? "hour" : "hours"}.`;
 }

@@ -62,7 +62,7 @@ export function ramp(one) {
   const { percent: now, next_percent: next, since, hours, hours_needed: needed, units, units_needed: wanted, waits } = one.ramp;
   const paused = one.state === "paused" ? ", paused" : "";
   return h("section", {}, h("h3", {}, `Rollout: ${now} % of the traffic since ${moment(since)}${paused}`), steps,
-    measure("Hours at this step", hours, needed, number(hours, 1)), measure("Units of the treatment with a value", units, wanted, count(units)),
+    needed > 0 && measure("Hours at this step", hours, needed, number(hours, 1)), measure("Units of the treatment with a value", units, wanted, count(units)),
     waits.length > 0 ? h("p", {}, `${next} % waits: `, waits.join(" ")) : h("p", {}, `Nothing holds it back: the next look takes it to ${next} %.`));
 }
 
