@@ -50,12 +50,12 @@ peer-experiments: $(PEER_EXPERIMENTS)
 	@$(@D)/bin/python -m pip install --disable-pip-version-check -q -r $<
 	@touch $@
 
-# Two workers, each with a server and homes of its own; the tests of a file stay together, since they share what is slow to set up.
+# Three workers on two cores, because a third of the time each waits for processes and servers; each with a server and homes of its own; the tests of a file stay together, since they share what is slow to set up.
 # The longest files come first (conftest.py); xdist itself would begin with those of the most tests and end with stories of ten tests and minutes.
 # Of threads one each: on matrices as small as these, two per worker wait for each other in loops (a policy's tests: 8 s of CPU instead of 27).
 test:
 	@$(MAKE) --no-print-directory --jobs=2 install peers lint types
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow' --ignore learning_pipelines_tests/browser $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'not slow' --ignore learning_pipelines_tests/browser $(ARGS)
 
 # What `make test` leaves out: simulations at their full size, stories of many processes.
 test-slow: install
