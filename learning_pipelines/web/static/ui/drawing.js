@@ -120,7 +120,7 @@ function configuration(chart, colours, family) {
   const values = {
     min, max, grid, border: { color: colours.line }, stacked: kind === "stacked", beginAtZero: kind !== "line" && min === undefined,
     suggestedMin: Math.min(...held, ...whiskers), suggestedMax: Math.max(...held, ...whiskers),
-    ticks: { ...ticks, maxTicksLimit: 7, callback: (value) => write(value) },
+    ticks: { ...ticks, maxTicksLimit: 7, precision: kind === "stacked" ? 0 : undefined, callback: (value) => write(value) }, // counts are whole
   };
   if (!Number.isFinite(values.suggestedMin)) delete values.suggestedMin, delete values.suggestedMax;
   const along = {
