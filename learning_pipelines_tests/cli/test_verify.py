@@ -22,7 +22,8 @@ from learning_pipelines_tests.feedback.rows import AGENT
 CHECKS = [
     "LEARNING_HOME writable", "database reachable", "PostgreSQL 15 or newer", "schema at head", "row-level security forced on every table",
     "roles without BYPASSRLS", "month partitions ahead of time", "pgvector 0.8 or newer", "login of the role learning_api",
-    "login of the role learning_pipeline", "Dagster's database reachable", "code location loads", "schedules and sensors on",
+    "login of the role learning_pipeline", "Dagster's database reachable", "archived files as they were written", "code location loads",
+    "schedules and sensors on",
 ]  # fmt: skip
 
 

@@ -113,12 +113,22 @@ def test_runs_that_add_at_once_lose_nothing(database: Database, here: UUID) -> N
         assert usage_between(connection, here, LONG_AGO, FAR_AHEAD) == [Usage("task", "m", requests=20)]
 
 
-@pytest.mark.parametrize("table", ["llm_responses", "llm_usage"])
-def test_the_service_sees_none_of_it(database: Database, here: UUID, table: str) -> None:
+@pytest.mark.parametrize("statement", ["SELECT FROM llm_responses", "DELETE FROM llm_usage", "UPDATE llm_usage SET requests = 0"])
+def test_the_service_sees_no_answer_and_changes_no_count(database: Database, here: UUID, statement: str) -> None:
     with database.connect("api", autocommit=False) as connection:
         connection.execute("SELECT set_config('app.current_organization_id', %s, true), set_config('app.current_role', 'admin', true)", [str(here)])
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            connection.execute(f"SELECT FROM {table}")  # type: ignore[arg-type]
+            connection.execute(statement)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("role", "seen"), [("trainer", 1), ("admin", 1), ("user", 0), ("expert", 0), ("experimenter", 0)])
+def test_what_was_asked_for_is_seen_by_trainers_of_its_organization_alone(database: Database, here: UUID, role: str, seen: int) -> None:
+    with database.connect("pipeline") as connection:
+        for tenant in (here, organization(connection, "elsewhere")):
+            record_usage(connection, tenant, "run", [Usage("task", "m", requests=1)])
+    with database.connect("api", autocommit=False) as connection:
+        connection.execute("SELECT set_config('app.current_organization_id', %s, true), set_config('app.current_role', %s, true)", [str(here), role])
+        assert len(connection.execute("SELECT FROM llm_usage").fetchall()) == seen
 
 
 def test_a_database_that_goes_away_is_named(database: Database, here: UUID) -> None:
