@@ -3,8 +3,9 @@
 Belongs here: order, safety and positions. Not here: what is done with the entries.
 
 Safety. Transactions commit out of order, so a reader stops below pg_snapshot_xmin: everything below it has committed or never will.
-Order is (xid, id). Transaction ids mean nothing in another cluster (a restore): positions name their cluster and start over in a new
-one, and entries whose transaction id lies in this cluster's future are adopted, that is given an id of this cluster.
+Order is (xid, id). Transaction ids mean nothing in another cluster: `restore` moves entries and positions with their order
+(outbox_moves.py). Rows that came by any other way: positions name their cluster and start over in a new one, and entries whose
+transaction id lies in this cluster's future are adopted, that is given an id of this cluster.
 """
 
 from __future__ import annotations
