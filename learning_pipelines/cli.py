@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from learning_pipelines import __version__
+from learning_pipelines.cli_backup import backup_command, restore_command
 from learning_pipelines.cli_corrections import corrections
 from learning_pipelines.cli_datasets import datasets_command, export_command
 from learning_pipelines.cli_evaluate import evaluate
@@ -197,6 +198,8 @@ main.add_command(evaluate)
 main.add_command(search_command)
 main.add_command(playbooks_command)
 main.add_command(prune_command)
+main.add_command(backup_command)
+main.add_command(restore_command)
 main.add_command(lineage)
 for command in PROMPT_COMMANDS:
     main.add_command(command)

@@ -39,7 +39,7 @@ LONGEST = (
     "test_end_to_end.py", "defs/test_prompts.py", "demo/test_run.py", "behavior/fine_tuning/test_local.py", "cli/test_run.py", "defs/test_retrieval.py",
     "test_external_server.py", "api/test_fuzz.py", "defs/test_datasets.py", "defs/test_fine_tuning.py", "client/test_against_the_service.py",
     "retrieval/learning/test_encoders.py", "api/test_isolation.py", "defs/test_guidance.py", "test_encoder_server.py", "defs/test_behavior.py",
-    "storage/test_every_policy.py", "demo/test_rows_made.py", "defs/test_dataset_exports.py", "api/test_crash.py", "cli/test_verbs.py",
+    "storage/test_every_policy.py", "defs/test_backup.py", "demo/test_rows_made.py", "defs/test_dataset_exports.py", "api/test_crash.py", "cli/test_verbs.py",
     "demo/test_desk.py", "test_llm_server.py", "defs/test_retrieval_leaks.py", "defs/test_quality.py", "defs/test_jobs.py", "defs/test_examples.py",
     "cli/test_verify.py", "storage/test_migrations.py", "defs/test_correction_rules.py", "defs/test_fine_tuning_jobs.py", "defs/test_curation.py",
     "cli/test_datasets.py", "defs/test_behavior_patterns.py", "retrieval/test_training_killed.py", "storage/test_embedded.py", "behavior/test_policy.py",
