@@ -22,11 +22,13 @@ PROGRAMS = Path(sys.executable).parent
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
+    """Where the pages work; some make a second one, called elsewhere."""
     path = tmp_path / "home"
     try:
         yield path
     finally:
-        remove(path)
+        for one in (path, tmp_path / "elsewhere"):
+            remove(one)
 
 
 def scripts(slow: bool) -> list[Any]:
