@@ -33,7 +33,7 @@ def bundles(npm: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, by
         out = tmp_path_factory.mktemp("bundles") / f"host-{version}.js"
         options = ["--bundle", "--format=esm", "--target=es2022", "--jsx=automatic", '--define:process.env.NODE_ENV="development"', f"--outfile={out}"]
         done = subprocess.run(
-            ["node", npm / "esbuild/bin/esbuild", HOST / "host.jsx", *options, *aliases], cwd=HOST, capture_output=True, text=True, check=False
+            [npm / ".bin" / "esbuild", HOST / "host.jsx", *options, *aliases], cwd=HOST, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
         made[f"/host-{version}.js"] = out.read_bytes()
