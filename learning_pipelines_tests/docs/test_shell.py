@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from learning_pipelines.encoder_server import stop_encoder
+from learning_pipelines.settings import Settings
 from learning_pipelines_tests.cli.command_line import environment, remove
 from learning_pipelines_tests.docs.snippets import Snippet, snippets
 
@@ -28,6 +30,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
         yield path
     finally:
         for one in (path, tmp_path / "elsewhere"):
+            stop_encoder(Settings(home=one))
             remove(one)
 
 
