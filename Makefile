@@ -12,7 +12,7 @@ PEER_OPTIMIZERS := .venv-peer-optimizers/.installed
 PEER_EXPERIMENTS := .venv-peer-experiments/.installed
 PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: install demo up down test test-browser test-slow lint types fuzz outage behavior-story peers peer-servers peer-optimizers peer-experiments benchmark benchmark-agreement benchmark-behavior benchmark-significance benchmark-privacy benchmark-datasets benchmark-index benchmark-judge benchmark-lineage benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-few-shot benchmark-gate benchmark-rules benchmark-retrieval benchmark-expansion benchmark-finetune benchmark-finetuning benchmark-embedding benchmark-corrections benchmark-search benchmark-next-action benchmark-playbooks benchmark-experiment-metrics benchmark-experiment-ratios benchmark-rollouts benchmark-dashboard benchmark-retention review-real-data clean
+.PHONY: install demo up down learning-worker learning-scheduler learning-optimize learning-train learning-analyze learning-cleanup learning-report learning-status learning-test-all test test-browser test-slow lint types fuzz outage behavior-story peers peer-servers peer-optimizers peer-experiments benchmark benchmark-agreement benchmark-behavior benchmark-significance benchmark-privacy benchmark-datasets benchmark-index benchmark-judge benchmark-lineage benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-few-shot benchmark-gate benchmark-rules benchmark-retrieval benchmark-expansion benchmark-finetune benchmark-finetuning benchmark-embedding benchmark-corrections benchmark-search benchmark-next-action benchmark-playbooks benchmark-experiment-metrics benchmark-experiment-ratios benchmark-rollouts benchmark-dashboard benchmark-retention review-real-data clean
 
 install: $(STAMP)
 
@@ -31,6 +31,41 @@ up: install
 
 down: install
 	@$(BIN)/learning-pipelines down $(ARGS)
+
+# `make up` in two parts, each in a terminal or service of its own: first the worker (API, Dagster's code server and UI), then the scheduler (Dagster's
+# daemon: schedules, sensors, the queue of runs). Of each there is one; a second scheduler is refused. Whatever runs is stopped by `make down`.
+learning-worker: install
+	@$(BIN)/learning-pipelines up --only worker $(ARGS)
+
+learning-scheduler: install
+	@$(BIN)/learning-pipelines up --only scheduler $(ARGS)
+
+# The jobs by hand, through Dagster, with or without a scheduler; ARGS="--organization acme --agent desk", "--json". Their own schedules are in the README.
+learning-optimize: install
+	@$(BIN)/learning-pipelines run prompt_optimization $(ARGS)
+
+learning-train: install
+	@$(BIN)/learning-pipelines run rag_training $(ARGS)
+
+learning-analyze: install
+	@$(BIN)/learning-pipelines run ab_test_analysis $(ARGS)
+
+learning-cleanup: install
+	@$(BIN)/learning-pipelines run cleanup $(ARGS)
+
+# Makes the report of the latest closed week; `learning-pipelines report` shows it.
+learning-report: install
+	@$(BIN)/learning-pipelines run learning_report $(ARGS)
+
+# Rows, jobs with their last and next run, what waits, how fresh everything is, and what is wrong with what to do about it.
+learning-status: install
+	@$(BIN)/learning-pipelines status $(ARGS)
+
+# Every test there is: minutes of `make test`, then the slow ones, then the browser.
+learning-test-all:
+	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory test-slow
+	@$(MAKE) --no-print-directory test-browser
 
 # The public clients of peers, which the tests of interoperability drive: 300 MB, 30 s.
 peers: $(PEERS)

@@ -5,7 +5,9 @@ Belongs here: verbs, options, output. Not here: what verbs share (cli_output.py)
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -34,12 +36,13 @@ def main() -> None:
 
 
 @main.command("up")
+@click.option("--only", "part", type=click.Choice(["worker", "scheduler"]), help="One part: feedback service, code and UI; or the daemon (one may run).")
 @verb
-def up_command(output: Output) -> None:
+def up_command(part: Literal["worker", "scheduler"] | None, output: Output) -> None:
     """Start database, feedback service and Dagster, and keep them running until Ctrl-C (or `down`)."""
     from learning_pipelines.defs.serve import serve
 
-    serve(load_settings(), say)
+    serve(load_settings(), say, part or "up")
 
 
 @main.command("down")
@@ -156,7 +159,7 @@ def run_command(job: str, agent: str | None, budget: int | None, candidate: int 
 @organization_option
 @verb
 def status_command(organization: str | None, output: Output) -> None:
-    """Show what is stored, when jobs ran and run next, how far the sensors are, and what is wrong."""
+    """Show what is stored, when jobs ran and run next, how far the sensors are, what waits, how fresh everything is, and what is wrong."""
     from learning_pipelines.defs.serve import status
 
     document = status(load_settings(), organization)
@@ -166,10 +169,24 @@ def status_command(organization: str | None, output: Output) -> None:
         jobs = [f"  {job['name']:28} last {job['last_run'] or 'never'} {job['last_status'] or ''}  next {job['next_run'] or '–'}" for job in document["jobs"]]
         sensors = [f"  {sensor['name']:28} lag {sensor['lag_rows']}  last tick {sensor['last_tick'] or 'never'}" for sensor in document["sensors"]]
         problems = [f"  {problem}" for problem in document["problems"]] or ["  none"]
+        waits = document["queue"]
+        queue = [
+            f"  {'runs':28} {waits['runs_queued']:>10} queued, {waits['runs_running']} running",
+            f"  {'examples to annotate':28} {waits['annotations']:>10}" + _oldest(waits["annotations_oldest_seconds"], waits["annotations"]),
+            f"  {'outbox entries':28} {waits['outbox']:>10}" + _oldest(waits["outbox_oldest_seconds"], waits["outbox"]),
+        ]
+        states = Counter(one["state"] for one in document["freshness"])
+        fresh = [f"  {', '.join(f'{states[name]} {name}' for name in ('fresh', 'late', 'stale', 'never') if states[name])}"]
+        fresh += [f"  {one['asset']:28} {one['state']}, last {one['last']}" for one in document["freshness"] if one["state"] in ("late", "stale")]
         off = ["Learning switched off (`enable` brings back what served)", *(f"  {agent}" for agent in document["disabled"])] if document["disabled"] else []
-        return ["Rows", *(tables or ["  none"]), "Jobs", *jobs, "Sensors", *sensors, *off, "Problems", *problems]
+        return ["Rows", *(tables or ["  none"]), "Jobs", *jobs, "Sensors", *sensors, "Waiting", *queue, "Freshness", *fresh, *off, "Problems", *problems]
 
     output.answer(document, lines)
+
+
+def _oldest(seconds: int, count: int) -> str:
+    """How long the oldest of what waits has waited."""
+    return f", the oldest for {seconds / 3600:.1f} h" if count else ""
 
 
 @main.command("report")

@@ -48,5 +48,6 @@ async def readyz(service: Serving) -> dict[str, str]:
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}})
 async def metrics(request: Request, service: Serving) -> Response:
-    """Counters of this process for Prometheus."""
+    """For Prometheus: counters of this process, and how the whole installation stands; totals only. Answers while the database is away too."""
+    await run_in_threadpool(service.operating.refresh)
     return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -25,6 +25,7 @@ from learning_pipelines.api.exposures import Exposures
 from learning_pipelines.api.keys import Role
 from learning_pipelines.api.limits import Limits
 from learning_pipelines.api.middleware import Metrics
+from learning_pipelines.api.operating import Operating
 from learning_pipelines.api.principals import Principal
 from learning_pipelines.api.problems import Problem, not_found
 from learning_pipelines.api.served import ServedPrompts
@@ -57,6 +58,8 @@ class Service:
         self.writer = Writer(self.sessions.open_writer)
         self.metrics = Metrics()
         self.exposures = Exposures(self.sessions)
+        self.operating = Operating(self.sessions, self.exposures)
+        self.metrics.registry.register(self.operating)
         self.experiments = ExperimentsServing(self.sessions, self.exposures)
         self.served = ServedPrompts(self.sessions, settings, self.experiments)
         self.loaded = Loaded(settings)

@@ -21,6 +21,7 @@ from learning_pipelines.behavior.preparation import PART, TRAINING, NotNow, Prep
 from learning_pipelines.defs.behavior_metadata import learnt_metadata, proposal_metadata, shown_metadata, tested_metadata
 from learning_pipelines.defs.chain import failing
 from learning_pipelines.defs.common import OWNERS, agent_behind, bring_up_to_date, check, encoder_at_need, table_columns
+from learning_pipelines.defs.freshness import LEARNT
 from learning_pipelines.defs.links import pages_of
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.defs.parts import left_out, worked
@@ -52,6 +53,7 @@ def demonstrations_up_to_date(context: dg.AssetExecutionContext, connection: Con
     group_name="behavior",
     kinds={"postgres"},
     owners=OWNERS,
+    freshness_policy=LEARNT,
     pool="training",
     code_version="1",
     output_required=False,

@@ -19,6 +19,7 @@ from learning_pipelines.behavior.playbooks.gate import Tested
 from learning_pipelines.behavior.playbooks.making import FEWEST, Made
 from learning_pipelines.defs.behavior import BUSY, demonstrations_up_to_date
 from learning_pipelines.defs.common import OWNERS, agent_behind, check, table_columns
+from learning_pipelines.defs.freshness import LEARNT
 from learning_pipelines.defs.links import Pages, pages_of
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.defs.parts import left_out, worked
@@ -40,6 +41,7 @@ MOST_SHOWN = 20
     group_name="behavior",
     kinds={"postgres"},
     owners=OWNERS,
+    freshness_policy=LEARNT,
     pool="training",
     code_version="1",
     output_required=False,
@@ -68,6 +70,7 @@ def behavior_patterns(context: dg.AssetExecutionContext, store: dg.ResourceParam
     group_name="behavior",
     kinds={"postgres"},
     owners=OWNERS,
+    freshness_policy=LEARNT,
     pool="training",
     code_version="1",
     output_required=False,

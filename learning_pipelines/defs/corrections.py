@@ -18,6 +18,7 @@ from learning_pipelines.behavior.corrections.refresh import Refreshed, refresh_c
 from learning_pipelines.behavior.corrections.rules_gate import KIND, Tested
 from learning_pipelines.behavior.corrections.rules_making import Made, make_all
 from learning_pipelines.defs.common import OWNERS, agent_behind, bring_up_to_date, check, encoder_at_need, table_columns
+from learning_pipelines.defs.freshness import LEARNT
 from learning_pipelines.defs.links import Pages, pages_of
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.defs.parts import left_out, worked
@@ -35,6 +36,7 @@ WEEKS_SHOWN = 8
     group_name="behavior",
     kinds={"postgres"},
     owners=OWNERS,
+    freshness_policy=LEARNT,
     pool="training",
     code_version="1",
     check_specs=[
@@ -91,6 +93,7 @@ def patterns_metadata(done: Refreshed, rows: Sequence[ClusterRow], today: dt.dat
     group_name="behavior",
     kinds={"postgres", "llm"},
     owners=OWNERS,
+    freshness_policy=LEARNT,
     pool="llm",
     code_version="1",
     output_required=False,

@@ -6,6 +6,7 @@ Belongs here: the asset and its checks. Not here: the rules (examples/curation.p
 import dagster as dg
 
 from learning_pipelines.defs.common import OWNERS, agent_behind, check, encoder_at_need, table_columns
+from learning_pipelines.defs.freshness import WHEN_WRITTEN
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.examples.curation import Curated, refresh_curation
 from learning_pipelines.examples.similarity import rule_of
@@ -21,6 +22,7 @@ from learning_pipelines.storage.store import Store
     group_name="examples",
     kinds={"postgres"},
     owners=OWNERS,
+    freshness_policy=WHEN_WRITTEN,
     pool="postgres_write",
     code_version="1",
     check_specs=[

@@ -6,6 +6,7 @@ Belongs here: assets and checks of what datasets lead to. Not here: the dataset 
 import dagster as dg
 
 from learning_pipelines.defs.common import OWNERS, agent_behind, check, table_columns
+from learning_pipelines.defs.freshness import WHEN_WRITTEN
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.examples.artifacts import Artifacts, check_artifacts, refresh_artifacts
 from learning_pipelines.storage import preferences
@@ -19,6 +20,7 @@ from learning_pipelines.storage.versions import newest
     group_name="examples",
     kinds={"postgres"},
     owners=OWNERS,
+    freshness_policy=WHEN_WRITTEN,
     pool="postgres_write",
     code_version="1",
     check_specs=[
@@ -61,6 +63,7 @@ def preference_pairs(context: dg.AssetExecutionContext, store: dg.ResourceParam[
     group_name="examples",
     kinds={"file", "parquet"},
     owners=OWNERS,
+    freshness_policy=WHEN_WRITTEN,
     pool="postgres_write",
     code_version="1",
     check_specs=[

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from learning_pipelines.defs.common import OWNERS, agent_behind, check, dataset_up_to_date, table_columns
+from learning_pipelines.defs.freshness import WHEN_WRITTEN
 from learning_pipelines.defs.links import pages_of
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.errors import LearningError
@@ -30,6 +31,7 @@ from learning_pipelines.storage.tenants import AgentRef
     group_name="examples",
     kinds={"postgres"},
     owners=OWNERS,
+    freshness_policy=WHEN_WRITTEN,
     pool="postgres_write",
     code_version="1",
     check_specs=[
@@ -75,6 +77,7 @@ def learning_examples(context: dg.AssetExecutionContext, store: dg.ResourceParam
     group_name="examples",
     kinds={"postgres"},
     owners=OWNERS,
+    freshness_policy=WHEN_WRITTEN,
     pool="postgres_write",
     code_version="1",
     check_specs=[

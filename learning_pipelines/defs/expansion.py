@@ -15,6 +15,7 @@ import dagster as dg
 
 from learning_pipelines.acceptance import meeting
 from learning_pipelines.defs.common import OWNERS, agent_behind, check
+from learning_pipelines.defs.freshness import LEARNT
 from learning_pipelines.defs.links import Pages, pages_of
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.defs.retrieval_metadata import gate_metadata, proposal_metadata
@@ -39,6 +40,7 @@ SAID = "The stored scores of the test queries give the verdict and its guards ag
     group_name="retrieval",
     kinds={"postgres"},
     owners=OWNERS,
+    freshness_policy=LEARNT,
     pool="training",
     code_version="1",
     output_required=False,
@@ -57,6 +59,7 @@ def query_expansions(context: dg.AssetExecutionContext, store: dg.ResourceParam[
     group_name="retrieval",
     kinds={"postgres"},
     owners=OWNERS,
+    freshness_policy=LEARNT,
     pool="training",
     code_version="1",
     output_required=False,

@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 
 from learning_pipelines.defs.common import ORGANIZATION_TAG, OWNERS, check, skip, table_columns
+from learning_pipelines.defs.freshness import LEARNT
 from learning_pipelines.defs.links import Pages, pages_of
 from learning_pipelines.examples.plots import markdown
 from learning_pipelines.experiments.hour import Hour, look_at_all
@@ -31,6 +32,7 @@ NONE = "no experiment is running"
     group_name="experiments",
     kinds={"postgres"},
     owners=OWNERS,
+    freshness_policy=LEARNT,
     pool="postgres_write",
     code_version="1",
     check_specs=[

@@ -6,6 +6,7 @@ Belongs here: assets and checks of the noun experiments. Not here: the computati
 import dagster as dg
 
 from learning_pipelines.defs.common import OWNERS, table_columns
+from learning_pipelines.defs.freshness import HOURLY
 from learning_pipelines.experiments.collecting import Collected, collect
 from learning_pipelines.storage.store import Store
 
@@ -15,6 +16,7 @@ from learning_pipelines.storage.store import Store
     group_name="experiments",
     kinds={"postgres"},
     owners=OWNERS,
+    freshness_policy=HOURLY,
     pool="postgres_write",
     code_version="1",
 )

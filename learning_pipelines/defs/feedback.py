@@ -6,6 +6,7 @@ Belongs here: assets and checks of the noun feedback. Not here: the computation 
 import dagster as dg
 
 from learning_pipelines.defs.common import OWNERS, check, table_columns
+from learning_pipelines.defs.freshness import WHEN_WRITTEN
 from learning_pipelines.defs.links import pages_of
 from learning_pipelines.defs.partitions import day_range, days
 from learning_pipelines.feedback import statistics
@@ -32,6 +33,7 @@ written_by_people = [
         group_name=_GROUPS.get(key, "feedback"),
         kinds={"postgres"},
         owners=OWNERS,
+        freshness_policy=WHEN_WRITTEN,
         metadata={"dagster/table_name": f"learning.{key}", "page": dg.MetadataValue.url(f"{load_settings().page_link}/{_PAGES.get(key, '')}")},
     )
     for key, text in _WRITTEN.items()
@@ -47,6 +49,7 @@ MOST_DISTRUSTED = 0.2
     group_name="feedback",
     kinds={"postgres"},
     owners=OWNERS,
+    freshness_policy=WHEN_WRITTEN,
     pool="postgres_write",
     code_version=RULES,
     check_specs=[
@@ -90,6 +93,7 @@ def weights_metadata(done: Reweighed) -> dict[str, int]:
     group_name="feedback",
     kinds={"postgres"},
     owners=OWNERS,
+    freshness_policy=WHEN_WRITTEN,
     pool="postgres_write",
     code_version="2",
     check_specs=[

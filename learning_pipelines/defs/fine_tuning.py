@@ -20,6 +20,7 @@ from learning_pipelines.defs import parts
 from learning_pipelines.defs.chain import failing
 from learning_pipelines.defs.common import OWNERS, agent_behind, bring_up_to_date, check, encoder_at_need, skip, table_columns
 from learning_pipelines.defs.fine_tuning_metadata import method_metadata
+from learning_pipelines.defs.freshness import LEARNT
 from learning_pipelines.defs.links import pages_of
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.errors import LearningError
@@ -43,6 +44,7 @@ CHECK = "artifacts_safe_and_whole"
     group_name="behavior",
     kinds={"postgres", "pytorch"},
     owners=OWNERS,
+    freshness_policy=LEARNT,
     pool="training",
     code_version="1",
     output_required=False,

@@ -16,6 +16,7 @@ from learning_pipelines.behavior import guidance_learning as learning
 from learning_pipelines.behavior.guidance_learning import Choice, Ready, Tested
 from learning_pipelines.defs.chain import failing
 from learning_pipelines.defs.common import OWNERS, agent_behind, bring_up_to_date, check, encoder_at_need, table_columns
+from learning_pipelines.defs.freshness import LEARNT
 from learning_pipelines.defs.links import pages_of
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.defs.parts import left_out, worked
@@ -42,6 +43,7 @@ CHOICE_SHARE, TEST_SHARE = 0.6, 0.7
     group_name="behavior",
     kinds={"postgres", "llm"},
     owners=OWNERS,
+    freshness_policy=LEARNT,
     pool="llm",
     code_version="1",
     output_required=False,

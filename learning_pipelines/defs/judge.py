@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from learning_pipelines.defs.common import OWNERS, agent_behind, check, skip, table_columns
+from learning_pipelines.defs.freshness import WHEN_WRITTEN
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.llm_budget import Budget
 from learning_pipelines.prompts.judging import agreement_with_experts, judge_examples, judge_executions, open_judge
@@ -16,7 +17,10 @@ from learning_pipelines.storage.llm_cache import record_usage
 from learning_pipelines.storage.store import Store
 
 NOT_ASKED = "the agent asks for no judge: give it the metric judge, or a judge_sample (kind agents)"
-_KIND = {"partitions_def": agents, "group_name": "prompts", "kinds": {"postgres", "llm"}, "owners": OWNERS, "pool": "llm", "output_required": False}
+_KIND = {
+    "partitions_def": agents, "group_name": "prompts", "kinds": {"postgres", "llm"}, "owners": OWNERS, "freshness_policy": WHEN_WRITTEN, "pool": "llm",
+    "output_required": False,
+}  # fmt: skip
 
 
 @dg.asset(

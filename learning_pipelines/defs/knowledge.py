@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from learning_pipelines.defs.common import OWNERS, agent_behind, check, table_columns
+from learning_pipelines.defs.freshness import WHEN_WRITTEN
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.retrieval import lexical
 from learning_pipelines.retrieval.chunking import CHUNKER
@@ -29,6 +30,7 @@ PROBLEMS_SHOWN = 50
     group_name="retrieval",
     kinds={"postgres"},
     owners=OWNERS,
+    freshness_policy=WHEN_WRITTEN,
     pool="postgres_write",
     code_version=CHUNKER,
     check_specs=[
@@ -60,6 +62,7 @@ def knowledge_chunks(context: dg.AssetExecutionContext, store: dg.ResourceParam[
     group_name="retrieval",
     kinds={"postgres"},
     owners=OWNERS,
+    freshness_policy=WHEN_WRITTEN,
     pool="encoder",  # a first build may encode for an hour: feedback must not wait behind it
     code_version="1",
     check_specs=[

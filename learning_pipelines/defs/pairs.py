@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from learning_pipelines.defs.common import OWNERS, agent_behind, check, encoder_at_need, table_columns
+from learning_pipelines.defs.freshness import WHEN_WRITTEN
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.examples.similarity import rule_of
 from learning_pipelines.feedback.privacy import EMAIL_PATTERN
@@ -29,6 +30,7 @@ from learning_pipelines.storage.tenants import AgentRef
     group_name="retrieval",
     kinds={"postgres"},
     owners=OWNERS,
+    freshness_policy=WHEN_WRITTEN,
     pool="postgres_write",
     code_version="1",
     check_specs=[
@@ -67,6 +69,7 @@ def embedding_training_pairs(context: dg.AssetExecutionContext, store: dg.Resour
     group_name="retrieval",
     kinds={"postgres"},
     owners=OWNERS,
+    freshness_policy=WHEN_WRITTEN,
     pool="postgres_write",
     code_version="1",
     check_specs=[

@@ -1,6 +1,8 @@
 """The long-running processes of `up` and `demo`: feedback service, Dagster's code server, webserver and daemon; kept alive, stopped together.
 
 Belongs here: starting, watching, stopping, the note of what runs. Not here: what they load; dagster is not imported.
+
+They may be started in two parts, each watched and ended on its own: the worker (feedback service, code server, webserver) and the scheduler (the daemon).
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -16,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import psutil
@@ -31,6 +34,11 @@ HOST = "127.0.0.1"
 START_SECONDS = 120.0
 RESTART_PAUSE_SECONDS = 2.0
 STOP_SECONDS = 20.0
+Part = Literal["up", "worker", "scheduler"]
+PARTS: tuple[Part, ...] = ("up", "worker", "scheduler")
+"""What is started together; `up` is everything."""
+_CALLED = {"up": "learning_pipelines", "worker": "The worker", "scheduler": "The scheduler"}
+_HOLDS: dict[Part, tuple[Part, ...]] = {"up": ("worker", "scheduler"), "worker": ("worker",), "scheduler": ("scheduler",)}
 
 
 @dataclass
@@ -41,27 +49,38 @@ class _Service:
 
 
 @contextlib.contextmanager
-def only_one(settings: Settings) -> Iterator[None]:
-    """Holds the lock of `up`; raises Unavailable if another `up` or `demo` of this home runs."""
+def only_one(settings: Settings, part: Part = "up") -> Iterator[None]:
+    """Holds the locks of a part; raises Unavailable if it, or an `up` or `demo` that holds it, runs in this home already."""
     settings.home.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(settings.home / "up.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise Unavailable(f"learning_pipelines is already up for {settings.home}.", "Use it, or stop it with `learning-pipelines down`.") from None
-    try:
-        _end_leftovers(settings)
+    with contextlib.ExitStack() as held:
+        for name in _HOLDS[part]:
+            lock = FileLock(settings.home / f"{name}.lock")
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                raise _already(settings, part, name) from None
+            held.callback(lock.release)
+        for name in PARTS if part == "up" else (part, "up"):  # whoever held the locks of these is gone
+            _end_leftovers(settings, name)
+            _note(settings, name).unlink(missing_ok=True)
+        held.callback(lambda: _note(settings, part).unlink(missing_ok=True))
         yield
-    finally:
-        _note(settings).unlink(missing_ok=True)
-        lock.release()
+
+
+def _already(settings: Settings, part: Part, held: Part) -> Unavailable:
+    stop = "Use it, or stop it with `learning-pipelines down`."
+    if part == "scheduler":
+        return Unavailable(f"A scheduler runs already for {settings.home}, and there may be one only: two would start every run twice.", stop)
+    now = parts_running(settings)
+    called = _CALLED["up" if not now or "up" in now else held]
+    return Unavailable(f"{called} is already up for {settings.home}.", stop)
 
 
 class Services:
-    """Feedback service, code server, webserver and daemon of one installation. Start once, call `watch` until told to stop, then `stop`."""
+    """Feedback service, code server, webserver and daemon of one installation, or a part of them. Start once, call `watch` until told to stop, then `stop`."""
 
-    def __init__(self, settings: Settings, database: Database) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, database: Database, part: Part = "up") -> None:
+        self._settings, self._part = settings, part
         self._env = environment(settings, database)
         self._logs = settings.home / "logs"
         self._services: list[_Service] = []
@@ -69,22 +88,33 @@ class Services:
         self.api_url = f"http://{_reachable(settings.api_host)}:{settings.api_port}"
 
     def start(self) -> None:
-        """Starts all four and waits until they answer. Raises Unavailable naming the log that says why one did not."""
-        require_free_ports(self._settings)
+        """Starts what the part holds and waits until it answers. Raises Unavailable naming the log that says why something did not."""
+        workspace = self._settings.dagster_home / "workspace.yaml"
         self._logs.mkdir(parents=True, exist_ok=True)
+        if self._part == "scheduler":
+            self._start_scheduler(workspace)
+            return
+        require_free_ports(self._settings)
         service = ["--host", self._settings.api_host, "--port", str(self._settings.api_port), "--no-access-log", "--timeout-graceful-shutdown", "10"]
         self._spawn("api", [sys.executable, "-m", "uvicorn", "learning_pipelines.api.app:app", *service])
-        code_port = _free_port()
-        workspace = self._settings.dagster_home / "workspace.yaml"
+        code_port = _code_port(workspace) or _free_port()
         workspace.write_text(f"load_from:\n  - grpc_server: {{host: {HOST}, port: {code_port}, location_name: learning_pipelines}}\n")
         location = ["-m", "learning_pipelines.definitions", "--location-name", "learning_pipelines"]
         self._spawn("code-server", [program("dagster"), "code-server", "start", "-h", HOST, "-p", str(code_port), *location])
         self._wait("code-server", lambda: _listens(code_port))
         shared = ["-w", str(workspace)]
         self._spawn("webserver", [program("dagster-webserver"), "-h", HOST, "-p", str(self._settings.dagster_port), *shared])
-        self._spawn("daemon", [program("dagster-daemon"), "run", *shared])
+        if self._part == "up":
+            self._spawn("daemon", [program("dagster-daemon"), "run", *shared])
         self._wait("webserver", lambda: _answers(f"{self.url}/server_info"))
         self._wait("api", lambda: _answers(f"{self.api_url}/readyz"))
+
+    def _start_scheduler(self, workspace: Path) -> None:
+        """The daemon alone; the code it schedules is the worker's."""
+        port = _code_port(workspace, free=False)
+        if port is None or not _listens(port):
+            raise Unavailable("The worker is not up, so there is nothing to schedule.", "Start it first: `make learning-worker`, in another terminal.")
+        self._spawn("daemon", [program("dagster-daemon"), "run", "-w", str(workspace)])
 
     def watch(self, stopping: Callable[[], bool], say: Callable[[str], None], every: Callable[[], None], pause: float = 1.0) -> None:
         """Until `stopping`: restarts a process that ended by itself, and calls `every` about every `pause` seconds."""
@@ -133,18 +163,34 @@ class Services:
         processes = [{"name": "up", "pid": os.getpid()}, *({"name": service.name, "pid": service.process.pid} for service in self._services)]
         for entry in processes:
             entry["started"] = psutil.Process(int(str(entry["pid"]))).create_time()
-        _note(self._settings).write_text(json.dumps({"url": self.url, "api_url": self.api_url, "processes": processes}))
+        _note(self._settings, self._part).write_text(json.dumps({"url": self.url, "api_url": self.api_url, "processes": processes}))
 
 
-def running(settings: Settings) -> dict[str, Any] | None:
-    """The note of the `up` that runs now ({url, processes}); None if none does."""
-    note = _read_note(settings)
+def running(settings: Settings, part: Part = "up") -> dict[str, Any] | None:
+    """The note of a part that runs now ({url, processes}); None if it does not."""
+    note = _read_note(settings, part)
     return note if note is not None and _alive(note["processes"][0]) else None
 
 
+def parts_running(settings: Settings) -> set[Part]:
+    """What runs now; an `up` is all three."""
+    found = {part for part in PARTS if running(settings, part) is not None}
+    return set(PARTS) if "up" in found else found
+
+
+def others_running(settings: Settings, part: Part) -> bool:
+    """Whether another part runs beside this one."""
+    return any(running(settings, other) is not None for other in PARTS if other != part)
+
+
 def stop_running(settings: Settings) -> bool:
-    """Asks the `up` that runs to end and waits; ends what a killed one left behind. True if there was anything."""
-    note = _read_note(settings)
+    """Asks whatever runs to end and waits, the scheduler first; ends what killed ones left behind. True if there was anything."""
+    found = [_stop_part(settings, part) for part in reversed(PARTS)]
+    return any(found)
+
+
+def _stop_part(settings: Settings, part: Part) -> bool:
+    note = _read_note(settings, part)
     if note is None:
         return False
     parent = note["processes"][0]
@@ -152,8 +198,8 @@ def stop_running(settings: Settings) -> bool:
         os.kill(parent["pid"], signal.SIGTERM)
         with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
             psutil.Process(parent["pid"]).wait(STOP_SECONDS + 10)
-    found = _end_leftovers(settings)
-    _note(settings).unlink(missing_ok=True)
+    found = _end_leftovers(settings, part)
+    _note(settings, part).unlink(missing_ok=True)
     return found or not _alive(parent)
 
 
@@ -197,13 +243,13 @@ def _reachable(host: str) -> str:
     return {"0.0.0.0": HOST, "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
 
 
-def _note(settings: Settings) -> Path:
-    return settings.home / "up.json"
+def _note(settings: Settings, part: Part) -> Path:
+    return settings.home / f"{part}.json"
 
 
-def _read_note(settings: Settings) -> dict[str, Any] | None:
+def _read_note(settings: Settings, part: Part) -> dict[str, Any] | None:
     try:
-        note: dict[str, Any] = json.loads(_note(settings).read_text())
+        note: dict[str, Any] = json.loads(_note(settings, part).read_text())
     except (FileNotFoundError, NotADirectoryError):
         return None
     except json.JSONDecodeError:
@@ -211,8 +257,8 @@ def _read_note(settings: Settings) -> dict[str, Any] | None:
     return note
 
 
-def _end_leftovers(settings: Settings) -> bool:
-    note = _read_note(settings)
+def _end_leftovers(settings: Settings, part: Part) -> bool:
+    note = _read_note(settings, part)
     left = [entry for entry in (note["processes"][1:] if note else []) if _alive(entry)]
     for entry in left:
         end_group(entry["pid"])
@@ -226,6 +272,14 @@ def _alive(entry: dict[str, Any]) -> bool:
         return abs(process.create_time() - entry["started"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def _code_port(workspace: Path, *, free: bool = True) -> int | None:
+    """The port of the code server that the workspace names; with `free` only if it can be had again: a scheduler that goes on knows no other."""
+    found = re.search(r"port: (\d+)", workspace.read_text()) if workspace.exists() else None
+    if found is None or (free and _listens(int(found[1]))):
+        return None
+    return int(found[1])
 
 
 def _free_port() -> int:

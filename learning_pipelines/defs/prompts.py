@@ -17,6 +17,7 @@ from learning_pipelines.acceptance import meeting
 from learning_pipelines.acceptance.gate import Evidence
 from learning_pipelines.defs.chain import failing, taken_up, without_proposal
 from learning_pipelines.defs.common import OWNERS, agent_behind, bring_up_to_date, check, encoder_at_need, skip, table_columns
+from learning_pipelines.defs.freshness import LEARNT
 from learning_pipelines.defs.links import pages_of
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.defs.prompts_metadata import candidate_metadata, evaluation_metadata, performance_metadata, proposal_metadata
@@ -42,6 +43,7 @@ BUSY = "another run is optimizing this agent now"
     group_name="prompts",
     kinds={"postgres"},
     owners=OWNERS,
+    freshness_policy=LEARNT,
     pool="llm",
     code_version="1",
     check_specs=[dg.AssetCheckSpec("counts_every_execution", asset="prompt_performance", description="Versions add up to the executions of the window.")],
@@ -72,6 +74,7 @@ def prompt_performance(context: dg.AssetExecutionContext, store: dg.ResourcePara
     group_name="prompts",
     kinds={"postgres", "llm"},
     owners=OWNERS,
+    freshness_policy=LEARNT,
     pool="llm",
     code_version="1",
     output_required=False,
@@ -108,6 +111,7 @@ def prompt_candidates(context: dg.AssetExecutionContext, store: dg.ResourceParam
     group_name="prompts",
     kinds={"postgres", "llm"},
     owners=OWNERS,
+    freshness_policy=LEARNT,
     pool="llm",
     code_version="1",
     output_required=False,
@@ -148,6 +152,7 @@ def prompt_evaluations(context: dg.AssetExecutionContext, store: dg.ResourcePara
     group_name="prompts",
     kinds={"postgres"},
     owners=OWNERS,
+    freshness_policy=LEARNT,
     pool="llm",
     code_version="1",
     output_required=False,

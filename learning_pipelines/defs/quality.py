@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from learning_pipelines.defs.common import OWNERS, agent_behind, check, table_columns
+from learning_pipelines.defs.freshness import WHEN_WRITTEN
 from learning_pipelines.defs.links import pages_of
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.examples import plots
@@ -29,6 +30,7 @@ Metadata = dict[str, Any]
     group_name="examples",
     kinds={"postgres"},
     owners=OWNERS,
+    freshness_policy=WHEN_WRITTEN,
     pool="postgres_write",
     code_version="1",
     check_specs=[
@@ -60,6 +62,7 @@ def annotation_agreement(context: dg.AssetExecutionContext, store: dg.ResourcePa
     group_name="examples",
     kinds={"postgres"},
     owners=OWNERS,
+    freshness_policy=WHEN_WRITTEN,
     pool="postgres_write",
     code_version="1",
     check_specs=[

@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 
 from learning_pipelines.defs.common import OWNERS, bring_up_to_date, check, table_columns
+from learning_pipelines.defs.freshness import WEEKLY_REPORT
 from learning_pipelines.defs.partitions import weeks
 from learning_pipelines.defs.reports_metadata import delivery_metadata, report_metadata, serving_metadata
 from learning_pipelines.reports import delivery
@@ -30,6 +31,7 @@ from learning_pipelines.storage.store import Store
     group_name="reports",
     kinds={"postgres", "openai"},
     owners=OWNERS,
+    freshness_policy=WEEKLY_REPORT,
     backfill_policy=dg.BackfillPolicy.multi_run(),
     pool="llm",
     code_version="1",
@@ -74,6 +76,7 @@ def serving_scores(context: dg.AssetExecutionContext, store: dg.ResourceParam[St
             group_name="reports",
             kinds={"postgres", "markdown", "html"},
             owners=OWNERS,
+            freshness_policy=WEEKLY_REPORT,
             code_version="2",
         )
     ],
@@ -112,6 +115,7 @@ def learning_report(context: dg.AssetExecutionContext, store: dg.ResourceParam[S
     group_name="reports",
     kinds={"email", "slack"},
     owners=OWNERS,
+    freshness_policy=WEEKLY_REPORT,
     backfill_policy=dg.BackfillPolicy.multi_run(),
     code_version="1",
     check_specs=[dg.AssetCheckSpec("everybody_got_it", asset="report_delivery", description="Every channel that is configured took the report.")],

@@ -15,6 +15,7 @@ from learning_pipelines.acceptance import meeting
 from learning_pipelines.acceptance.gate import Verdict
 from learning_pipelines.defs.chain import failing, taken_up, without_proposal
 from learning_pipelines.defs.common import OWNERS, agent_behind, bring_up_to_date, check, skip, table_columns
+from learning_pipelines.defs.freshness import LEARNT
 from learning_pipelines.defs.links import pages_of
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.defs.retrieval_metadata import Points, choice_metadata, gate_metadata, offers_metadata, proposal_metadata, tested_metadata
@@ -43,6 +44,7 @@ LEARNING_SHARE, TEST_SHARE = 0.9, 0.95
     group_name="retrieval",
     kinds={"postgres", "lightgbm"},
     owners=OWNERS,
+    freshness_policy=LEARNT,
     pool="training",
     code_version="1",
     output_required=False,
@@ -80,6 +82,7 @@ def reranker(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) 
     group_name="retrieval",
     kinds={"postgres", "pytorch"},
     owners=OWNERS,
+    freshness_policy=LEARNT,
     pool="training",
     code_version="1",
     output_required=False,
@@ -113,6 +116,7 @@ def retrained_embeddings(context: dg.AssetExecutionContext, store: dg.ResourcePa
     group_name="retrieval",
     kinds={"postgres"},
     owners=OWNERS,
+    freshness_policy=LEARNT,
     pool="training",
     code_version="1",
     output_required=False,

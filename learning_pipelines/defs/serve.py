@@ -6,25 +6,27 @@ dagster is not imported.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from learning_pipelines.defs import processes
+from learning_pipelines.defs import processes, status_problems
 from learning_pipelines.defs.instance import child, environment
 from learning_pipelines.encoder_server import stop_encoder
 from learning_pipelines.errors import LearningError
 from learning_pipelines.llm_server import stop_model
 from learning_pipelines.settings import Settings
-from learning_pipelines.storage import embedded, learnt_corrections, migrate, outbox, overview, proposals
+from learning_pipelines.storage import embedded, learnt_corrections, migrate, operating, outbox, overview, proposals
 from learning_pipelines.storage.database import Connection, Database, open_database
 from learning_pipelines.storage.installation import Finding, findings
+from learning_pipelines.storage.scheduler_lock import only_scheduler
 from learning_pipelines.storage.store import Store
 from learning_pipelines.storage.tenants import known_organization
 
@@ -33,34 +35,47 @@ REVIVE_EVERY_SECONDS = 2.0
 
 
 @contextmanager
-def installation(settings: Settings) -> Iterator[Database]:
-    """The database, migrated, for as long as an `up` or `demo` lasts; an embedded server that this started is stopped at the end."""
-    with processes.only_one(settings):
+def installation(settings: Settings, part: processes.Part = "up") -> Iterator[Database]:
+    """The database, migrated, for as long as an `up`, a part of it or `demo` lasts; an embedded server that this started is stopped at the end.
+
+    What another part still uses is left to it.
+    """
+    with processes.only_one(settings, part):
         was_running = settings.database_url is None and embedded.running(settings.home) is not None
         try:
             database = open_database(settings)
             migrate.migrate(database)
-            yield database
+            with nullcontext() if part == "worker" or database.embedded else only_scheduler(database):
+                yield database
         finally:
-            _stop_models(settings)
-            if settings.database_url is None and not was_running:
-                embedded.stop(settings.home)
+            if not processes.others_running(settings, part):
+                _stop_models(settings)
+                if settings.database_url is None and not was_running:
+                    embedded.stop(settings.home)
 
 
-def serve(settings: Settings, say: Say) -> None:
-    """`up`: everything runs until SIGINT or SIGTERM."""
-    processes.require_free_ports(settings)
-    with stop_signals() as stopping, installation(settings) as database:
-        say("Starting the feedback service and Dagster …")
-        run_services(settings, database, stopping, say, lambda urls: say(f"Up. {urls}   (Ctrl-C stops everything)"))
+_STARTING = {"up": "the feedback service and Dagster", "worker": "the feedback service, Dagster's code server and its UI", "scheduler": "Dagster's daemon"}
 
 
-def run_services(settings: Settings, database: Database, stopping: Callable[[], bool], say: Say, ready: Callable[[str], None]) -> None:
+def serve(settings: Settings, say: Say, part: processes.Part = "up") -> None:
+    """`up`, or one part of it: it runs until SIGINT or SIGTERM."""
+    if part != "scheduler":
+        with processes.only_one(settings, part):  # says that it is up already, before it complains about ports that are not free
+            processes.require_free_ports(settings)
+    with stop_signals() as stopping, installation(settings, part) as database:
+        say(f"Starting {_STARTING[part]} …")
+        what = "Ctrl-C stops everything" if part == "up" else f"Ctrl-C stops the {part}"
+        run_services(settings, database, stopping, say, lambda urls: say(f"Up. {urls}   ({what})"), part)
+
+
+def run_services(
+    settings: Settings, database: Database, stopping: Callable[[], bool], say: Say, ready: Callable[[str], None], part: processes.Part = "up"
+) -> None:
     """Runs the processes until told to stop; revives the embedded server if it is killed. `ready` is told where they answer."""
-    services = processes.Services(settings, database)
+    services = processes.Services(settings, database, part)
     try:
         services.start()
-        ready(f"Pages and API: {services.api_url}   Dagster UI: {services.url}")
+        ready("Schedules and sensors run." if part == "scheduler" else f"Pages and API: {services.api_url}   Dagster UI: {services.url}")
         services.watch(stopping, say, _reviver(settings, say))
     finally:
         services.stop()
@@ -179,7 +194,7 @@ def _last_line(log: Path) -> str:
 
 
 def status(settings: Settings, organization: str | None) -> dict[str, Any]:
-    """Counts, jobs, sensors, agents for which learning is switched off (`<organization>/<agent>`) and problems."""
+    """Counts, jobs, sensors, what waits (`queue`), freshness, failed checks, agents for which learning is off (`<organization>/<agent>`) and problems."""
     store = Store(settings)
     migrate.require_head(store.database)
     slug = None if organization is None else known_organization(store, organization)
@@ -194,8 +209,23 @@ def status(settings: Settings, organization: str | None) -> dict[str, Any]:
         unsearchable = overview.documents_without_chunks(connection, slug)
         again = corrected_again(connection, slug)
         disabled = sorted(proposals.disabled_agents(connection, slug))
+        queue = _queue(state, operating.waiting(connection, slug))
+        work = status_problems.of_data(connection, settings, slug, dt.datetime.now(dt.UTC))
     problems = [*_problems(settings, store, state, orphans), *(f"{count} documents cannot be searched for: {why}" for why, count in unsearchable.items())]
-    return {"counts": counts, "jobs": state["jobs"], "sensors": sensors, "disabled": disabled, "problems": [*problems, *again]}
+    problems += [*again, *work, *status_problems.of_dagster(settings, state)]
+    return {
+        "counts": counts, "jobs": state["jobs"], "sensors": sensors, "queue": queue, "freshness": state["freshness"], "failed_checks": state["failed_checks"],
+        "disabled": disabled, "problems": problems,
+    }  # fmt: skip
+
+
+def _queue(state: dict[str, Any], waiting: operating.Waiting) -> dict[str, Any]:
+    """What waits: runs for their turn, examples for experts, entries of the outbox for the examples' reader; ages in seconds."""
+    return {
+        "runs_queued": state["runs"]["queued"], "runs_running": state["runs"]["running"],
+        "annotations": waiting.annotations, "annotations_oldest_seconds": round(waiting.annotations_oldest),
+        "outbox": waiting.outbox, "outbox_oldest_seconds": round(waiting.outbox_oldest),
+    }  # fmt: skip
 
 
 def corrected_again(connection: Connection, slug: str | None) -> list[str]:
@@ -218,10 +248,14 @@ def _lag(connection: Any, sensor: dict[str, Any]) -> int:
 
 def _problems(settings: Settings, store: Store, state: dict[str, Any], orphans: int) -> list[str]:
     problems = [f"{one.name}: {one.advice}" for one in findings(store.database) if not one.ok]
-    problems += [f"{job['name']} failed in its last run" for job in state["jobs"] if job["last_status"] == "failure"]
     problems += [f"{name} is switched off" for name in state["stopped"]]
     if orphans:
         problems.append(f"{orphans} feedback rows have waited more than {settings.orphan_days} days for their execution (LEARNING_ORPHAN_DAYS)")
-    if processes.running(settings) is None:
+    up = processes.parts_running(settings)
+    if not up:
         problems.append("Nothing is up: no feedback is taken, schedules and sensors do not run (`learning-pipelines up`)")
+    elif "scheduler" not in up:
+        problems.append("No scheduler is up: schedules, sensors and queued runs wait (`make learning-scheduler`)")
+    elif "worker" not in up:
+        problems.append("No worker is up: no feedback is taken, and the scheduler has no code to run (`make learning-worker`)")
     return problems

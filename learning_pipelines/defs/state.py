@@ -11,6 +11,7 @@ import sys
 import dagster as dg
 from dagster._utils.schedules import cron_string_iterator
 
+from learning_pipelines.defs import standing
 from learning_pipelines.defs.common import STATUS_TAG
 
 
@@ -26,7 +27,10 @@ def main() -> None:
         json.dump(
             {
                 "jobs": [_job(instance, repository, name) for name in sorted(repository.job_names) if not name.startswith("__")],
-                "sensors": [_sensor(states.get(sensor.name), sensor) for sensor in repository.sensor_defs],
+                "sensors": [_sensor(one) for one in standing.sensor_states(instance, repository)],
+                "runs": standing.runs(instance),
+                "failed_checks": standing.failed_checks(instance, repository),
+                "freshness": standing.freshness(instance, repository, dt.datetime.now(dt.UTC)),
                 "stopped": sorted(name for name, state in states.items() if state.status.value == "STOPPED"),
             },
             sys.stdout,
@@ -40,6 +44,7 @@ def _job(instance: dg.DagsterInstance, repository: dg.RepositoryDefinition, name
         "name": name,
         "last_run": None if last is None else last.create_timestamp.isoformat(),
         "last_status": None if last is None else last.dagster_run.tags.get(STATUS_TAG, last.dagster_run.status.value.lower()),
+        "last_run_id": None if last is None else last.dagster_run.run_id,
         "next_run": min((_next(cron, zone) for cron, zone in crons), default=None),
     }
 
@@ -50,14 +55,9 @@ def _next(cron: str, zone: str | None) -> str:
     return next(moment for moment in moments if moment > now).isoformat()
 
 
-def _sensor(state, sensor: dg.SensorDefinition) -> dict:
-    data = state.instigator_data if state is not None else None
-    tick = getattr(data, "last_tick_timestamp", None)
-    return {
-        "name": sensor.name,
-        "last_tick": None if tick is None else dt.datetime.fromtimestamp(tick, dt.UTC).isoformat(),
-        "cursor": getattr(data, "cursor", None),
-    }
+def _sensor(state: dict) -> dict:
+    tick = state["last_tick"]
+    return {**state, "last_tick": None if tick is None else dt.datetime.fromtimestamp(tick, dt.UTC).isoformat()}
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def deliver(connection: Connection, settings: Settings, numbers: Mapping[str, An
         if before is not None:
             found.append(Delivery(organization, channel, "already" if before == "sent" else before))
             continue
-        state, error = _tried(send, WAIT if wait is None else wait)
+        state, error = tried(send, WAIT if wait is None else wait)
         storage.settle(connection, organization, week, channel, state, error)
         found.append(Delivery(organization, channel, state, error))
     return found
@@ -101,8 +101,8 @@ def _channels(settings: Settings, numbers: Mapping[str, Any], seconds: float) ->
     link, organization = settings.page_link, str(numbers["organization"])
     makers: dict[Channel, Callable[[], str]] = {
         "email": lambda: _mail(settings, numbers, recipients(settings, organization), seconds),
-        "slack": lambda: _post(settings.slack_webhook or "", "LEARNING_SLACK_WEBHOOK", {"text": _short(numbers, link)}, None, seconds),
-        "webhook": lambda: _post(
+        "slack": lambda: post(settings.slack_webhook or "", "LEARNING_SLACK_WEBHOOK", {"text": _short(numbers, link)}, None, seconds),
+        "webhook": lambda: post(
             settings.webhook_url or "", "LEARNING_WEBHOOK_URL",
             {"event": "learning_report", "organization": organization, "week": numbers["week"], "link": f"{link}/reports#{numbers['week']}", "report": numbers},
             _identity(numbers, "webhook"), seconds,
@@ -111,7 +111,8 @@ def _channels(settings: Settings, numbers: Mapping[str, Any], seconds: float) ->
     return {channel: makers[channel] for channel in configured(settings, organization)}
 
 
-def _tried(send: Callable[[], str], wait: float) -> tuple[storage.State, str]:
+def tried(send: Callable[[], str], wait: float = WAIT) -> tuple[storage.State, str]:
+    """How sending ended, and why: what surely did not arrive is sent again, up to ATTEMPTS times. Raises nothing that a channel does."""
     again = Retrying(
         stop=stop_after_attempt(ATTEMPTS), wait=wait_exponential(multiplier=wait, max=10), retry=retry_if_exception_type(Undelivered), reraise=True
     )
@@ -125,7 +126,8 @@ def _tried(send: Callable[[], str], wait: float) -> tuple[storage.State, str]:
         return "failed", error.cause
 
 
-def _post(url: str, setting: str, body: Mapping[str, Any], key: str | None, seconds: float) -> str:
+def post(url: str, setting: str, body: Mapping[str, Any], key: str | None, seconds: float = SECONDS) -> str:
+    """Posts a document. Raises Undelivered, Unknown, or BadInput naming the setting that cannot be used."""
     permitted_url(url, setting)
     headers = {} if key is None else {"Idempotency-Key": key}
     try:

@@ -39,3 +39,14 @@ def settle(connection: Connection, organization: str, week: dt.date, channel: Ch
         WHERE o.organization_id = d.organization_id AND o.slug = %s AND d.week = %s AND d.channel = %s""",
         [state, error, organization, week, channel],
     )
+
+
+def not_sent(connection: Connection, since: dt.date, organization: str | None = None) -> list[tuple[str, dt.date, str, str, str]]:
+    """Organization, week, channel, state and error of deliveries of weeks from `since` on that failed or of which nobody knows."""
+    rows = connection.execute(
+        """SELECT o.slug, d.week, d.channel, d.state, d.error FROM report_deliveries d JOIN organizations o USING (organization_id)
+        WHERE d.state IN ('failed', 'unknown') AND d.week >= %(since)s
+            AND (%(organization)s::text IS NULL OR o.slug = %(organization)s) ORDER BY 2 DESC, 1, 3""",
+        {"since": since, "organization": organization},
+    ).fetchall()
+    return [(str(slug), week, str(channel), str(state), str(error)) for slug, week, channel, state, error in rows]

@@ -14,6 +14,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from learning_pipelines.defs.freshness import scheduled
 from learning_pipelines.defs.runner import JOBS
 from learning_pipelines.settings import load_settings
 
@@ -88,6 +89,12 @@ def test_what_people_write_is_external_and_the_rest_is_not(nodes: dict) -> None:
 
 def test_every_asset_has_owner_kind_and_description(nodes: dict) -> None:
     assert {key: (bool(node.owners), bool(node.kinds), bool(node.description)) for key, node in nodes.items()} == dict.fromkeys(nodes, (True, True, True))
+
+
+def test_every_asset_has_a_freshness_policy(nodes: dict) -> None:
+    made_by_schedules = {key for key, node in nodes.items() if scheduled(node.freshness_policy_or_from_metadata)}
+    assert made_by_schedules == {"experiment_metrics", "serving_scores", "learning_report", "report_delivery"}
+    assert [key for key, node in nodes.items() if node.freshness_policy_or_from_metadata is None] == []
 
 
 def test_lineage_leads_from_what_people_write_to_the_report(nodes: dict) -> None:
@@ -280,6 +287,9 @@ def test_sensors_start_the_jobs_of_what_changed(repository: dg.RepositoryDefinit
         "new_documents": ["index_refresh"],
         "training_pairs_ready": ["pairs_refresh", "rag_training"],
         "stored_rows": [],
+        "operating_numbers": [],
+        "failed_runs": [],
+        "failed_checks": [],
     }
 
 

@@ -66,6 +66,7 @@ RULES: dict[str, tuple[str, str]] = {
     "experiment_metrics": ("experimenter", "none"), "experiment_decisions": ("experimenter", "experimenter"),
     "experiment_executions": ("experimenter", "none"), "serving_sets": ("trainer", "none"), "serving_scores": ("member", "none"),
     "report_deliveries": ("admin", "none"),
+    "operating_numbers": ("member", "none"),
 }  # fmt: skip
 READ_BY_APPLICATIONS = ("outbox", "outbox_positions")
 """Beside the rule: ids and times of what changed, for exact statistics."""

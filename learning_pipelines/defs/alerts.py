@@ -1,0 +1,85 @@
+"""Sensors that tell people: a run failed, a check fails.
+
+Belongs here: noticing, and that each incident is told once. Not here: what is said and to whom (reports/alerts.py).
+
+A failed run is told when nobody tries it again. A check is told when it begins to fail, and again only after it passed in between: one that fails every
+hour says so once. What began to fail is remembered per check and partition, in Dagster's own store.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+
+import dagster as dg
+
+from learning_pipelines.defs.standing import VERDICTS
+from learning_pipelines.reports import alerts
+from learning_pipelines.reports.alerts import Alert
+from learning_pipelines.settings import load_settings
+
+_ON = {"minimum_interval_seconds": 15, "default_status": dg.DefaultSensorStatus.RUNNING}
+_RETRIED, _PARTITION = "dagster/will_retry", "dagster/partition"
+
+
+@dg.run_failure_sensor(name="failed_runs", description="Tells log, Slack and webhook of runs that failed, and of checks that failed in them.", **_ON)
+def failed_runs(context: dg.RunFailureSensorContext):
+    run = context.dagster_run
+    found = checks_that_began_to_fail(context.instance, run)
+    if run.tags.get(_RETRIED) != "true":
+        found = [failure_of(run, context.get_step_failure_events(), load_settings().dagster_link), *found]
+    _tell(found)
+
+
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.SUCCESS, name="failed_checks", description="Tells log, Slack and webhook of checks that began to fail.", **_ON
+)
+def failed_checks(context: dg.RunStatusSensorContext):
+    _tell(checks_that_began_to_fail(context.instance, context.dagster_run))
+
+
+def failure_of(run: dg.DagsterRun, events: Iterable[dg.DagsterEvent], link: str) -> Alert:
+    """What to say of a failed run: steps, and classes of errors; their texts may quote people."""
+    steps = {str(event.step_key): _class_of(event) for event in events}
+    return alerts.failed_run(run.job_name, run.run_id, run.tags.get(_PARTITION), steps, link)
+
+
+def _class_of(event: dg.DagsterEvent) -> str:
+    error = event.step_failure_data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return "error" if error is None or not error.cls_name else str(error.cls_name)
+
+
+def checks_that_began_to_fail(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[Alert]:
+    """Alerts for the checks of a run that fail and did not before; remembers how each stands."""
+    evaluated = {}
+    for record in instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records:
+        evaluation = record.event_log_entry.dagster_event.asset_check_evaluation_data
+        if evaluation.check_name not in VERDICTS:
+            partition = evaluation.partition or run.tags.get(_PARTITION)
+            evaluated[_key(evaluation.asset_key.to_user_string(), evaluation.check_name, partition)] = (evaluation, partition)
+    if not evaluated:
+        return []
+    known = instance.run_storage.get_cursor_values(set(evaluated))
+    began = [key for key, (evaluation, _) in evaluated.items() if not evaluation.passed and known.get(key, "") in ("", _OK)]
+    changed = {key: json.dumps({"failing": run.run_id}) for key in began}
+    changed |= {key: _OK for key, (evaluation, _) in evaluated.items() if evaluation.passed and known.get(key, _OK) != _OK}
+    if changed:
+        instance.run_storage.set_cursor_values(changed)
+    return [_check(*evaluated[key], run.run_id) for key in began]
+
+
+_OK = json.dumps({"failing": None})
+
+
+def _key(asset: str, check: str, partition: str | None) -> str:
+    return f"learning/alerts/{asset}/{check}/{partition or ''}"
+
+
+def _check(evaluation, partition: str | None, run_id: str) -> Alert:
+    asset, severity = evaluation.asset_key.to_user_string(), evaluation.severity.value.lower()
+    return alerts.failed_check(asset, evaluation.check_name, partition, severity, run_id, load_settings().dagster_link)
+
+
+def _tell(found: Iterable[Alert], send: Callable[..., object] = alerts.send) -> None:
+    for alert in found:
+        send(load_settings(), alert)
