@@ -67,8 +67,8 @@ def _why(result: dg.ExecuteInProcessResult) -> str:
                 error = error.cause
             if error is not None:
                 return _OURS.sub("", str(error.message).strip())
-    failed = [event for event in result.all_events if event.is_asset_check_evaluation and not event.asset_check_evaluation_data.passed]
-    return "; ".join(f"check {event.asset_check_evaluation_data.check_name} failed" for event in failed) or "the run failed"
+    failed = [one.check_name for one in result.get_asset_check_evaluations() if not one.passed]
+    return "; ".join(f"check {name} failed" for name in failed) or "the run failed"
 
 
 def _observe(instance: dg.DagsterInstance) -> dict[str, Any]:

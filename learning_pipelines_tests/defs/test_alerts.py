@@ -1,6 +1,6 @@
 """Noticing failed runs and failed checks: each once, and never with a word of what people wrote.
 
-Belongs here: defs/alerts.py on runs that really failed, defs/operating.py and defs/standing.py on the same instance. Not here: sending.
+Belongs here: defs/alerts.py on runs that really failed, defs/operating.py and defs/standing.py on the same instance, what launch.py says. Not here: sending.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from learning_pipelines.defs import alerts, operating, standing
+from learning_pipelines.defs import alerts, launch, operating, standing
 from learning_pipelines.defs.freshness import HOURLY, WHEN_WRITTEN, judged
 from learning_pipelines.storage import operating as storage
 from learning_pipelines.storage.store import Store
@@ -86,6 +86,14 @@ def test_the_sensor_measures_failures_checks_and_lag_into_the_row(kept: dg.Dagst
     values = {(one.name, one.labels.get("job") or one.labels.get("sensor")): one.value for one in found[0]}
     assert (values["checks_failed", None], values["runs_queued", None], values["runs_failed", "cleanup"]) == (1, 0, 0)
     assert values["sensor_lag_entries", "new_feedback"] == 0
+
+
+def test_a_run_that_only_its_checks_failed_says_which(kept: dg.DagsterInstance) -> None:
+    @dg.asset(check_specs=[dg.AssetCheckSpec("adds_up", asset="checked")])
+    def checked() -> dg.MaterializeResult:
+        return dg.MaterializeResult(check_results=[dg.AssetCheckResult(check_name="adds_up", passed=False)])
+
+    assert launch._why(dg.materialize([checked], instance=kept)) == "check adds_up failed"
 
 
 def test_every_check_that_fails_is_named_with_its_run(kept: dg.DagsterInstance, location: dg.Definitions) -> None:
