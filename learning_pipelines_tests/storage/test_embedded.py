@@ -68,8 +68,8 @@ def has_the_row(server: EmbeddedServer) -> bool:
     return query(server, "SELECT answer FROM kept") == [(42,)]
 
 
-def program(home: Path, after: str = "", python: str = sys.executable, **options: Any) -> subprocess.Popen[str]:
-    return subprocess.Popen([python, "-c", START + after, str(home)], stdout=subprocess.PIPE, text=True, **{"cwd": PROJECT, **options})
+def program(home: Path, after: str = "", python: str = sys.executable, before: str = "", **options: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen([python, "-c", before + START + after, str(home)], stdout=subprocess.PIPE, text=True, **{"cwd": PROJECT, **options})
 
 
 def can_run(python: str, options: dict[str, Any]) -> bool:
@@ -115,8 +115,9 @@ def test_a_wrong_password_is_refused(home: Path) -> None:
 
 def test_the_server_survives_ctrl_c_of_its_starter_and_another_process_stops_it(home: Path) -> None:
     # Python listens to Ctrl-C unless it was started with it ignored, as a shell starts what it puts into the background.
+    # It listens before it says that the server runs, or it could be asked too early.
     listening = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    starter = program(home, f"{listening}; time.sleep(300)", start_new_session=True, stderr=subprocess.DEVNULL)
+    starter = program(home, "time.sleep(300)", before=listening, start_new_session=True, stderr=subprocess.DEVNULL)
     pid, port, started, _ = json.loads(starter.stdout.readline() if starter.stdout else "")
     os.killpg(starter.pid, signal.SIGINT)
     starter.communicate(timeout=90)
