@@ -94,12 +94,12 @@ test:
 
 # What `make test` leaves out: simulations at their full size, stories of many processes.
 test-slow: install
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow --ignore learning_pipelines_tests/browser $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow $(ARGS)
 
 # In Chromium (Debian's package chromium, or LEARNING_CHROMIUM); what needs packages from npm is skipped where npm is not installed.
 test-browser: install
 	@if command -v npm > /dev/null; then npm ci --prefix $(BROWSER_TESTS) --no-audit --no-fund --silent; else echo "npm is not installed: what needs its packages is skipped"; fi
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --timeout 150 $(BROWSER_TESTS) $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --timeout 150 -m 'not slow' $(BROWSER_TESTS) $(ARGS)
 
 fuzz: install
 	@FUZZ_CASES=10000 $(BIN)/python -m pytest --tb=line learning_pipelines_tests/api/test_fuzz.py $(ARGS)

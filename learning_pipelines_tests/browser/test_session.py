@@ -78,6 +78,7 @@ def test_an_expired_session_is_made_anew_over_the_page_and_the_request_repeated(
 def test_a_session_ends_with_its_key_and_the_revoked_key_does_not_open_another(site: Api, visit: Visit) -> None:
     page, key = visit("/reports"), site.key("expert", user="edda")
     sign_in(page, key)
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()  # revoked any earlier, it would not have opened this session
     at_work(page)
     site.revoke(key)
     page.get_by_role("button", name="Send").click()
