@@ -76,7 +76,8 @@ def configured(settings: Settings, organization: str) -> list[Channel]:
     """The channels that would be used for an organization."""
     mail: list[Channel] = ["email"] if settings.smtp_url and recipients(settings, organization) else []
     slack: list[Channel] = ["slack"] if settings.slack_webhook else []
-    return [*mail, *slack, *(["webhook"] if settings.webhook_url else [])]  # type: ignore[list-item]
+    hook: list[Channel] = ["webhook"] if settings.webhook_url else []
+    return [*mail, *slack, *hook]
 
 
 def recipients(settings: Settings, organization: str) -> list[str]:
