@@ -26,7 +26,7 @@ def evaluate_behavior(agent: str, file: Path, name: str, organization: str | Non
     from learning_pipelines.behavior.demonstration_files import read_demonstrations
     from learning_pipelines.behavior.demonstrations import load
     from learning_pipelines.behavior.policy.evaluation import evaluate, evaluate_transition
-    from learning_pipelines.behavior.policy.policy import Policy
+    from learning_pipelines.behavior.policy.files import load_policy
     from learning_pipelines.behavior.policy.registry import named_policy
     from learning_pipelines.feedback.importing import window_now
     from learning_pipelines.retrieval.artifacts import fetch
@@ -51,7 +51,7 @@ def evaluate_behavior(agent: str, file: Path, name: str, organization: str | Non
         assert version.artifact_path is not None and version.artifact_sha256 is not None
         folder = fetch(settings, Artifact(version.artifact_path, version.artifact_sha256))
         with Encoders(settings) as encoders:
-            measured = evaluate(Policy.load(folder, encoders.base()), read.items)
+            measured = evaluate(load_policy(folder, encoders.base()), read.items)
     in_train = _known(read.items, train)
     if in_train:
         say(

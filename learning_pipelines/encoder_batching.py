@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from learning_pipelines.encoder import BATCH_TEXTS, Encoder, Vectors, batches
 from learning_pipelines.encoder_local import CPU_BATCH_CHARS
+from learning_pipelines.encoder_protocol import BATCH_TEXTS, Encoder, Vectors, batches
 
 GATHER_SECONDS = 0.002
 QUICK_TEXTS = 8

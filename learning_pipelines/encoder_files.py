@@ -13,8 +13,8 @@ from typing import Any
 
 import orjson
 
-from learning_pipelines.encoder import PACKAGED
 from learning_pipelines.encoder_local import identity_files
+from learning_pipelines.encoder_protocol import PACKAGED
 
 PROTOCOL = 1  # part of the key: a process of another version is never asked
 

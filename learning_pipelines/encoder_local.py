@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from learning_pipelines.encoder import BATCH_TEXTS, PACKAGED, UnknownEncoder, Vectors, batches, model_source, prepared
+from learning_pipelines.encoder_protocol import BATCH_TEXTS, PACKAGED, UnknownEncoder, Vectors, batches, model_source, prepared
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -18,8 +18,8 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
-from learning_pipelines.encoder import PACKAGED, EncoderStartFailed, Serving, UnknownEncoder, model_source
 from learning_pipelines.encoder_files import Files, files_of, folder_of
+from learning_pipelines.encoder_protocol import PACKAGED, EncoderStartFailed, Serving, UnknownEncoder, model_source
 from learning_pipelines.encoder_service import serve
 from learning_pipelines.errors import LearningError
 from learning_pipelines.settings import Settings

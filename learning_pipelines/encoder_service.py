@@ -18,10 +18,10 @@ from typing import Any
 
 import orjson
 
-from learning_pipelines.encoder import Encoder, prepared
 from learning_pipelines.encoder_batching import Batcher
 from learning_pipelines.encoder_files import Files
 from learning_pipelines.encoder_local import LocalEncoder
+from learning_pipelines.encoder_protocol import Encoder, prepared
 
 HOST = "127.0.0.1"
 IDLE_SECONDS = 15 * 60.0

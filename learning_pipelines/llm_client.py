@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 import openai
 
 from learning_pipelines import llm_wire
-from learning_pipelines.llm import Completion, Message, Outcome, Request, ResponseCache
 from learning_pipelines.llm_budget import Amount, Budget, Price, Usage
 from learning_pipelines.llm_errors import EndpointDown, EndpointSlow, Failure, ModelError, NonsenseAnswer, WrongKey, explain
+from learning_pipelines.llm_protocol import Completion, Message, Outcome, Request, ResponseCache
 
 logger = logging.getLogger(__name__)
 

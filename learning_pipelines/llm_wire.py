@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from learning_pipelines.llm import Request
 from learning_pipelines.llm_errors import NonsenseAnswer, WrongAnswer
+from learning_pipelines.llm_protocol import Request
 
 # What a chat template may add: markers around each message, a default system prompt, the opening of the answer.
 _TOKENS_PER_REQUEST, _TOKENS_PER_MESSAGE = 64, 16

@@ -1,7 +1,7 @@
 """What proposing, approving and rolling back means for learnt behaviour: the labels serving, candidate and previous of its kinds and topics.
 
 Belongs here: what a version of a policy, playbook, rules, guidance or fine-tuned model needs before it may serve, moving its labels. Not here: the state of
-proposals (approval.py), learning and testing (behavior/), SQL.
+proposals (approval.py), making them (behavior_proposing.py), taking away for good (retiring.py), learning and testing (behavior/), SQL.
 
 A proposal's subject says what it is about: {"kind": …, "topic": … ('' where an agent has one of the kind), "version": …}. Every topic has labels of its
 own: a playbook of one kind of task comes and goes whatever serves for the others. Number 0 is nothing learnt, which serves before anything is approved.
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
 
 from learning_pipelines.acceptance.guidance_change import require_fitting
 from learning_pipelines.acceptance.reviewing import Reason, Refused, Reviewer
@@ -23,7 +22,6 @@ from learning_pipelines.settings import Settings
 from learning_pipelines.storage import audit, behavior_demonstrations, behavior_versions
 from learning_pipelines.storage.behavior_versions import BehaviorVersion, Kind
 from learning_pipelines.storage.database import Connection
-from learning_pipelines.storage.prompts import lock_agent
 from learning_pipelines.storage.tenants import AgentRef
 
 SUBJECTS: Mapping[str, tuple[Kind, ...]] = {"policy": ("policy",), "playbook": ("playbook", "rules", "guidance"), "fine_tune": ("fine_tune",)}
@@ -32,39 +30,6 @@ KINDS: tuple[Kind, ...] = ("policy", "playbook", "rules", "guidance", "fine_tune
 JOBS: Mapping[str, str] = {"fine_tune": "fine_tuning"}
 """The job that learns a kind, where it is not behavior_learning."""
 NOTHING = 0
-
-
-def propose(
-    connection: Connection, agent: AgentRef, settings: Settings, *, kind: str, subject_kind: Kind, topic: str = "", config: Mapping[str, Any],
-    artifact: Artifact | None = None, metrics: Mapping[str, Any], evidence: Mapping[str, Any], verdict: Any = "better", incumbent: int | None = None,
-    run_id: UUID | None = None, dagster_run_id: str | None = None,
-) -> tuple[int, UUID]:  # fmt: skip
-    """(number, proposal) of a learnt version, its audit row and its proposal, in one transaction. Nothing serves before it is approved.
-
-    `kind` and `subject_kind` as SUBJECTS pairs them; `artifact` lies in the store already; `incumbent`: number of the version that it was measured
-    against (0: nothing learnt; None: what serves now).
-    """
-    from learning_pipelines.acceptance.approval import open_proposal  # which needs this module
-
-    assert subject_kind in SUBJECTS[kind], f"a proposal of kind {kind} is not about {subject_kind}"
-    with connection.transaction():
-        lock_agent(connection, agent)
-        if incumbent is None:
-            incumbent = behavior_versions.label_target(connection, agent, subject_kind, "serving", topic) or NOTHING
-        number = behavior_versions.add(
-            connection, agent, subject_kind, topic=topic, parent=incumbent, config=dict(config), metrics=dict(metrics),
-            artifact=None if artifact is None else (artifact.path, artifact.sha256), training_run_id=run_id,
-        )  # fmt: skip
-        audit.record(
-            connection, agent.organization_id, actor="pipeline", action="learnt", kind="behavior_version", subject=f"{agent.agent}/{subject_kind}/{number}",
-            fields=["topic", "artifact"], after=[topic, None if artifact is None else artifact.sha256],
-        )  # fmt: skip
-        proposal = open_proposal(
-            connection, agent, kind=kind, verdict=verdict, subject={"kind": subject_kind, "topic": topic, "version": number},
-            incumbent={"version": incumbent}, evidence=evidence, training_run_id=run_id, dagster_run_id=dagster_run_id,
-            auto_approve=settings.auto_approve, settings=settings,
-        )  # fmt: skip
-    return number, proposal
 
 
 def about(subject: Mapping[str, Any]) -> tuple[str | None, str]:
@@ -100,7 +65,7 @@ def serve(
     number = int(subject["version"])
     require(connection, agent, kind, topic, number, incumbent, settings)
     before = behavior_versions.move_serving(connection, agent, kind, number, who.user_id, topic)
-    _moved(connection, agent, who, kind, topic, before, number)
+    record_move(connection, agent, who, kind, topic, before, number)
     return number, before
 
 
@@ -121,7 +86,7 @@ def take_back(
     if target != NOTHING:
         require_servable(connection, agent, kind, topic, target, settings)
     behavior_versions.point(connection, agent, kind, "serving", target, who.user_id, topic)
-    _moved(connection, agent, who, kind, topic, serving, target, "rolled back")
+    record_move(connection, agent, who, kind, topic, serving, target, "rolled back")
     return target, serving
 
 
@@ -142,22 +107,6 @@ def require_servable(connection: Connection, agent: AgentRef, kind: Kind, topic:
         cause = f"Version {number} was learnt from {count} demonstrations of experts whose right was withdrawn."
         raise Refused(Reason.STATE, cause, f"{_again(agent, kind)}: it learns without them.")
     return found
-
-
-def retire(connection: Connection, agent: AgentRef, kind: Kind, topic: str, why: str) -> int:
-    """Takes what serves out of service, for good: nothing learnt serves then, and no rollback brings it back; experiments that serve it end. Returns the
-    version that served. In one transaction, with its audit row."""
-    from learning_pipelines.experiments import canary  # which needs this module
-
-    with connection.transaction():
-        lock_agent(connection, agent)
-        before = behavior_versions.label_target(connection, agent, kind, "serving", topic) or NOTHING
-        for label in ("serving", "previous"):
-            behavior_versions.point(connection, agent, kind, label, NOTHING, None, topic)
-        _moved(connection, agent, Reviewer("pipeline"), kind, topic, before, NOTHING, why)
-        if kind == "policy" and before != NOTHING:
-            canary.end_those_of(connection, agent, "policy", before, Reviewer("pipeline"), f"Version {before} was taken out of service ({why}).")
-    return before
 
 
 def rollback_of(agent: str, subject: Mapping[str, Any]) -> str:
@@ -193,7 +142,8 @@ def _again(agent: AgentRef, kind: str) -> str:
     return f"Run `learning-pipelines run {JOBS.get(kind, 'behavior_learning')} --agent {agent.agent}`"
 
 
-def _moved(connection: Connection, agent: AgentRef, who: Reviewer, kind: str, topic: str, before: int, after: int, action: str = "moved") -> None:
+def record_move(connection: Connection, agent: AgentRef, who: Reviewer, kind: str, topic: str, before: int, after: int, action: str = "moved") -> None:
+    """The audit row of a label that moved."""
     audit.record(
         connection, agent.organization_id, actor=who.actor, action=action, kind="behavior_label",
         subject=f"{agent.agent}/{kind}/{topic}/serving" if topic else f"{agent.agent}/{kind}/serving", fields=["version"], before=before, after=after,

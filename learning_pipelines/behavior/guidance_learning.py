@@ -19,7 +19,7 @@ from uuid import UUID
 
 import orjson
 
-from learning_pipelines.acceptance import behavior_change, meeting
+from learning_pipelines.acceptance import behavior_proposing, meeting
 from learning_pipelines.acceptance.gate import Evidence, Rules, Verdict
 from learning_pipelines.behavior.guidance import EXAMPLE_TYPES, SOURCES, Guidance, Source
 from learning_pipelines.behavior.guidance_lookup import StoredGuide, as_served, stored_notes
@@ -197,7 +197,7 @@ def propose(
     if evidence.verdict is not Verdict.BETTER:
         raise ValueError(f"the verdict is {evidence.verdict.value}")
     with connection.transaction():
-        number, proposal = behavior_change.propose(
+        number, proposal = behavior_proposing.propose(
             connection, agent, settings, kind="playbook", subject_kind="guidance", config=chosen.as_json(), metrics=scores_of(evidence),
             evidence=evidence.as_json(), incumbent=ready.serving.guidance, run_id=run_id, dagster_run_id=dagster_run_id,
         )  # fmt: skip

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
+from learning_pipelines.behavior.policy.files import load_policy
 from learning_pipelines.behavior.policy.policy import Policy
 from learning_pipelines.encoder import Encoder
 from learning_pipelines.retrieval.artifacts import fetch
@@ -51,7 +52,7 @@ class Policies:
             if found is not None:
                 return found
             folder = fetch(self._settings, artifact)
-            policy = Policy.load(folder, self.encoder())
+            policy = load_policy(folder, self.encoder())
             with self._lock:
                 self._keep(artifact.sha256, policy, _IN_MEMORY * _size(folder))
         return policy

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from learning_pipelines.acceptance import behavior_change, meeting
+from learning_pipelines.acceptance import behavior_proposing, meeting, retiring
 from learning_pipelines.acceptance.gate import Evidence, Rules, Verdict
 from learning_pipelines.acceptance.guards import FEWEST, Guard
 from learning_pipelines.behavior.loaded import Policies
@@ -70,7 +70,7 @@ def retire_withdrawn(connection: Connection, agent: AgentRef, settings: Settings
     count = len(theirs.intersection(files.load(artifacts.fetch(settings, _artifact(serving[0]))).demonstrations))
     if not count:
         return None
-    number = behavior_change.retire(connection, agent, "policy", "", "retired")
+    number = retiring.retire(connection, agent, "policy", "", "retired")
     return f"version {number} was taken out of service: {count} of its demonstrations are of experts whose right was withdrawn"
 
 
@@ -78,7 +78,7 @@ def store(settings: Settings, agent: AgentRef, policy: Policy, run_id: UUID) -> 
     """The policy's folder in the artifact store, named by its content. Raises LearningError or BadInput where it cannot be written."""
     folder = settings.home / "training" / str(run_id) / FOLDER
     try:
-        policy.save(folder)
+        files.save(policy.learnt, folder)
         return artifacts.put_folder(settings, agent, folder)
     except OSError as error:
         raise LearningError(f"The policy cannot be written: {error.strerror or error}.", "Free space, then run the job again: it resumes.") from error
@@ -150,7 +150,7 @@ def propose(
     }  # fmt: skip
     best = {"top1": tested.candidate.policy.top1, "calibration_error": tested.candidate.calibration_error, "coverage": tested.candidate.coverage}
     with connection.transaction():
-        number, proposal = behavior_change.propose(
+        number, proposal = behavior_proposing.propose(
             connection, agent, settings, kind=KIND, subject_kind="policy", config=config, artifact=artifact, incumbent=prepared.incumbent,
             metrics={"learning": dict(learnt.metrics), **tested.numbers()},
             evidence={**tested.evidence.as_json(), "guards": [one.as_json() for one in tested.guards], "metrics": tested.candidate.as_json()},

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from learning_pipelines.encoder import Vectors
+from learning_pipelines.encoder_protocol import Vectors
 from learning_pipelines.storage.chunks import IN_SCOPE
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.indexes import EncoderVersion

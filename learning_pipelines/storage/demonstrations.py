@@ -18,7 +18,7 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
-from learning_pipelines.encoder import Encoder
+from learning_pipelines.encoder_protocol import Encoder
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.prompt_runs import TEACHES
 from learning_pipelines.storage.tenants import AgentRef

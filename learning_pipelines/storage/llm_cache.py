@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
-from learning_pipelines.llm import Completion
 from learning_pipelines.llm_budget import Usage
+from learning_pipelines.llm_protocol import Completion
 from learning_pipelines.storage.database import Connection, database_errors
 
 _COUNTS = ("requests", "answers", "cache_hits", "input_tokens", "output_tokens", "cached_tokens", "cost_usd", "unpriced")

@@ -15,7 +15,8 @@ import pytest
 
 from learning_pipelines.acceptance import approval
 from learning_pipelines.acceptance.approval import Refused, Reviewed, Reviewer
-from learning_pipelines.acceptance.behavior_change import propose, retire
+from learning_pipelines.acceptance.behavior_proposing import propose
+from learning_pipelines.acceptance.retiring import retire
 from learning_pipelines.retrieval.artifacts import put_folder
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import behavior_versions, experiments, index_retention, proposals

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from learning_pipelines.acceptance import approval
-from learning_pipelines.acceptance.behavior_change import propose
+from learning_pipelines.acceptance.behavior_proposing import propose
 from learning_pipelines.acceptance.reviewing import Refused, Reviewer
 from learning_pipelines.behavior.guidance import Guidance
 from learning_pipelines.errors import BadInput

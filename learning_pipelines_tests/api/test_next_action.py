@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from learning_pipelines.acceptance.behavior_change import propose
+from learning_pipelines.acceptance.behavior_proposing import propose
 from learning_pipelines.api.warm import Warm
 from learning_pipelines.behavior.demonstrations import as_text
 from learning_pipelines.behavior.loaded import Policies
 from learning_pipelines.behavior.policy import classifier, neighbours
+from learning_pipelines.behavior.policy.files import load_policy, save
 from learning_pipelines.behavior.policy.fitting import fit
 from learning_pipelines.behavior.policy.policy import Policy
 from learning_pipelines.behavior.task import Action, Shown
@@ -54,7 +55,7 @@ def learnt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as quick:
         quick.setattr(neighbours, "GRID", neighbours.GRID[:1])  # what is chosen among is tested where it is learnt
         quick.setattr(classifier, "PENALTIES", (1.0,))
-        fit(shown(tickets(90)), [], ENCODER, 1).save(folder)
+        save(fit(shown(tickets(90)), [], ENCODER, 1).learnt, folder)
     return folder
 
 
@@ -235,13 +236,12 @@ def test_a_policy_is_loaded_once_however_many_ask_at_once_and_is_let_go_when_the
         (version,) = behavior_versions.labelled(connection, desk.organization_id, desk.agent_id, "policy")
     artifact = Artifact(version.artifact_path or "", version.artifact_sha256 or "")
     loaded: list[Path] = []
-    load = Policy.load
 
     def counted(folder: Path, encoder: Any) -> Policy:
         loaded.append(folder)
-        return load(folder, encoder)
+        return load_policy(folder, encoder)
 
-    monkeypatch.setattr(Policy, "load", counted)
+    monkeypatch.setattr("learning_pipelines.behavior.loaded.load_policy", counted)
     policies = Policies(api.settings, lambda: ENCODER)
     threads = [threading.Thread(target=policies.policy, args=(artifact,)) for _ in range(6)]
     for thread in threads:

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from learning_pipelines.acceptance.approval import approve
-from learning_pipelines.acceptance.behavior_change import propose
+from learning_pipelines.acceptance.behavior_proposing import propose
 from learning_pipelines.acceptance.reviewing import OPERATOR
 from learning_pipelines.api.dagster import Dagster
 from learning_pipelines.llm_budget import Usage

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from learning_pipelines.behavior.policy.evaluation import evaluate
+from learning_pipelines.behavior.policy.files import load_policy, save
 from learning_pipelines.behavior.policy.fitting import fit
 from learning_pipelines.behavior.policy.policy import Policy
 from learning_pipelines.behavior.task import END, Action, Shown, State
@@ -39,34 +40,34 @@ def test_its_confidence_is_right_as_often_as_it_says(policy: Policy) -> None:
 
 
 def test_the_same_demonstrations_and_seed_give_the_same_bytes(policy: Policy, tmp_path: Path) -> None:
-    policy.save(tmp_path / "one")
-    fit(desk(60, 1), desk(20, 2, 100), words(), 0).save(tmp_path / "two")
+    save(policy.learnt, tmp_path / "one")
+    save(fit(desk(60, 1), desk(20, 2, 100), words(), 0).learnt, tmp_path / "two")
     for name in ("policy.json", "policy.safetensors"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
 def test_what_is_loaded_answers_bit_by_bit_as_what_was_saved(policy: Policy, tmp_path: Path) -> None:
-    policy.save(tmp_path)
-    again = Policy.load(tmp_path, words())
+    save(policy.learnt, tmp_path)
+    again = load_policy(tmp_path, words())
     states = [state for one in desk(10, 5, 400) for state, _ in one.steps()]
     assert np.array_equal(policy.probabilities(states), again.probabilities(states))
     assert [policy.suggest(state) for state in states] == [again.suggest(state) for state in states]
 
 
 def test_a_damaged_folder_is_refused_by_name(policy: Policy, tmp_path: Path) -> None:
-    policy.save(tmp_path)
+    save(policy.learnt, tmp_path)
     (tmp_path / "policy.safetensors").write_bytes((tmp_path / "policy.safetensors").read_bytes()[:-100])
     with pytest.raises(LearningError, match="cannot be read"):
-        Policy.load(tmp_path, words())
+        load_policy(tmp_path, words())
     (tmp_path / "policy.safetensors").unlink()
     with pytest.raises(LearningError, match=r"policy\.safetensors is gone"):
-        Policy.load(tmp_path, words())
+        load_policy(tmp_path, words())
 
 
 def test_vectors_of_another_encoder_are_refused(policy: Policy, tmp_path: Path) -> None:
-    policy.save(tmp_path)
+    save(policy.learnt, tmp_path)
     with pytest.raises(EncoderMismatch):
-        Policy.load(tmp_path, WordEncoder("others@1", 64))
+        load_policy(tmp_path, WordEncoder("others@1", 64))
 
 
 def test_a_suggestion_names_the_demonstrations_it_comes_from(policy: Policy) -> None:

@@ -23,7 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import httpx
 
 from learning_pipelines.acceptance.approval import OPERATOR, approve
-from learning_pipelines.acceptance.behavior_change import propose
+from learning_pipelines.acceptance.behavior_proposing import propose
 from learning_pipelines.behavior.policy.files import save
 from learning_pipelines.encoder import EncoderClient, open_encoder
 from learning_pipelines.retrieval.artifacts import put_folder

@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from learning_pipelines.acceptance.approval import approve
-from learning_pipelines.acceptance.behavior_change import propose
+from learning_pipelines.acceptance.behavior_proposing import propose
 from learning_pipelines.acceptance.gate import decide
 from learning_pipelines.acceptance.reviewing import OPERATOR
 from learning_pipelines.llm_budget import Usage

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from learning_pipelines.acceptance import meeting
-from learning_pipelines.acceptance.behavior_change import propose
+from learning_pipelines.acceptance.behavior_proposing import propose
 from learning_pipelines.acceptance.gate import Evidence, Rules, Verdict
 from learning_pipelines.acceptance.guards import FEWEST as FEWEST_GUARDING
 from learning_pipelines.behavior.corrections.rules import Rule, as_messages

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from learning_pipelines.acceptance import behavior_change, meeting
+from learning_pipelines.acceptance import behavior_proposing, meeting
 from learning_pipelines.acceptance.gate import Evidence, Rules, Verdict, decide
 from learning_pipelines.behavior.fine_tuning.lessons import ANSWERING
 from learning_pipelines.behavior.fine_tuning.outcome import Outcome, Scored, Scores
@@ -85,7 +85,7 @@ def propose(
     }  # fmt: skip
     metrics = {**tested.numbers(), "learnt": outcome.learnt.as_json(), "control": None if outcome.control is None else outcome.control.as_json()}
     with connection.transaction():
-        number, proposal = behavior_change.propose(
+        number, proposal = behavior_proposing.propose(
             connection, agent, settings, kind=KIND, subject_kind="fine_tune", topic=prepared.method, config=config, artifact=artifact, metrics=metrics,
             evidence={**tested.evidence.as_json(), "scores": tested.numbers()["scores"], "control": tested.control.as_json(), "artifact": _named(artifact),
                       "answers": prepared.method in ANSWERING, "training_loss": outcome.learnt.numbers.get("training_loss")},

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 from uuid import UUID
 
 from learning_pipelines.acceptance import meeting
-from learning_pipelines.acceptance.behavior_change import propose
+from learning_pipelines.acceptance.behavior_proposing import propose
 from learning_pipelines.acceptance.gate import Evidence, Rules, Verdict
 from learning_pipelines.behavior.playbooks import render
 from learning_pipelines.behavior.playbooks.playbook import Playbook

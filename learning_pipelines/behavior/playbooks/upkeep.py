@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from learning_pipelines.acceptance.behavior_change import retire
+from learning_pipelines.acceptance.retiring import retire
 from learning_pipelines.behavior.playbooks import evidence
 from learning_pipelines.behavior.playbooks.gate import KIND, Candidate, config_of
 from learning_pipelines.storage import audit, behavior_demonstrations, behavior_versions

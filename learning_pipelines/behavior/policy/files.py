@@ -22,10 +22,11 @@ from learning_pipelines.behavior.policy.calibration import Calibration
 from learning_pipelines.behavior.policy.classifier import Classifier
 from learning_pipelines.behavior.policy.mixture import Mixture
 from learning_pipelines.behavior.policy.neighbours import Neighbours, Steps, Weights
-from learning_pipelines.behavior.policy.policy import Learnt
+from learning_pipelines.behavior.policy.policy import Learnt, Policy
 from learning_pipelines.behavior.policy.situations import ORDER, Doubles, Numbers
 from learning_pipelines.behavior.policy.transitions import Key, Transitions
 from learning_pipelines.behavior.policy.vocabulary import Vocabulary
+from learning_pipelines.encoder_protocol import Encoder
 from learning_pipelines.errors import LearningError
 
 FORMAT = 1
@@ -64,6 +65,11 @@ def load(folder: Path) -> Learnt:
         return _learnt(facts, load_file(folder / _TENSORS))
     except (SafetensorError, ValueError, KeyError, TypeError, IndexError) as error:
         raise LearningError(f"The policy cannot be read: {type(error).__name__}.", _ADVICE) from error
+
+
+def load_policy(folder: Path, encoder: Encoder) -> Policy:
+    """A policy that can suggest. Raises as load does, and EncoderMismatch for another encoder than it was learnt with."""
+    return Policy(load(folder), encoder)
 
 
 def _learnt(facts: Mapping[str, Any], tensors: Tensors) -> Learnt:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -130,19 +129,6 @@ class Policy:
             "neighbours": learnt.neighbours.said(near),
             "classifier": learnt.classifier.of(batch),
         }
-
-    def save(self, folder: Path) -> None:
-        """Writes the policy into a folder, which is made; nothing of it is executable."""
-        from learning_pipelines.behavior.policy.files import save
-
-        save(self.learnt, folder)
-
-    @classmethod
-    def load(cls, folder: Path, encoder: Encoder) -> Policy:
-        """Raises LearningError for a folder that is damaged or of another format, EncoderMismatch for another encoder."""
-        from learning_pipelines.behavior.policy.files import load
-
-        return cls(load(folder), encoder)
 
     def _why(self, batch: Batch, place: int, probabilities: Doubles, near: Near) -> str:
         row, confidence = batch.rows[place], float(probabilities.max())
