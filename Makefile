@@ -113,6 +113,7 @@ behavior-story: install
 
 lint: install
 	@$(BIN)/ruff check .
+	@$(BIN)/lint-imports --no-cache > /dev/null || $(BIN)/lint-imports --no-cache
 
 types: install
 	@$(BIN)/mypy

@@ -18,7 +18,7 @@ import psycopg
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.grouped import Settled, Write, store_group
 from learning_pipelines.storage.ingest import columns
-from learning_pipelines.storage.sessions import Busy, busy_errors
+from learning_pipelines.storage.sessions import Busy, busy_errors, repeats_itself
 
 LANES = 2
 """Connections that commit side by side: while one waits for the disk, the other one works."""
@@ -185,8 +185,7 @@ class _Lane:
     def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:
             self._connection = self._connect()
-            # The statements are the same every time: planning each anew would cost more than running it.
-            self._connection.execute("SET plan_cache_mode = force_generic_plan")
+            repeats_itself(self._connection)
         return self._connection
 
     def _drop_connection(self) -> None:

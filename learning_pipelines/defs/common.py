@@ -21,7 +21,7 @@ from learning_pipelines.feedback.archive.returning import bring_back
 from learning_pipelines.feedback.privacy import RULES_VERSION
 from learning_pipelines.feedback.trust_refresh import refresh_weights
 from learning_pipelines.settings import Settings
-from learning_pipelines.storage import outbox, quality, rescrub, tenants
+from learning_pipelines.storage import outbox, overview, quality, rescrub, tenants
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.store import Store
 from learning_pipelines.storage.tenants import AgentRef
@@ -42,14 +42,8 @@ def agent_behind(connection: Connection, partition: str) -> AgentRef:
 
 def table_columns(connection: Connection, table: str) -> dg.TableSchema:
     """The columns of a table as the database has them."""
-    rows = connection.execute(
-        """SELECT column_name, data_type, is_nullable FROM information_schema.columns
-        WHERE table_schema = 'learning' AND table_name = %s ORDER BY ordinal_position""",
-        [table],
-    ).fetchall()
-    return dg.TableSchema(
-        columns=[dg.TableColumn(name=name, type=kind, constraints=dg.TableColumnConstraints(nullable=nullable == "YES")) for name, kind, nullable in rows]
-    )
+    found = overview.columns(connection, table)
+    return dg.TableSchema(columns=[dg.TableColumn(name=name, type=kind, constraints=dg.TableColumnConstraints(nullable=empty)) for name, kind, empty in found])
 
 
 @contextmanager

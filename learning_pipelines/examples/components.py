@@ -1,5 +1,5 @@
 """Belongs here: connected components and smallest vertex cuts of graphs of examples, as arrays of numbers.
-Does not belong here: what an example, a person or a split is (splits.py), and how texts are compared (duplicates.py)."""
+Not here: what an example, a person or a split is (splits.py), and how texts are compared (duplicates.py)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Belongs here: which texts are near-duplicates by 5-grams, found exactly and without comparing every pair.
-Does not belong here: duplicates by embedding, what is done about them (splits.py), reading or storing texts."""
+Not here: duplicates by embedding, what is done about them (splits.py), reading or storing texts."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Belongs here: sets of 5-grams as arrays, and the exact join of those that are alike (Jaccard similarity at or above a threshold).
-Does not belong here: how a text is normalised and when two texts count as duplicates (duplicates.py)."""
+Not here: how a text is normalised and when two texts count as duplicates (duplicates.py)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Belongs here: which split each example goes to, for good, so that nothing alike and nobody is on two sides; who is left out.
-Does not belong here: finding near-duplicates (duplicates.py), where a large component is cut (trimming.py), storing the splits."""
+Not here: finding near-duplicates (duplicates.py), where a large component is cut (trimming.py), storing the splits."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Belongs here: how components are dealt to the splits, and which few examples are left out when one component is too large.
-Does not belong here: ids, people and links found late (splits.py), graph algorithms (components.py)."""
+Not here: ids, people and links found late (splits.py), graph algorithms (components.py)."""
 
 from __future__ import annotations
 

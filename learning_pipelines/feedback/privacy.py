@@ -1,5 +1,5 @@
 """Belongs here: replacing personal data in the texts and JSON of one example by placeholders such as <EMAIL_1>.
-Does not belong here: what personal data looks like (privacy_patterns.py and the files it uses), storing anything."""
+Not here: what personal data looks like (privacy_patterns.py and the files it uses), storing anything."""
 
 from __future__ import annotations
 

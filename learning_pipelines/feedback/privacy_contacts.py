@@ -1,5 +1,5 @@
 """Belongs here: how people and machines are reached: e-mail addresses, telephone numbers, URLs that say who someone is, IP addresses.
-Does not belong here: numbers of persons, accounts and companies (privacy_numbers.py), the order of finding (privacy_patterns.py)."""
+Not here: numbers of persons, accounts and companies (privacy_numbers.py), the order of finding (privacy_patterns.py)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Belongs here: the words around a name: titles, salutations, sign-offs, introductions, labels; and what makes a name a company's or a street's.
-Does not belong here: names themselves (privacy_name_lists.py), reading a name (privacy_names.py)."""
+Not here: names themselves (privacy_name_lists.py), reading a name (privacy_names.py)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Belongs here: the words that are given names, surnames or ordinary words, from the person and lorem lists of Faker (MIT), loaded at first use.
-Does not belong here: where in a text a name may stand (privacy_names.py), the words around it (privacy_name_cues.py)."""
+Not here: where in a text a name may stand (privacy_names.py), the words around it (privacy_name_cues.py)."""
 
 from __future__ import annotations
 

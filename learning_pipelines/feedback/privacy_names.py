@@ -1,5 +1,5 @@
 """Belongs here: finding names of persons, by lists of names and by the words around them.
-Does not belong here: the lists (privacy_name_lists.py), the words around (privacy_name_cues.py), which name means whom (privacy_people.py)."""
+Not here: the lists (privacy_name_lists.py), the words around (privacy_name_cues.py), which name means whom (privacy_people.py)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Belongs here: social-security, tax and identity numbers of further countries: how they look, which words name them, their checksums (python-stdnum).
-Does not belong here: the numbers of Germany, the United Kingdom and the United States (privacy_patterns.py), other kinds of personal data."""
+Not here: the numbers of Germany, the United Kingdom and the United States (privacy_patterns.py), other kinds of personal data."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Belongs here: numbers of accounts, persons and companies that a checksum or a structure confirms, scored from 0 (is none) to 1 (is one).
-Does not belong here: how they look in a text and which words count beside them (privacy_patterns.py), telephones (privacy_contacts.py)."""
+Not here: how they look in a text and which words count beside them (privacy_patterns.py), telephones (privacy_contacts.py)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Belongs here: the table of entities: how each looks, which words count beside it, the scores it needs; and the order of finding.
-Does not belong here: checksums (privacy_numbers.py), addresses and telephones (privacy_contacts.py), placeholders (privacy.py)."""
+Not here: checksums (privacy_numbers.py), addresses and telephones (privacy_contacts.py), placeholders (privacy.py)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Belongs here: which names in one example mean the same person, and which words stand for them where the example repeats them.
-Does not belong here: finding names (privacy_names.py), replacing them (privacy.py)."""
+Not here: finding names (privacy_names.py), replacing them (privacy.py)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Belongs here: placeholders such as <EMAIL_1>: how they look, which a value holds, numbering them in order of appearance.
-Does not belong here: finding what they stand for (privacy_patterns.py), replacing it (privacy.py)."""
+Not here: finding what they stand for (privacy_patterns.py), replacing it (privacy.py)."""
 
 from __future__ import annotations
 

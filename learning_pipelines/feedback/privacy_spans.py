@@ -1,5 +1,5 @@
 """Belongs here: what every finder of personal data shares: findings, rules with their scores, the words around a number, blanking.
-Does not belong here: any particular kind of personal data (privacy_numbers.py, privacy_contacts.py), placeholders (privacy.py)."""
+Not here: any particular kind of personal data (privacy_numbers.py, privacy_contacts.py), placeholders (privacy.py)."""
 
 from __future__ import annotations
 

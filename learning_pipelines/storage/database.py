@@ -6,6 +6,7 @@ Belongs here: connection strings, roles of a connection, database errors in word
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import hmac
 from collections.abc import Iterator
@@ -80,6 +81,14 @@ def snapshot(connection: Connection) -> Iterator[None]:
     finally:
         if not connection.closed:
             connection.isolation_level = usual
+
+
+def clock(connection: Connection) -> dt.datetime:
+    """What time it is for the server, also within a transaction."""
+    row = connection.execute("SELECT clock_timestamp()").fetchone()
+    assert row is not None
+    moment: dt.datetime = row[0]
+    return moment
 
 
 def describe(url: str) -> str:

@@ -39,6 +39,15 @@ def table_counts(connection: Connection, organization: str | None = None) -> dic
     return {str(name): int(count) for name, count in connection.execute(query).fetchall()}
 
 
+def columns(connection: Connection, table: str) -> list[tuple[str, str, bool]]:
+    """(name, type, may be NULL) of the columns of a table, in their order; none if there is no such table."""
+    return connection.execute(
+        """SELECT column_name, data_type, is_nullable = 'YES' FROM information_schema.columns
+        WHERE table_schema = 'learning' AND table_name = %s ORDER BY ordinal_position""",
+        [table],
+    ).fetchall()
+
+
 def written(connection: Connection) -> list[Written]:
     """Row count and newest arrival of each table that people write to."""
     column = {"documents": "updated_at"}

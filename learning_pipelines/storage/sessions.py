@@ -104,6 +104,11 @@ class Sessions:
         return open_connection(self._database_of())
 
 
+def repeats_itself(connection: Connection) -> None:
+    """Tells the server that the same few statements come again and again: planning each anew would cost more than running it."""
+    connection.execute("SET plan_cache_mode = force_generic_plan")
+
+
 @contextmanager
 def busy_errors() -> Iterator[None]:
     """Turns "away", "too slow" and "too many waiting" into Busy; every other database error passes."""
