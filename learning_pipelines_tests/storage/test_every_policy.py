@@ -66,13 +66,13 @@ RULES: dict[str, tuple[str, str]] = {
     "experiment_metrics": ("experimenter", "none"), "experiment_decisions": ("experimenter", "experimenter"),
     "experiment_executions": ("experimenter", "none"), "serving_sets": ("trainer", "none"), "serving_scores": ("member", "none"),
     "report_deliveries": ("admin", "none"),
-    "operating_numbers": ("member", "none"),
+    "operating_numbers": ("member", "none"), "erasures": ("admin", "admin"), "retraining_due": ("trainer", "none"),
 }  # fmt: skip
 READ_BY_APPLICATIONS = ("outbox", "outbox_positions")
 """Beside the rule: ids and times of what changed, for exact statistics."""
 ANONYMOUS = ("agent_feedback",)
 """Where a person may write a row without a user."""
-APPEND_ONLY = ("audit_log", "prompt_versions")
+APPEND_ONLY = ("audit_log", "prompt_versions", "erasures")
 COLUMNS = {"api_keys": "UPDATE api_keys SET last_used_at = now()"}
 """Updates of single columns that are granted where the table is not."""
 

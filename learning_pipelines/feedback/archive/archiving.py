@@ -64,7 +64,7 @@ def archive(store: Store, *, now: dt.datetime | None = None, dry_run: bool = Fal
                 _count(done, month, storage.counts(owner, month))
             return done
         if not storage.begin(writing):
-            raise Unavailable("Another process is archiving.", "Wait until it ends; then this has nothing to do.")
+            raise Unavailable("Another process is archiving or erasing a person.", "Wait until it ends; then this has nothing or little to do.")
         try:
             for month in months:
                 if reason := _keeps(writing, month):

@@ -1,0 +1,20 @@
+"""What belongs to a person, by id, put together once for all the steps that follow.
+
+Belongs here: filling the temporary tables erased_*. Not here: deleting.
+"""
+
+from __future__ import annotations
+
+from learning_pipelines.feedback.erasure.person import Person
+from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.store import Store
+
+
+def gather(connection: Connection, store: Store, person: Person) -> None:
+    """Makes and fills, within the running transaction of role learning_pipeline, the temporary tables (ON COMMIT DROP):
+
+    erased_executions (execution_id text PRIMARY KEY, agent_id uuid, happened_at timestamptz, archived boolean),
+    erased_feedback (feedback_id text PRIMARY KEY, execution_id text, agent_id uuid, happened_at timestamptz, archived boolean),
+    erased_events (event_id text PRIMARY KEY, agent_id uuid, question_id text), erased_demonstrations (demonstration_id text PRIMARY KEY, agent_id uuid),
+    erased_examples (example_id text PRIMARY KEY, agent_id uuid) and erased_texts (text text PRIMARY KEY): the person's words of 20 characters and more.
+    """

@@ -1,0 +1,72 @@
+"""Erasures of persons: what was asked, how far it is, what came of it; and what is due for retraining because of one.
+
+Belongs here: one forward step and its way back. Not here: data that users own.
+"""
+
+from alembic import op
+
+revision = "0047"
+down_revision = "0049"
+branch_labels = None
+depends_on = None
+
+# Who it is about is in the row only until it is done; what stays is a fingerprint, which whoever knows the name can compare and nobody can read.
+ERASURES = """
+CREATE TABLE learning.erasures (
+    organization_id uuid NOT NULL REFERENCES learning.organizations,
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    state text NOT NULL DEFAULT 'requested' CHECK (state IN ('requested', 'erasing', 'done')),
+    user_id uuid,
+    external_id text,
+    tombstone text NOT NULL,
+    fingerprint bytea NOT NULL CHECK (octet_length(fingerprint) = 32),
+    requested_by text NOT NULL,
+    requested_at timestamptz NOT NULL DEFAULT now(),
+    rows_gone_at timestamptz,
+    done_at timestamptz,
+    touched jsonb NOT NULL DEFAULT '{}',
+    files jsonb NOT NULL DEFAULT '[]',
+    certificate jsonb,
+    PRIMARY KEY (organization_id, id),
+    CHECK ((state = 'done') = (certificate IS NOT NULL)),
+    CHECK (state <> 'done' OR user_id IS NULL AND external_id IS NULL)
+);
+CREATE UNIQUE INDEX erasures_under_way ON learning.erasures (organization_id, user_id) WHERE user_id IS NOT NULL;
+CREATE INDEX erasures_fingerprint ON learning.erasures (organization_id, fingerprint);
+SELECT learning.protect('learning.erasures', 'admin', 'admin');
+REVOKE UPDATE ON learning.erasures FROM learning_api;
+DROP POLICY api_update ON learning.erasures;
+
+-- Whether somebody of this name was erased, and when it was asked for last: whoever authenticates a person asks, before any role is known.
+CREATE FUNCTION learning.erasure_asked_at(wanted_organization uuid, wanted_fingerprint bytea) RETURNS timestamptz
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = learning, pg_temp AS $$
+    SELECT max(requested_at) FROM learning.erasures WHERE organization_id = wanted_organization AND fingerprint = wanted_fingerprint
+$$;
+REVOKE ALL ON FUNCTION learning.erasure_asked_at FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION learning.erasure_asked_at TO learning_api, learning_pipeline;
+"""
+
+# What was learnt with a person's words and does not hold them: the next run of its job trains, whatever its thresholds say, and takes the mark away.
+RETRAINING = """
+CREATE TABLE learning.retraining_due (
+    organization_id uuid NOT NULL,
+    agent_id uuid NOT NULL,
+    kind text NOT NULL,
+    erasure_id uuid NOT NULL,
+    reason text NOT NULL,
+    since timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (organization_id, agent_id, kind, erasure_id),
+    FOREIGN KEY (organization_id, agent_id) REFERENCES learning.agents,
+    FOREIGN KEY (organization_id, erasure_id) REFERENCES learning.erasures
+);
+SELECT learning.protect('learning.retraining_due', 'trainer', 'none');
+"""
+
+
+def upgrade() -> None:
+    op.execute(ERASURES)
+    op.execute(RETRAINING)
+
+
+def downgrade() -> None:
+    op.execute("DROP TABLE learning.retraining_due, learning.erasures; DROP FUNCTION learning.erasure_asked_at")
