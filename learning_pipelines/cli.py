@@ -15,6 +15,7 @@ from learning_pipelines import __version__
 from learning_pipelines.cli_backup import backup_command, restore_command
 from learning_pipelines.cli_corrections import corrections
 from learning_pipelines.cli_datasets import datasets_command, export_command
+from learning_pipelines.cli_erase import erase_command
 from learning_pipelines.cli_evaluate import evaluate
 from learning_pipelines.cli_experiments import experiments
 from learning_pipelines.cli_experts import experts
@@ -217,6 +218,7 @@ main.add_command(playbooks_command)
 main.add_command(prune_command)
 main.add_command(backup_command)
 main.add_command(restore_command)
+main.add_command(erase_command)
 main.add_command(lineage)
 for command in PROMPT_COMMANDS:
     main.add_command(command)

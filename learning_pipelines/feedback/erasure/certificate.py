@@ -33,7 +33,7 @@ def checksum(document: dict[str, Any]) -> str:
     return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def make(erasure: Erasure, touched: Touched, deleted: list[str], remaining: list[str], completed_at: dt.datetime) -> dict[str, Any]:
+def make(erasure: Erasure, touched: Touched, deleted: list[str], completed_at: dt.datetime) -> dict[str, Any]:
     """The certificate: counts, versions, file paths and reasons; neither the person's name nor their ids nor any of their words."""
     document = {
         "certificate_id": str(erasure.id),
@@ -48,7 +48,7 @@ def make(erasure: Erasure, touched: Touched, deleted: list[str], remaining: list
         "prompts": touched.prompts,
         "retrain": touched.retrain,
         "kept": touched.kept,
-        "remaining": remaining,
+        "remaining": touched.remaining,
     }
     document = orjson.loads(orjson.dumps(document, default=str))  # as it will be read: ids and times as text
     return {**document, "checksum": checksum(document)}

@@ -11,9 +11,10 @@ from typing import Any
 from uuid import UUID
 
 from learning_pipelines.errors import BadInput
-from learning_pipelines.feedback.erasure import account, archives, certificate, gathering, learnt, rows
+from learning_pipelines.feedback.erasure import account, archives, certificate, files, gathering, learnt, rows
 from learning_pipelines.feedback.erasure.person import Person
 from learning_pipelines.feedback.erasure.touched import Touched
+from learning_pipelines.storage import erasure_remaining, erasure_runs
 from learning_pipelines.storage import erasure_requests as requests
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.erasure_requests import Erasure
@@ -66,16 +67,21 @@ def _erase_rows(store: Store, connection: Connection, erasure: Erasure, say: Cal
         learnt.erase(connection, store, person, touched)
         rows.erase(connection, store, person, touched)
         account.erase(connection, store, person, touched)
+        touched.remaining = erasure_remaining.remaining(connection, person.organization_id, person.user_id, person.name)
         requests.rows_gone(connection, erasure.id, touched.as_json(), touched.files)
     step("rows")
     return _read(connection, erasure.id)
 
 
 def _end(store: Store, connection: Connection, erasure: Erasure, say: Callable[[str], None], step: Step) -> dict[str, Any]:
-    touched = Touched.of(erasure.touched)
+    person, touched = person_of(erasure), Touched.of(erasure.touched)
+    say("Files, and runs of Dagster …")
+    deleted = files.delete(store.settings.artifacts, erasure.files)
     step("files")
+    touched.rows["runs"] += erasure_runs.rename(store.database, person.name, person.tombstone)
+    step("runs")
     now = dt.datetime.now(dt.UTC)
-    document = certificate.make(erasure, touched, touched.files, [], now)
+    document = certificate.make(erasure, touched, deleted, now)
     certificate.write(store.settings.artifacts, document)
     step("certificate")
     requests.finished(connection, erasure.id, document, now)

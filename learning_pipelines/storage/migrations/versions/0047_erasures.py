@@ -63,10 +63,23 @@ SELECT learning.protect('learning.retraining_due', 'trainer', 'none');
 """
 
 
+# Audit entries and prompt versions only grow. Whom they name is the exception, for whoever erases a person.
+NAMES = """
+GRANT UPDATE (actor, subject_id, before_hash, after_hash) ON learning.audit_log TO learning_pipeline;
+GRANT UPDATE (created_by) ON learning.prompt_versions TO learning_pipeline;
+"""
+NAMES_BACK = """
+REVOKE UPDATE (actor, subject_id, before_hash, after_hash) ON learning.audit_log FROM learning_pipeline;
+REVOKE UPDATE (created_by) ON learning.prompt_versions FROM learning_pipeline;
+"""
+
+
 def upgrade() -> None:
     op.execute(ERASURES)
     op.execute(RETRAINING)
+    op.execute(NAMES)
 
 
 def downgrade() -> None:
+    op.execute(NAMES_BACK)
     op.execute("DROP TABLE learning.retraining_due, learning.erasures; DROP FUNCTION learning.erasure_asked_at")
