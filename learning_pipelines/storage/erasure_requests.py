@@ -70,6 +70,7 @@ def request(
     The person is switched off with it: no key, token or session of theirs is in force from here on.
     """
     connection.execute("UPDATE users SET is_active = false WHERE organization_id = %s AND id = %s", [organization_id, user_id])
+    refuse_tokens(connection, organization_id, fingerprint)
     row = connection.execute(
         """INSERT INTO erasures (organization_id, id, user_id, external_id, tombstone, fingerprint, requested_by)
         VALUES (%s, coalesce(%s::uuid, gen_random_uuid()), %s, %s, %s, %s, %s)
@@ -82,6 +83,15 @@ def request(
     if found is None:  # it ended between the two statements: the row of the user is another's by now
         return request(connection, organization_id, user_id, name, fingerprint, requested_by, erasure_id)
     return found[0], False
+
+
+def refuse_tokens(connection: Connection, organization_id: UUID, fingerprint: bytes, asked_at: dt.datetime | None = None) -> None:
+    """Tokens and sessions of a person with this name that were issued until now (or until `asked_at`) are not in force any more."""
+    connection.execute(
+        """INSERT INTO erased_names (organization_id, fingerprint, asked_at) VALUES (%s, %s, coalesce(%s, now()))
+        ON CONFLICT (organization_id, fingerprint) DO UPDATE SET asked_at = greatest(erased_names.asked_at, excluded.asked_at)""",
+        [organization_id, fingerprint, asked_at],
+    )
 
 
 def read(connection: Connection, erasure_id: UUID, organization_id: UUID | None = None) -> Erasure | None:

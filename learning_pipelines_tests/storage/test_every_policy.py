@@ -66,7 +66,8 @@ RULES: dict[str, tuple[str, str]] = {
     "experiment_metrics": ("experimenter", "none"), "experiment_decisions": ("experimenter", "experimenter"),
     "experiment_executions": ("experimenter", "none"), "serving_sets": ("trainer", "none"), "serving_scores": ("member", "none"),
     "report_deliveries": ("admin", "none"),
-    "operating_numbers": ("member", "none"), "erasures": ("admin", "admin"), "retraining_due": ("trainer", "none"),
+    "operating_numbers": ("member", "none"), "erasures": ("admin", "admin"), "erased_names": ("member", "admin"),
+    "retraining_due": ("trainer", "none"),
 }  # fmt: skip
 READ_BY_APPLICATIONS = ("outbox", "outbox_positions")
 """Beside the rule: ids and times of what changed, for exact statistics."""

@@ -37,13 +37,14 @@ SELECT learning.protect('learning.erasures', 'admin', 'admin');
 REVOKE UPDATE ON learning.erasures FROM learning_api;
 DROP POLICY api_update ON learning.erasures;
 
--- Whether somebody of this name was erased, and when it was asked for last: whoever authenticates a person asks, before any role is known.
-CREATE FUNCTION learning.erasure_asked_at(wanted_organization uuid, wanted_fingerprint bytea) RETURNS timestamptz
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = learning, pg_temp AS $$
-    SELECT max(requested_at) FROM learning.erasures WHERE organization_id = wanted_organization AND fingerprint = wanted_fingerprint
-$$;
-REVOKE ALL ON FUNCTION learning.erasure_asked_at FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION learning.erasure_asked_at TO learning_api, learning_pipeline;
+-- Of whom an erasure was asked for, and when last: whoever authenticates a person looks here, before any role is known.
+CREATE TABLE learning.erased_names (
+    organization_id uuid NOT NULL REFERENCES learning.organizations,
+    fingerprint bytea NOT NULL CHECK (octet_length(fingerprint) = 32),
+    asked_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (organization_id, fingerprint)
+);
+SELECT learning.protect('learning.erased_names', 'member', 'admin');
 """
 
 # What was learnt with a person's words and does not hold them: the next run of its job trains, whatever its thresholds say, and takes the mark away.
@@ -82,4 +83,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute(NAMES_BACK)
-    op.execute("DROP TABLE learning.retraining_due, learning.erasures; DROP FUNCTION learning.erasure_asked_at")
+    op.execute("DROP TABLE learning.retraining_due, learning.erased_names, learning.erasures")
