@@ -74,7 +74,7 @@ class EncoderClient:
         self._serving = connect()
         self._reconnecting = threading.Lock()
         # Loopback only: no proxy from the environment may see the texts, and without certificates the client opens in no time.
-        self._http = httpx.Client(
+        self._http = httpx.Client(  # nosec B501 # there is no TLS on loopback
             trust_env=False, verify=False, timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS), limits=httpx.Limits(max_connections=None)
         )
         self._remembered: OrderedDict[str, Vectors] = OrderedDict()

@@ -12,7 +12,7 @@ _BY_NAME: dict[str, Any] = {
     "input": "When is the VAT return due?",
     "output": "On the 10th.", "session_id": "chat-7", "version": "2", "category": "incorrect", "role": "user", "name": "desk", "error": None, "cursor": None,
     "rating": 4, "share": 0.25, "progress": 1.0, "correction_text": "On the 12th.", "feedback_text": "The date is wrong.", "job": "prompt_optimization",
-    "text": "VAT returns are due on the 10th.", "title": "VAT returns", "id": "run-1", "etag": '"2-0a1b2c"', "token": "eyJhbGciOiJIUzI1NiJ9.e30.x",
+    "text": "VAT returns are due on the 10th.", "title": "VAT returns", "id": "run-1", "etag": '"2-0a1b2c"', "token": "eyJhbGciOiJIUzI1NiJ9.e30.x",  # nosec B105 # signed by nobody
 }  # fmt: skip
 _BY_FORMAT = {"date-time": "2026-11-23T09:15:00Z", "date": "2026-11-23", "uuid": "5f2d8e1c-0f5b-4d0e-9a53-0c8f3f0a7b11", "uri": "https://desk.example/"}
 _BY_TYPE: dict[str, Any] = {"string": "text", "integer": 1, "number": 0.5, "boolean": True, "null": None}

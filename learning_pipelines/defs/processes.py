@@ -240,7 +240,7 @@ def _require_free(host: str, port: int, setting: str, purpose: str) -> None:
 
 def _reachable(host: str) -> str:
     """Where this machine reaches a server that binds to `host`."""
-    return {"0.0.0.0": HOST, "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return {"0.0.0.0": HOST, "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # nosec B104 # asked of, not bound to
 
 
 def _note(settings: Settings, part: Part) -> Path:

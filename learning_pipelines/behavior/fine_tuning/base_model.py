@@ -62,7 +62,7 @@ def load_tokenizer(base: Base) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(base.source, **_which(base))
+        tokenizer: Any = AutoTokenizer.from_pretrained(base.source, **_which(base))  # nosec B615 # a folder of this machine
     except (OSError, ValueError) as error:
         raise _unreadable(base, error) from error
     if tokenizer.chat_template is None or tokenizer.eos_token is None:
@@ -78,7 +78,8 @@ def load_causal(base: Base) -> PreTrainedModel:
     from transformers import AutoModelForCausalLM
 
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(base.source, dtype=torch.float32, use_safetensors=not base.file, **_which(base))
+        read = {"dtype": torch.float32, "use_safetensors": not base.file, **_which(base)}
+        model: Any = AutoModelForCausalLM.from_pretrained(base.source, **read)  # nosec B615 # a folder of this machine
     except (OSError, ValueError) as error:
         raise _unreadable(base, error) from error
     for place in (model, model.config):  # dequantized on reading: trainers would refuse it as a quantized one
