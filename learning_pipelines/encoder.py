@@ -14,6 +14,7 @@ import httpx
 import numpy as np
 import orjson
 
+from learning_pipelines import tracing
 from learning_pipelines.encoder_protocol import (
     BATCH_TEXTS,
     MAX_CHARS,
@@ -117,6 +118,14 @@ class EncoderClient:
         return vectors
 
     def _ask(self, texts: list[str]) -> Vectors:
+        if not tracing.active():
+            return self._asked(texts)
+        model = self.name.rpartition("/")[2] if self.name.startswith("/") else self.name  # a folder's place is nobody's business
+        asked: dict[str, tracing.Value] = {"gen_ai.operation.name": "embeddings", "gen_ai.request.model": model, "learning.texts": len(texts)}
+        with tracing.span(f"embeddings {model}", asked, kind="client"):
+            return self._asked(texts)
+
+    def _asked(self, texts: list[str]) -> Vectors:
         body = orjson.dumps({"texts": texts})
         for last_try in (False, True):
             serving = self._serving

@@ -18,12 +18,13 @@ from urllib.parse import urlsplit
 
 import openai
 
-from learning_pipelines import llm_wire
+from learning_pipelines import llm_wire, tracing
 from learning_pipelines.llm_budget import Amount, Budget, Price, Usage
 from learning_pipelines.llm_errors import EndpointDown, EndpointSlow, Failure, ModelError, NonsenseAnswer, WrongKey, explain
 from learning_pipelines.llm_protocol import Completion, Message, Outcome, Request, ResponseCache
 
 logger = logging.getLogger(__name__)
+PUBLIC = "api.openai.com"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,11 @@ class Endpoint:
     def where(self) -> str:
         parts = urlsplit(self.base_url)  # an address may hold a password
         return self.label or f"{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
+
+    @property
+    def joins_traces(self) -> bool:
+        """Whether it is told the trace that a request belongs to: a server of one's own may go on with it, the public one is no part of it."""
+        return urlsplit(self.base_url).hostname != PUBLIC
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +146,7 @@ class OpenAIModel:
                 except ModelError as error:
                     end = error
                     break
-                under_way.append(pool.submit(self._outcome, started))
+                under_way.append(pool.submit(tracing.carried(self._outcome), started))
                 if len(under_way) >= width:
                     yield under_way.popleft().result()
             while under_way:
@@ -193,11 +199,26 @@ class OpenAIModel:
             reserved = self.budget.reserve(self._most(request))
 
     def _send(self, request: Request, reserved: Amount) -> Completion:
-        """One HTTP request. Settles the reservation, whatever happens. Raises _Failed if there is no answer, NonsenseAnswer if it is none."""
+        """One HTTP request, and its span. Settles the reservation, whatever happens. Raises _Failed if there is no answer, NonsenseAnswer if it is none."""
+        if not tracing.active():
+            return self._sent(request, reserved, {})
+        asked: dict[str, tracing.Value] = {
+            "gen_ai.operation.name": "chat", "gen_ai.request.model": self.name, "learning.llm.role": self._role, "server.address": self._endpoint.where
+        }  # fmt: skip
+        with tracing.span(f"chat {self.name}", asked, kind="client") as span:
+            answer = self._sent(request, reserved, tracing.outgoing() if self._endpoint.joins_traces else {})
+            tracing.note(span, {
+                "gen_ai.usage.input_tokens": answer.input_tokens, "gen_ai.usage.output_tokens": answer.output_tokens,
+                "learning.llm.cached_tokens": answer.cached_tokens, "learning.llm.cost_usd": answer.cost_usd,
+            })  # fmt: skip
+            return answer
+
+    def _sent(self, request: Request, reserved: Amount, headers: dict[str, str]) -> Completion:
         used = self._usage(request, None)  # unless we learn better: interrupted, it may have taken all that it could
         begun = time.monotonic()
         try:
-            raw = self._client.chat.completions.with_raw_response.create(**llm_wire.parameters(self.name, request, self._grammar, self._not_taken))
+            asked = {**llm_wire.parameters(self.name, request, self._grammar, self._not_taken), "extra_headers": headers}
+            raw = self._client.chat.completions.with_raw_response.create(**asked)
             answer = llm_wire.read(raw.text, self._endpoint.where)
             used = self._usage(request, answer)
         except openai.APIError as error:

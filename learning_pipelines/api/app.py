@@ -12,10 +12,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from learning_pipelines import __version__
+from learning_pipelines import __version__, tracing
 from learning_pipelines.api import (
     agent_serving,
     agents,
@@ -48,6 +49,7 @@ from learning_pipelines.api.direct import Direct
 from learning_pipelines.api.middleware import Metrics, Shell
 from learning_pipelines.api.peers_routes import PEERS
 from learning_pipelines.api.service import Service
+from learning_pipelines.api.traced import Traced
 from learning_pipelines.settings import Settings, load_settings
 from learning_pipelines.storage.database import Database
 
@@ -66,12 +68,14 @@ def create_app(settings: Settings | None = None, database_of: Callable[[], Datab
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
         _log_to_stderr()
+        tracing.start(chosen, "learning-pipelines-api")
         await service.open()
         gc.freeze()  # what start-up made stays: collections that look at it again cost a batch a third of its time
         try:
             yield
         finally:
             await service.close()
+            await run_in_threadpool(tracing.stop)
 
     layers = _middleware(chosen, service.metrics)
     app = FastAPI(title="learning_pipelines", version=__version__, lifespan=running, docs_url=None, redoc_url=None, middleware=layers)
@@ -89,7 +93,8 @@ def create_app(settings: Settings | None = None, database_of: Callable[[], Datab
 
 
 def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
-    layers = [Middleware(Shell, metrics=metrics)]
+    layers = [Middleware(Traced)] if tracing.wanted(settings) else []
+    layers.append(Middleware(Shell, metrics=metrics))
     origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
     if origins:
         layers.append(

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from learning_pipelines import tracing
 from learning_pipelines.errors import LearningError, Unavailable
 from learning_pipelines.settings import Settings
 
@@ -48,6 +49,8 @@ class Dagster:
         self._ask(_PARTITION, key=partition, repository=_SELECTOR)
         request = uuid.uuid4().hex
         all_tags = {PARTITION_TAG: partition, ORGANIZATION_TAG: organization, "learning/launched_by": "api", REQUEST_TAG: request, **tags}
+        if parent := tracing.outgoing().get(tracing.TRACEPARENT):
+            all_tags[tracing.RUN_TAG] = parent
         params = {
             "selector": {**_SELECTOR, "jobName": job}, "runConfigData": {}, "mode": "default",
             "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in all_tags.items()]},

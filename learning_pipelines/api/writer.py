@@ -15,6 +15,7 @@ from typing import Any
 
 import psycopg
 
+from learning_pipelines import tracing
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.grouped import Settled, Write, store_group
 from learning_pipelines.storage.ingest import columns
@@ -32,6 +33,7 @@ GROUP_ROWS = 1_000
 WAITING_ROWS = 20_000
 """Rows that may wait; beyond that a request is refused at once instead of piling up."""
 PATIENCE_SECONDS = 10.0
+Store = Callable[[Sequence[Write]], list[list[Settled] | BaseException]]
 _ID, _USER_ID = columns("feedback").index("id"), columns("feedback").index("user_id")  # the same in every kind
 
 
@@ -44,6 +46,8 @@ class _Waiting:
     """No two groups under way share an id: the second must see what became of the first."""
     persons: frozenset[int]
     """Those not seen yet. No two groups under way share them either: both would insert them, and each could wait for the other's."""
+    asker: Any
+    """The context of the traced request, if there is one."""
 
 
 class Writer:
@@ -86,7 +90,7 @@ class Writer:
         kind = f"{write.kind} {write.who.organization_id} "
         ids = frozenset([kind + row[_ID] for row in write.rows])
         persons = frozenset([row[_USER_ID].int for row in write.rows if row[_USER_ID] is not None]) - self._known_persons
-        self._queue.append(_Waiting(write, answer, time.monotonic() + PATIENCE_SECONDS, ids, persons))
+        self._queue.append(_Waiting(write, answer, time.monotonic() + PATIENCE_SECONDS, ids, persons, tracing.present()))
         self.waiting_rows += len(write.rows)
         self._wake.set()
         return await answer
@@ -110,7 +114,8 @@ class Writer:
         ids, persons = [set[Any]().union(*sets) for sets in ([waiting.ids for waiting in group], [waiting.persons for waiting in group])]
         self._ids |= ids
         self._persons |= persons
-        stored = asyncio.get_running_loop().run_in_executor(lane.thread, lane.store, [waiting.write for waiting in group])
+        store = _traced(lane.store, group) if tracing.active() else lane.store
+        stored = asyncio.get_running_loop().run_in_executor(lane.thread, store, [waiting.write for waiting in group])
         (outcome,) = await asyncio.gather(stored, return_exceptions=True)
         self._ids -= ids
         self._persons -= persons
@@ -192,6 +197,19 @@ class _Lane:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _traced(store: Store, group: Sequence[_Waiting]) -> Store:
+    """The commit as a span: below the request that waited longest, linked to the others that share it."""
+    rows = sum(len(waiting.write.rows) for waiting in group)
+    first, *others = (waiting.asker for waiting in group)
+    linked = [one for one in others if one is not None]
+
+    def traced(writes: Sequence[Write]) -> list[list[Settled] | BaseException]:
+        with tracing.span("store group", {"learning.requests": len(group), "learning.rows": rows}, parent=first, links=linked):
+            return store(writes)
+
+    return traced
 
 
 def _resolve(answer: asyncio.Future[list[Settled]], outcome: list[Settled] | BaseException) -> None:

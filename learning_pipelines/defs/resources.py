@@ -3,8 +3,12 @@
 Belongs here: how runs get at settings and database. Not here: assets.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import dagster as dg
 
+from learning_pipelines.defs.traced import run_span
 from learning_pipelines.storage.store import Store
 
 
@@ -13,6 +17,12 @@ class StoreResource(dg.ConfigurableResource[Store]):
 
     def create_resource(self, context: dg.InitResourceContext) -> Store:
         return Store()
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Store]:
+        store = self.create_resource(context)
+        with run_span(store.settings, context.run):
+            yield store
 
 
 @dg.definitions

@@ -23,6 +23,7 @@ from psycopg.types.json import set_json_loads
 from learning_pipelines.errors import BadInput, LearningError, Unavailable
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import embedded
+from learning_pipelines.storage.traced import trace
 
 Role = Literal["owner", "api", "pipeline"]
 Connection = psycopg.Connection[Any]
@@ -100,12 +101,14 @@ def describe(url: str) -> str:
 def connect(url: str, *, application_name: str = "learning_pipelines") -> Connection:
     """Opens a connection; raises Unavailable naming host, port and the server's own words."""
     try:
-        return psycopg.connect(url, options=SESSION, application_name=application_name, connect_timeout=10)
+        connection = psycopg.connect(url, options=SESSION, application_name=application_name, connect_timeout=10)
     except psycopg.OperationalError as error:
         raise Unavailable(
             f"The database at {describe(url)} cannot be used: {first_line(error)}.",
             "Check that it runs and that LEARNING_DATABASE_URL is right (unset it to use the embedded server), then try again.",
         ) from error
+    trace(connection)
+    return connection
 
 
 def first_line(error: BaseException) -> str:

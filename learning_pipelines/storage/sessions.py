@@ -16,6 +16,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout, TooManyRequests
 
 from learning_pipelines.errors import Unavailable
 from learning_pipelines.storage.database import SESSION, Connection, Database, snapshot
+from learning_pipelines.storage.traced import trace
 
 STATEMENT_SECONDS = 8
 POOL_SIZE = 8
@@ -127,6 +128,7 @@ def _url(database: Database) -> str:
 
 
 def _take_role(database: Database, connection: Connection) -> None:
+    trace(connection)
     if "api" not in database.role_urls:
         connection.execute("SET ROLE learning_api")
         if not connection.autocommit:
