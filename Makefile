@@ -12,7 +12,7 @@ PEER_OPTIMIZERS := .venv-peer-optimizers/.installed
 PEER_EXPERIMENTS := .venv-peer-experiments/.installed
 PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: audit install demo up down learning-worker learning-scheduler learning-optimize learning-train learning-analyze learning-cleanup learning-report learning-status learning-test-all test test-browser test-slow lint types fuzz outage behavior-story peers peer-servers peer-optimizers peer-experiments benchmark benchmark-agreement benchmark-behavior benchmark-significance benchmark-privacy benchmark-datasets benchmark-index benchmark-judge benchmark-lineage benchmark-model benchmark-prompts benchmark-service attacks benchmark-duplicates benchmark-review benchmark-few-shot benchmark-gate benchmark-rules benchmark-retrieval benchmark-expansion benchmark-finetune benchmark-finetuning benchmark-embedding benchmark-corrections benchmark-search benchmark-next-action benchmark-playbooks benchmark-experiment-metrics benchmark-experiment-ratios benchmark-rollouts benchmark-dashboard benchmark-retention review-real-data clean
+.PHONY: audit install demo up down learning-worker learning-scheduler learning-optimize learning-train learning-analyze learning-cleanup learning-report learning-status learning-test-all test test-browser test-slow lint types fuzz outage behavior-story peers peer-servers peer-optimizers peer-experiments review-real-data clean
 
 install: $(STAMP)
 
@@ -126,129 +126,29 @@ audit: install .venv-audit/.installed
 types: install
 	@$(BIN)/mypy
 
-benchmark: install
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.loop $(ARGS)
+.PHONY: bench bench-list bench-table
 
-benchmark-privacy: install
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.privacy $(ARGS)
+# All benchmarks at small sizes, one after the other (an hour); their results go to benchmarks/results/quick. What cannot run here is named at the end.
+bench: install peer-servers peer-optimizers peer-experiments
+	@$(BIN)/python -m benchmarks --all --quick
 
-benchmark-datasets: install
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.datasets $(ARGS)
+# One in full: `make bench-service`; `make bench-list` shows which there are. ARGS are the benchmark's own (`make bench-search ARGS="--chunks 20000"`), or
+# `--quick`. A run without ARGS is kept in benchmarks/results, one with ARGS below LEARNING_HOME, or with `--publish` among them in benchmarks/results too.
+bench-%: install
+	@$(BIN)/python -m benchmarks $* $(ARGS)
 
-benchmark-agreement: install
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.agreement $(ARGS)
+bench-list: install
+	@$(BIN)/python -m benchmarks --list
 
-# A policy learnt from real trajectories beside its baselines, controls, latency (about 10 minutes on a quiet machine; ARGS="--sets sgd,latency"). LEARNING_TEST_DATA names the data's folder.
-benchmark-behavior: install
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.behavior $(ARGS)
+# The README's table, made of benchmarks/results.
+bench-table: install
+	@$(BIN)/python -m benchmarks --table
 
-# Real ratings judged by a model (about 2 s a verdict with the embedded one; needs LEARNING_TEST_DATA).
-benchmark-judge: install
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.judge $(ARGS)
-
-benchmark-model: install
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.embedded_model $(ARGS)
-
-# Two seeds with 100 test items took 79 minutes on two busy cores; goes on where it was interrupted. LEARNING_TEST_DATA names the folder of the data sets; ARGS="--table" only prints.
-benchmark-prompts: install peer-optimizers
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.prompts $(ARGS)
-
-# About 5 minutes; with ARGS=--peers MLflow and Phoenix beside it (7 minutes), with ARGS=--features what each feature costs (7 minutes).
-benchmark-service: install $(if $(findstring --peers,$(ARGS)),peer-servers)
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.service $(ARGS)
-
-# Seconds: calls until the prompt that is returned exists, gepa beside our search.
-benchmark-rules: install
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.rule_task $(ARGS)
-
-# About 5 minutes: level, twenty weeks, null task (gepa beside our search), power and coverage of the gate.
-benchmark-gate: install
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.gate $(ARGS)
-
-# 2 minutes: corrections of substance told from changes of style, by significance, by words, by vectors. LEARNING_TEST_DATA names the data's folder.
-benchmark-significance: install
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.significance $(ARGS)
-
-# What learning adds to search on real questions (10 minutes; ARGS="--shuffled 20": feedback drawn by chance). LEARNING_TEST_DATA names the data's folder.
-benchmark-retrieval: install
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.retrieval $(ARGS)
-
-# Fine-tuning and a static model beside sentence-transformers' own recipe (20 minutes on a quiet core for 512 questions: ARGS="--rows 512 --epochs 1").
-benchmark-finetune: install
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.finetune $(ARGS)
-
-# The packaged language model fine-tuned on real messages by all three methods, each with its control (sft: 50 minutes on a core that ten shared; goes on where it was interrupted).
-benchmark-finetuning: install
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.fine_tuning $(ARGS)
-
-# Chunks a second made anew in the database: the packaged encoder, and a static one that is distilled for it; ARGS="--chunks 10000 --static 100000".
-benchmark-embedding: install
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.embedding $(ARGS)
-
-# Ways of expanding queries beside each other, by cross-validation, and edits of chunks (5 minutes).
-benchmark-expansion: install
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.retrieval_expansion $(ARGS)
-
-# Searches in 100,000 chunks of five tenants: times, recall against exact, versions swapped under load (15 minutes, most of it filling).
-benchmark-search: install
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.search $(ARGS)
-
-# GET /agents/{agent_id}/next-action at 100,000 demonstrated steps: the service, its policy, the packaged encoder (2 minutes).
-benchmark-next-action: install
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.next_action $(ARGS)
-
-# What playbooks know on real trajectories, controls, and how seldom chance is called an anti-pattern (2 minutes of a core).
-benchmark-playbooks: install
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.playbooks $(ARGS)
-
-# The dashboard over ten million feedback rows, route and page (an installed Chromium): 30 minutes of loading; ARGS="--feedback 1000000" is shorter.
-benchmark-dashboard: install
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.dashboard $(ARGS)
-
-# An hourly run over 1,000 running experiments and a long history: ARGS="--feedback 10000000"; ARGS=--ingest prints what the index costs at import.
-benchmark-experiment-metrics: install
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.experiment_metrics $(ARGS)
-
-# Exact comparisons: values until told beside gbstats and an oracle, false alarms, real headline tests (10 minutes). LEARNING_TEST_DATA names the data's folder.
-benchmark-experiments: install peer-experiments
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.experiments $(ARGS)
-
-# Ratios and means looked at twenty times: false differences beside gbstats' formula and a t test at each look (1 minute).
-benchmark-experiment-ratios: install
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.experiment_ratios $(ARGS)
-
-# Whole rollouts on simulated people: how many harmful and harmless ones are taken back (4 minutes).
-benchmark-rollouts: install
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.rollouts $(ARGS)
-
-# Errors that people corrected, with and without served corrections: two tasks, three seeds, 2,700 calls of the embedded model (15 minutes).
-benchmark-corrections: install
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.corrections $(ARGS)
-
-# Demonstrations picked per input: 10,000 and 100,000 examples of three tenants (10 minutes, most of it filling); ARGS=--encode asks the encoder too.
-benchmark-few-shot: install
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.few_shot $(ARGS)
-
-# Documents into an index: 10,000 chunks with the packaged encoder, and 1 % changed (10 minutes). ARGS="--chunks 100000 --encoder made": without the model.
-benchmark-index: install
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.index $(ARGS)
-
-# A month of a million executions and as many feedback rows archived beside ingestion (3 minutes); ARGS="--rows 10000000" (30 GB of disk).
-benchmark-retention: install
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.retention $(ARGS)
-
-attacks: install
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.attacks $(ARGS)
-
-benchmark-duplicates: install
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.duplicates $(ARGS)
-
-# Questions of lineage among 1,000,000 feedback events (5 minutes, most of it filling). ARGS="--events 100000" for a smaller one.
-benchmark-lineage: install
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.lineage $(ARGS)
-
-benchmark-review: install
-	@$(BIN)/python -m learning_pipelines_tests.benchmarks.review_queue $(ARGS)
+# Peers where they take part: in full always, with ARGS where these say so.
+bench-service: $(if $(if $(ARGS),$(findstring --peers,$(ARGS)),always),peer-servers)
+bench-few-shot: $(if $(if $(ARGS),$(findstring --peer,$(ARGS)),always),peer-optimizers)
+bench-prompts: peer-optimizers
+bench-experiments: peer-experiments
 
 # Real human judgements through the annotation queue; LEARNING_TEST_DATA names the folder of the data sets.
 review-real-data: install

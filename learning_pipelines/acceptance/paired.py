@@ -10,7 +10,7 @@ test (binomial on the pairs that differ), whose p-value is then taken from SciPy
 Chosen by validity. Sign-flip permutation needs differences that are symmetric where nothing is gained, the bootstrap needs many items: a
 candidate that is .1 better on nine items of ten and .9 worse on the tenth gains nothing, yet with 20 items and α = .0125 sign flips call it
 better in 12 % of runs and the percentile bootstrap in 12 %; this test in none, and it keeps its level for every n and every distribution
-(`make benchmark-gate`). The price: a bound a little wide with few items, because one more item at the worst difference is always imagined.
+(`make bench-gate`). The price: a bound a little wide with few items, because one more item at the worst difference is always imagined.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ _RATIO = math.sqrt(2.0)
 BETS: Array = np.array([0.0125 * _RATIO**step for step in range(13)])
 """λ for a difference of weight 1 (one value against one). The growth is fastest at λ = effect / variance of D: 0.2 for +10 points at 50 %."""
 SHARES: Array = np.array([0.5, 0.5, 0.5, 0.5, 0.6, 1.0, 3.0, 3.0, 12.0, 2.0, 1.0, 0.8, 0.6]) / 26.0
-"""What of the capital is staked by each bet. Most of it on effects of 5 and 10 points at 50 %; what the others cost and gain: make benchmark-experiments."""
+"""What of the capital is staked by each bet. Most of it on effects of 5 and 10 points at 50 %; what the others cost and gain: make bench-experiments."""
 MOST = 0.95
 """A bet risks at most this share of its capital on one difference."""
 _FINE = 2.0**32  # logarithms of capital are added as integers of this many parts, rounded down: the same sum in whatever portions

@@ -1,11 +1,11 @@
-"""The real search and the gate together where nothing can be won; `make benchmark-gate` runs 200 seeds of it with 1,500 calls."""
+"""The real search and the gate together where nothing can be won; `make bench-gate` runs 200 seeds of it with 1,500 calls."""
 
 from __future__ import annotations
 
 import pytest
 
+from benchmarks import null_task
 from learning_pipelines.acceptance.gate import Verdict
-from learning_pipelines_tests.benchmarks import null_task
 
 
 def test_a_search_that_reports_gains_where_none_are_promotes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

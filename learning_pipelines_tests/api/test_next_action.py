@@ -1,6 +1,6 @@
 """GET /agents/{agent_id}/next-action: what serves answers, with evidence and no words of others; approval and rollback are seen at once.
 
-Belongs here: the route. Not here: reading a state (test_behavior_query.py), learning and suggesting (behavior/), how fast it is (make benchmark-next-action).
+Belongs here: the route. Not here: reading a state (test_behavior_query.py), learning and suggesting (behavior/), how fast it is (make bench-next-action).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """GET /search: what serves answers, explained; bad input in words; versions swapped under load without a failed, empty or mixed answer.
 
-Belongs here: the route. Not here: how anything is found (retrieval/test_searcher.py), how fast it is (make benchmark-search).
+Belongs here: the route. Not here: how anything is found (retrieval/test_searcher.py), how fast it is (make bench-search).
 """
 
 from __future__ import annotations

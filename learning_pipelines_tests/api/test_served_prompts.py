@@ -1,6 +1,6 @@
 """What serves as applications get it: with an input the very messages that were scored, a moved label at once, in a worker that stays light.
 
-Belongs here: GET /prompts/{agent_id}. Not here: approving and rolling back (test_proposals.py), how fast it is (make benchmark-service).
+Belongs here: GET /prompts/{agent_id}. Not here: approving and rolling back (test_proposals.py), how fast it is (make bench-service).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A policy on real trajectories, a slice of each set, over an encoder without a model. Skips where the data is absent.
 
 Belongs here: that conversion tells nothing of what comes, that a policy beats its baselines, that shuffled demonstrations teach nothing. Not here: figures
-(`make benchmark-behavior`).
+(`make bench-behavior`).
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Callable
 
 import pytest
 
+from benchmarks import behavior_sets
 from learning_pipelines.behavior.policy.evaluation import Evaluation, evaluate
 from learning_pipelines.behavior.policy.fitting import fit
 from learning_pipelines.behavior.policy.material import folds
 from learning_pipelines.behavior.task import Shown
 from learning_pipelines_tests.behavior.made import words
-from learning_pipelines_tests.benchmarks import behavior_sets
 
 
 def dialogues() -> list[Shown]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from benchmarks import significance as benchmark
 from learning_pipelines.behavior.corrections import significance as module
 from learning_pipelines.behavior.corrections.facts import differences, facts_of
 from learning_pipelines.behavior.corrections.significance import SIGNIFICANT, Kind, significance
@@ -16,7 +17,6 @@ from learning_pipelines.encoder import EncoderClient, open_encoder
 from learning_pipelines.examples.word_diff import Piece, word_diff
 from learning_pipelines.settings import Settings
 from learning_pipelines_tests.behavior.edits import EDITS, SAME
-from learning_pipelines_tests.benchmarks import significance as benchmark
 from learning_pipelines_tests.conftest import ShareEncoder
 
 
@@ -100,7 +100,7 @@ def test_the_cost_of_a_long_edit_is_bounded(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.skipif(not benchmark.FILE.exists(), reason=f"the data set qa_feedback is not in {benchmark.DATA}; LEARNING_TEST_DATA names its folder")
 def test_real_corrections_are_told_from_restyled_answers_and_single_wrong_facts_too(encoder: EncoderClient) -> None:
-    """Floors below what 500 answers give (make benchmark-significance): words alone do not see a single fact among reworded answers."""
+    """Floors below what 500 answers give (make bench-significance): words alone do not see a single fact among reworded answers."""
     areas = benchmark.separations(benchmark.edits(30), encoder)
     assert areas["corrected or restyled"]["significance"] >= 0.95
     assert areas["one fact or restyled"]["significance"] >= 0.95

@@ -1,4 +1,1 @@
-"""Benchmarks: figures for the README, printed with the machine they were taken on.
-
-Nothing here is collected as a test.
-"""
+"""Tests of benchmarks: of what they compute, of their registry, their results and the README's table of them."""

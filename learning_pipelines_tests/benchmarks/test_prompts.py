@@ -12,13 +12,13 @@ import httpx
 import numpy as np
 import pytest
 
+from benchmarks import prompts, prompts_endpoint, prompts_table
+from benchmarks.prompts_endpoint import Answered, Counting, Upstream, canonical, certain
+from benchmarks.prompts_methods import METHODS, Answers, Bench, MethodFailed
+from benchmarks.prompts_ours import task_of
+from benchmarks.prompts_tasks import DATA, TASKS, Split, distinct, split
 from learning_pipelines.llm import Message
 from learning_pipelines.llm_wire import gbnf
-from learning_pipelines_tests.benchmarks import prompts, prompts_endpoint, prompts_table
-from learning_pipelines_tests.benchmarks.prompts_endpoint import Answered, Counting, Upstream, canonical, certain
-from learning_pipelines_tests.benchmarks.prompts_methods import METHODS, Answers, Bench, MethodFailed
-from learning_pipelines_tests.benchmarks.prompts_ours import task_of
-from learning_pipelines_tests.benchmarks.prompts_tasks import DATA, TASKS, Split, distinct, split
 
 needs_data = pytest.mark.skipif(not (DATA / "banking77").is_dir(), reason=f"the data sets are not at {DATA}: LEARNING_TEST_DATA names their folder")
 LABELS = ["card lost", "card stolen", "other"]

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.retrieval import difference
+from benchmarks.retrieval_sets import DATA, SETS, clustered, prepared, read, said
 from learning_pipelines.retrieval.metrics import NAMES, Measured
 from learning_pipelines.retrieval.task import JudgedQuery
-from learning_pipelines_tests.benchmarks.retrieval import difference
-from learning_pipelines_tests.benchmarks.retrieval_sets import DATA, SETS, clustered, prepared, read, said
 
 needs_data = pytest.mark.skipif(not (DATA / "tatqa").is_dir(), reason=f"the data sets are not at {DATA}: LEARNING_TEST_DATA names their folder")
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks.attacks import KINDS, Outcome, error, outcome, world
 from learning_pipelines.feedback.trust import weigh
 from learning_pipelines.storage.trust_weights import NEWCOMER
-from learning_pipelines_tests.benchmarks.attacks import KINDS, Outcome, error, outcome, world
 
 SEEDS = range(20_000, 20_020)
 ATTACKS = [kind for kind in KINDS if kind != "nobody"]

@@ -10,9 +10,9 @@ from random import Random
 
 import pytest
 
+from benchmarks.rule_task import Round, ours
 from learning_pipelines.prompts.search import search
 from learning_pipelines.prompts.strategies import default_strategies
-from learning_pipelines_tests.benchmarks.rule_task import Round, ours
 from learning_pipelines_tests.prompts.worlds import by_rules, rule_reflection, rule_task
 
 

@@ -1,6 +1,6 @@
 """Examples nearest to a vector: the right ones, of the right version and tenant, exactly and by the index; and none of an erased person.
 
-Belongs here: storage/demonstrations.py and prompts/serving.py on a real database. Not here: how fast it is (make benchmark-few-shot).
+Belongs here: storage/demonstrations.py and prompts/serving.py on a real database. Not here: how fast it is (make bench-few-shot).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Lineage over real rows: back from a prompt to every feedback, forward from feedback and people to everything that learnt from it.
 
 Belongs here: answers of reports/lineage.py over storage/lineage.py. Not here: routes (api/test_lineage.py), verbs (cli/), how fast it is
-(make benchmark-lineage).
+(make bench-lineage).
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ Belongs here: the index of demonstrated steps, similarity, the vote. Not here: w
 Similarity of two situations: how alike their tasks are and their last steps (cosines), and how many of the last types agree, weighted. Vectors are
 reduced to REDUCED numbers by the main directions of the demonstrations' own texts (an uncentred principal component analysis), and kept once per
 text. Only steps after the same last type are compared, where there are enough of them: they lie side by side. So 100,000 demonstrated steps take less
-than 20 ms of a core (`make benchmark-behavior`). k-nearest-neighbour vote with weights that fall with distance: Dudani (1976).
+than 20 ms of a core (`make bench-behavior`). k-nearest-neighbour vote with weights that fall with distance: Dudani (1976).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Belongs here: associations of terms and the learner. Not here: what is served of
 
 Only gaps teach: a question's term that its helpful chunk does not hold. Where the chunk holds it, BM25 matches it already, and what stands beside it is
 the topic: adding that drifts. By cross-validation on feedbackqa uk, us_cdc and tatqa (nDCG@10 of the mixture, strengths .5 and 1) associations of all
-terms lose .002 to .004 and .013 to .014, those of gaps change it by -.003 to +.002; RM3 loses .004 to .026 at weight .3 (`make benchmark-expansion`).
+terms lose .002 to .004 and .013 to .014, those of gaps change it by -.003 to +.002; RM3 loses .004 to .026 at weight .3 (`make bench-retrieval-expansion`).
 
 An association is kept if its log-likelihood ratio (Dunning, "Accurate Methods for the Statistics of Surprise and Coincidence", 1993) is beyond
 chance and it was seen in several chunks of several clusters of questions. Its weight is the shrunk excess of P(chunk's term | gap) over
