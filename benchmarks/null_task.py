@@ -32,7 +32,11 @@ Round = dict[str, Any]
 def null_rows(seeds: int) -> list[dict[str, Any]]:
     """One row per search, the same seeds for each."""
     searches = {"best of 30 on validation": best_of, "ours": ours, f"gepa {version('gepa')}": gepa_s}
-    return [_row(name, [{"seed": seed, **run(seed)} for seed in range(seeds)]) for name, run in searches.items()]
+    rounds: dict[str, list[Round]] = {name: [] for name in searches}
+    for seed in range(seeds):  # in turns
+        for name, run in searches.items():
+            rounds[name].append({"seed": seed, **run(seed)})
+    return [_row(name, each) for name, each in rounds.items()]
 
 
 def intent_rows(seeds: int, calls: int = 300) -> list[dict[str, Any]]:

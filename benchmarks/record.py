@@ -151,8 +151,8 @@ def in_use(seconds: float = 3.0) -> float:
 
 
 def revision() -> str:
-    """The commit, with + where files differ from it; results are no such files."""
+    """The commit, with + where files differ from it; results and the README are no such files."""
     asked = subprocess.run(["git", "rev-parse", "--short=10", "HEAD"], cwd=PROJECT, capture_output=True, text=True)
     changed = subprocess.run(["git", "status", "--porcelain", "--", ".", ":!benchmarks/results", ":!README.md"], cwd=PROJECT, capture_output=True, text=True)
     commit = asked.stdout.strip()
-    return f"{commit}{'+' if changed.stdout.strip() else ''}" if commit else "unknown"
+    return f"commit {commit}{'+' if changed.stdout.strip() else ''}" if commit else "unknown"

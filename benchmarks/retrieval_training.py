@@ -54,25 +54,29 @@ def main() -> None:
     arguments.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     arguments.add_argument("--rows", type=int, help="At most so many questions teach.")
     arguments.add_argument("--epochs", type=int, default=RECIPE.epochs)
-    arguments.add_argument("--seed", type=int, default=0)
-    arguments.add_argument("--kept", type=Path, default=Path(tempfile.gettempdir()) / "benchmark-finetune", help="Where models and numbers are kept.")
-    arguments.add_argument("--json", type=Path, help="Where the raw numbers go; by default below --kept.")
+    arguments.add_argument("--seeds", type=int, nargs="+", default=[0], help="Of the split and of both trainings; ours and theirs take turns.")
+    arguments.add_argument("--kept", type=Path, default=Path(tempfile.gettempdir()) / "benchmark-retrieval-training", help="Where models and numbers are kept.")
     arguments.add_argument("--theirs", type=Path, help=argparse.SUPPRESS)
     chosen = arguments.parse_args()
     if chosen.theirs:
         their_recipe(json.loads(chosen.theirs.read_text()), chosen.theirs.parent)
         return
-    out = chosen.json or chosen.kept / "finetune.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    about = {"set": chosen.set, "rows": chosen.rows, "epochs": chosen.epochs, "seed": chosen.seed, "bf16": cpu_has_bf16(), "machine": platform.machine()}
+    for seed in chosen.seeds:
+        one_seed(seed, chosen.kept / f"seed-{seed}", chosen)
+
+
+def one_seed(seed: int, kept: Path, chosen: argparse.Namespace) -> None:
+    kept.mkdir(parents=True, exist_ok=True)
+    out = kept / "numbers.json"
+    about = {"set": chosen.set, "rows": chosen.rows, "epochs": chosen.epochs, "seed": seed, "bf16": cpu_has_bf16(), "machine": platform.machine()}
     results = json.loads(out.read_text()) if out.exists() else {"about": about, "cells": {}}
     if results["about"] != about:
-        sys.exit(f"{out} holds numbers of {results['about']}: name another file with --json.")
+        sys.exit(f"{out} holds numbers of {results['about']}: name another folder with --kept.")
     base = LocalEncoder()
-    ready = with_negatives(prepared(read(chosen.set, ratings=False), base, chosen.kept / "run", chosen.kept, chosen.seed), chosen.rows)
+    ready = with_negatives(prepared(read(chosen.set, ratings=False), base, kept / "run", chosen.kept, seed), chosen.rows)
     for method in chosen.methods:
         if method not in results["cells"]:
-            results["cells"][method] = cell(method, ready, base, results["cells"], chosen)
+            results["cells"][method] = cell(method, ready, base, results["cells"], chosen.epochs, kept, seed)
             out.write_text(json.dumps(results, indent=1))
     show(results, ready)
 
@@ -94,16 +98,16 @@ def with_negatives(ready: Prepared, rows: int | None) -> Prepared:
     return replace(ready, training=replace(training, train=train, train_vectors=vectors, negatives=negatives))
 
 
-def cell(method: str, ready: Prepared, base: LocalEncoder, before: Mapping[str, Any], chosen: argparse.Namespace) -> dict[str, Any]:
+def cell(method: str, ready: Prepared, base: LocalEncoder, before: Mapping[str, Any], epochs: int, kept: Path, seed: int) -> dict[str, Any]:
     started = time.monotonic()
     print(f"{method} …", file=sys.stderr, flush=True)
     numbers: dict[str, float] = {}
     if method.startswith("frozen"):
         folder = None
     elif method == "theirs":
-        folder, numbers = theirs(ready.training, before["fine_tuning"]["numbers"]["cpu_seconds"], chosen)
+        folder, numbers = theirs(ready.training, before["fine_tuning"]["numbers"]["cpu_seconds"], kept, seed)
     else:
-        learner: Learner = FineTuning(recipe=replace(RECIPE, epochs=chosen.epochs)) if method == "fine_tuning" else Distillation()
+        learner: Learner = FineTuning(recipe=replace(RECIPE, epochs=epochs)) if method == "fine_tuning" else Distillation()
 
         def say(share: float, line: str, found: Mapping[str, float]) -> None:
             numbers.update(found)
@@ -117,7 +121,7 @@ def cell(method: str, ready: Prepared, base: LocalEncoder, before: Mapping[str, 
         encoder = LocalEncoder()
         encoder._model.max_seq_length = 128
         encoder.name += " at 128 tokens"
-    graded = grades(ready, encoder, chosen.kept)
+    graded = grades(ready, encoder, kept)
     known = forgetting(encoder, base)
     return {
         "numbers": numbers, "minutes": (time.monotonic() - started) / 60, **graded,
@@ -141,14 +145,14 @@ def grades(ready: Prepared, encoder: LocalEncoder, kept: Path) -> dict[str, Any]
     return {"weight": weight, "validation": chosen_by[weight].means()[NDCG], "alone": found[0.0].of(), "mixture": found[weight].of()}
 
 
-def theirs(training: Training, seconds: float, chosen: argparse.Namespace) -> tuple[Path, dict[str, float]]:
+def theirs(training: Training, seconds: float, kept: Path, seed: int) -> tuple[Path, dict[str, float]]:
     """Their recipe in a process of its own, with `seconds` of processor time from the loaded model on."""
     data = triples(training.train, training.passages, {}, most=1_000_000, seed=0)
     pairs = [(data.questions[question], data.texts[passage]) for question, passage, _ in data.rows]
-    folder = chosen.kept / "theirs"
+    folder = kept / "theirs"
     folder.mkdir(parents=True, exist_ok=True)
     request = folder / "request.json"
-    request.write_text(json.dumps({"pairs": pairs, "corpus": list(training.passages.texts), "seconds": seconds, "seed": chosen.seed}))
+    request.write_text(json.dumps({"pairs": pairs, "corpus": list(training.passages.texts), "seconds": seconds, "seed": seed}))
     subprocess.run([sys.executable, "-m", __spec__.name, "--theirs", str(request)], check=True, stdout=sys.stderr)
     return folder / "model", json.loads((folder / "numbers.json").read_text())
 

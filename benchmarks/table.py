@@ -45,13 +45,13 @@ def _rows(one: Benchmark, result: Result | None) -> list[str]:
     for name in headlines(one, result):
         figures = {figure.who: figure for figure in result.figures if figure.name == name}
         own, others = figures.pop(OURS, None), list(figures.values())
-        run = about(result) if not rows else "〃"
+        run = about(one, result) if not rows else "〃"
         for place, other in enumerate(others or [None]):
             ratio = "" if own is None or other is None or not other.median else number(own.median / other.median)
             beside = "" if other is None else f"{other.who}: {shown(other)}"
             cells = [one.name, name, "" if own is None else shown(own)] if place == 0 else ["", "", ""]
             rows.append(f"| {' | '.join([*cells, beside, ratio, run if place == 0 else ''])} |")
-    return rows or [f"| {one.name} | {one.measures} | {len(result.figures)} figures | {one.beside} | | {about(result)} |"]
+    return rows or [f"| {one.name} | {one.measures} | {len(result.figures)} figures | {one.beside} | | {about(one, result)} |"]
 
 
 def headlines(one: Benchmark, result: Result) -> list[str]:
@@ -60,11 +60,12 @@ def headlines(one: Benchmark, result: Result) -> list[str]:
     return list(dict.fromkeys(name for pattern in one.headlines for name in names if re.fullmatch(pattern, name)))
 
 
-def about(result: Result) -> str:
-    """Size, machine, conditions and version of a run."""
+def about(one: Benchmark, result: Result) -> str:
+    """Size, conditions and version of a run. Where figures are counts and scores, conditions do not matter."""
     size = {"full": "", "quick": "**quick**, ", "own": f"`{' '.join(result.arguments)}`, "}[result.size]
-    machine = "quiet" if result.quiet else f"**busy** ({result.busy[0]:.0%} and {result.busy[1]:.0%} of it used by others before and after)"
-    return f"{size}{result.machine['cores']} cores, {machine}, {result.date}, {result.git}, seed {result.seed}"
+    before, after = result.busy
+    machine = f"{result.machine['cores']} cores, {'quiet' if result.quiet else f'**busy** ({before:.0%}, {after:.0%})'}"
+    return f"{size}{'counts' if one.exact else machine}, {result.date}, {result.git}, seed {result.seed}"
 
 
 def shown(figure: Figure) -> str:

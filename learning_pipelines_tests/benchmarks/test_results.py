@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def test_results_are_of_benchmarks_that_there_are_and_say_where_they_come_from()
     for path in kept():
         result = record.read(path)
         assert path == record.path_of(result.benchmark, result.size), path
-        assert re.fullmatch(r"[0-9a-f]{10}\+?", result.git) and re.fullmatch(r"\d{4}-\d\d-\d\d", result.date), path
+        assert re.fullmatch(r"commit [0-9a-f]{10}\+?", result.git) and re.fullmatch(r"\d{4}-\d\d-\d\d", result.date), path
         assert set(result.machine) == {"cores", "cpu", "memory_gb", "python", "system"} and len(result.busy) == 2, path
         assert result.figures and all(figure.rounds for figure in result.figures), path
 
@@ -113,7 +114,8 @@ def test_a_row_has_medians_spread_and_the_ratio_to_the_peer() -> None:
 def test_what_was_not_run_small_or_beside_other_work_is_said() -> None:
     assert table._rows(ONE, None) == ["| few-shot | looks up | not run on this version | a peer | | |"]
     loud = Result(**{**vars(MADE), "size": "quick", "busy": [0.02, 0.4]})
-    assert table.about(loud).startswith("**quick**, 2 cores, **busy** (2% and 40%")
+    assert table.about(ONE, loud) == "**quick**, 2 cores, **busy** (2%, 40%), 2026-11-26, abc, seed 7"
+    assert table.about(replace(ONE, exact=True), loud) == "**quick**, counts, 2026-11-26, abc, seed 7"
 
 
 def test_a_result_in_full_goes_before_a_small_one(tmp_path: Path) -> None:
