@@ -23,6 +23,7 @@ from learning_pipelines.api import (
     behavior,
     dashboard,
     documentation,
+    erasures,
     executions,
     experiments,
     feedback,
@@ -54,8 +55,8 @@ from learning_pipelines.settings import Settings, load_settings
 from learning_pipelines.storage.database import Database
 
 ROUTERS = (
-    agents, behavior, dashboard, executions, experiments, feedback, knowledge, lineage, own_feedback, playbooks, prompts, proposals, review, runs, search,
-    sessions, summaries, reports,
+    agents, behavior, dashboard, erasures, executions, experiments, feedback, knowledge, lineage, own_feedback, playbooks, prompts, proposals, review, runs,
+    search, sessions, summaries, reports,
     agent_serving, prompt_versions, training_runs,
 )  # fmt: skip
 

@@ -22,7 +22,7 @@ from learning_pipelines.api.keys import BELIEVED_SECONDS, ROLES
 from learning_pipelines.api.principals import Principal
 from learning_pipelines.api.problems import Problem, unauthorized
 from learning_pipelines.api.tokens import EXECUTION, SESSION, Claims, Tokens
-from learning_pipelines.feedback.identity import organization_id, user_id
+from learning_pipelines.feedback.identity import fingerprint, organization_id, user_id
 from learning_pipelines.feedback.kinds import ORGANIZATION_PATTERN
 from learning_pipelines.storage import api_keys
 from learning_pipelines.storage.api_keys import service_user
@@ -152,12 +152,16 @@ class Authenticator:
         if not re.fullmatch(ORGANIZATION_PATTERN, claims.organization) or claims.role not in ROLES:
             raise unauthorized()
         organization = organization_id(claims.organization)
+        person = user_id(organization, claims.user) if claims.user is not None else None
         with self._sessions.acting(Acting(organization)) as connection:
             if not api_keys.organization_active(connection, organization):
                 raise unauthorized()
+            if person is not None and claims.user is not None:
+                mark = fingerprint(organization, claims.user)
+                if not api_keys.person_stands(connection, organization, person, mark, claims.issued):
+                    raise unauthorized()
             if claims.key is not None and not api_keys.is_in_force(connection, organization, UUID(claims.key), claims.role):
                 raise unauthorized()  # the session ends with the key that made it
-        person = user_id(organization, claims.user) if claims.user is not None else None
         actor = f"user:{claims.user}" if claims.user is not None else "anonymous"
         if kind == "execution":
             if claims.execution is None:

@@ -91,6 +91,10 @@ class Service:
         self.policies.close()
         self.dagster.close()
 
+    def database(self) -> Database:
+        """Where the data lies, asked anew: an embedded server may come back elsewhere."""
+        return self._database_of()
+
     @contextmanager
     def acting(self, who: Principal) -> Iterator[Connection]:
         """A transaction that acts for the principal."""

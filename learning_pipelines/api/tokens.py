@@ -37,6 +37,7 @@ class Claims:
     csrf: str | None = None
     key: str | None = None
     ends: dt.datetime | None = None
+    issued: dt.datetime | None = None
 
 
 class Tokens:
@@ -79,7 +80,7 @@ class Tokens:
         claims = self._decode(token, self._secret, ["HS256"], _AUDIENCE[kind], ["exp", "aud", "organization"])
         return Claims(
             claims["organization"], claims.get("sub"), claims.get("role", "user"), claims.get("execution"), claims.get("csrf"), claims.get("key"),
-            dt.datetime.fromtimestamp(claims["exp"], dt.UTC),
+            dt.datetime.fromtimestamp(claims["exp"], dt.UTC), _moment(claims.get("iat")),
         )  # fmt: skip
 
     def read_bearer(self, token: str) -> Claims:
@@ -98,7 +99,7 @@ class Tokens:
         user, organization, role = (claims.get(name) for name in self._names)
         if not isinstance(user, str) or not 1 <= len(user) <= 255 or "\x00" in user or not isinstance(organization, str):
             raise unauthorized()
-        return Claims(organization, user, "user" if role is None else str(role))
+        return Claims(organization, user, "user" if role is None else str(role), issued=_moment(claims.get("iat")))
 
     def _make(self, kind: str, seconds: int, **claims: Any) -> tuple[str, dt.datetime]:
         now = dt.datetime.now(dt.UTC).replace(microsecond=0)  # a token knows whole seconds
@@ -114,6 +115,11 @@ class Tokens:
         except (jwt.PyJWTError, ValueError, TypeError):
             raise unauthorized() from None
         return claims
+
+
+def _moment(seconds: Any) -> dt.datetime | None:
+    """A time of a token; PyJWT has checked that `iat` is a number, where there is one."""
+    return None if seconds is None else dt.datetime.fromtimestamp(float(seconds), dt.UTC)
 
 
 def _kept_secret(path: Path) -> str:

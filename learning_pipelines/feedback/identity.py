@@ -31,3 +31,8 @@ def agent_id(organization: UUID, slug: str) -> UUID:
 def user_id(organization: UUID, external_id: str) -> UUID:
     """The id of a user or expert, from whatever the outside calls them."""
     return uuid5(organization, f"user/{external_id}")
+
+
+def fingerprint(organization: UUID, external_id: str) -> bytes:
+    """SHA-256 of organization id and external id: whoever knows the name of an erased person can tell whether it was them, nobody can read it."""
+    return hashlib.sha256(f"{organization}/{external_id}".encode()).digest()

@@ -5,6 +5,7 @@ Belongs here: SQL of api_keys. Not here: what a key looks like and may do (api/)
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -75,12 +76,12 @@ def revoke(connection: Connection, organization_id: UUID, key_id: UUID) -> bool 
 
 
 def in_force(connection: Connection, organization_id: UUID, key_hash: bytes) -> KeyRow | None:
-    """The key with this hash, unless it is revoked or its organization is switched off."""
+    """The key with this hash, unless it is revoked or its organization or person is switched off."""
     row = connection.execute(
         """SELECT k.id, k.role, k.user_id, u.external_id FROM api_keys k
         JOIN organizations o ON o.organization_id = k.organization_id AND o.is_active
         LEFT JOIN users u ON u.organization_id = k.organization_id AND u.id = k.user_id
-        WHERE k.organization_id = %s AND k.key_hash = %s AND k.revoked_at IS NULL""",
+        WHERE k.organization_id = %s AND k.key_hash = %s AND k.revoked_at IS NULL AND coalesce(u.is_active, true)""",
         [organization_id, key_hash],
     ).fetchone()
     return None if row is None else KeyRow(*row)
@@ -89,7 +90,9 @@ def in_force(connection: Connection, organization_id: UUID, key_hash: bytes) -> 
 def is_in_force(connection: Connection, organization_id: UUID, key_id: UUID, role: str) -> bool:
     """Whether a session that was made by this key still holds: it is not revoked, and has the role it had."""
     row = connection.execute(
-        "SELECT role = %s FROM api_keys WHERE organization_id = %s AND id = %s AND revoked_at IS NULL", [role, organization_id, key_id]
+        """SELECT k.role = %s FROM api_keys k LEFT JOIN users u ON u.organization_id = k.organization_id AND u.id = k.user_id
+        WHERE k.organization_id = %s AND k.id = %s AND k.revoked_at IS NULL AND coalesce(u.is_active, true)""",
+        [role, organization_id, key_id],
     ).fetchone()
     return row is not None and bool(row[0])
 
@@ -102,4 +105,18 @@ def touch(connection: Connection, organization_id: UUID, key_id: UUID) -> None:
 def organization_active(connection: Connection, organization_id: UUID) -> bool:
     """Whether the organization exists and is switched on."""
     row = connection.execute("SELECT is_active FROM organizations WHERE organization_id = %s", [organization_id]).fetchone()
+    return row is not None and bool(row[0])
+
+
+def person_stands(connection: Connection, organization_id: UUID, user_id: UUID, fingerprint: bytes, issued: dt.datetime | None) -> bool:
+    """Whether a token of a person is in force: they are not switched off, and nobody of that name was erased since it was issued.
+
+    A token that does not say when it was issued is refused once somebody of that name was erased: it may be theirs.
+    """
+    row = connection.execute(
+        """SELECT coalesce((SELECT u.is_active FROM users u WHERE u.organization_id = %(organization)s AND u.id = %(user)s), true) AND NOT EXISTS (
+            SELECT FROM erased_names e WHERE e.organization_id = %(organization)s AND e.fingerprint = %(fingerprint)s
+                AND (%(issued)s::timestamptz IS NULL OR %(issued)s::timestamptz <= e.asked_at))""",
+        {"organization": organization_id, "user": user_id, "fingerprint": fingerprint, "issued": issued},
+    ).fetchone()
     return row is not None and bool(row[0])

@@ -9,7 +9,6 @@ import datetime as dt
 import hashlib
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import orjson
 
@@ -20,11 +19,6 @@ from learning_pipelines.storage.erasure_requests import Erasure
 
 FOLDER = "erasures"
 """Where certificates lie in the artifact store, below it a folder per organization."""
-
-
-def fingerprint(organization_id: UUID, name: str) -> bytes:
-    """SHA-256 of organization id and external id: whoever knows the name can tell whether a certificate is about it."""
-    return hashlib.sha256(f"{organization_id}/{name}".encode()).digest()
 
 
 def checksum(document: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from learning_pipelines.feedback.erasure.certificate import fingerprint
+from learning_pipelines.feedback.identity import fingerprint
 from learning_pipelines.storage import audit, erasure_requests
 from learning_pipelines.storage.database import Connection
 

@@ -17,7 +17,7 @@ from learning_pipelines.api.keys import new_key
 from learning_pipelines.errors import BadInput, LearningError
 from learning_pipelines.feedback.erasure import certificate, engine
 from learning_pipelines.feedback.erasure.requesting import request
-from learning_pipelines.feedback.identity import organization_id, user_id
+from learning_pipelines.feedback.identity import fingerprint, organization_id, user_id
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import api_keys, archive, audit, erasure_requests, tenants
 from learning_pipelines.storage.database import Connection, Database
@@ -80,7 +80,7 @@ def test_nobody_of_that_name_is_no_request(pipeline: Connection, ada: UUID) -> N
 def test_it_ends_with_a_certificate_that_names_nobody(store: Store, pipeline: Connection, ada: UUID) -> None:
     document = engine.erase(store, ask(pipeline))
     assert document["touched"]["api_keys"] == 1 and document["touched"]["users"] == 1 and document["remaining"] == []
-    assert document["person"] == certificate.fingerprint(HERE, "ada").hex()
+    assert document["person"] == fingerprint(HERE, "ada").hex()
     text = certificate.as_bytes(document).decode()
     assert "ada" not in text and str(ada) not in text
     (state, user, name, kept) = pipeline.execute("SELECT state, user_id, external_id, certificate FROM erasures").fetchone() or ()
