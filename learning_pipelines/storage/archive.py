@@ -178,8 +178,13 @@ def register(connection: Connection, month: Month, entries: Sequence[Entry], sum
 
 def register_files(connection: Connection, month: Month, entries: Sequence[Entry]) -> None:
     """Writes down what a month's files hold, in place of what was known of them."""
+    connection.execute("DELETE FROM archived_partitions WHERE month = %s", [month.first])
+    add_files(connection, entries)
+
+
+def add_files(connection: Connection, entries: Sequence[Entry]) -> None:
+    """Writes down what files hold of which nothing is known."""
     with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM archived_partitions WHERE month = %s", [month.first])
         cursor.executemany(
             """INSERT INTO archived_partitions (organization_id, table_name, month, path, rows, bytes, sha256, content_hash, first_at, last_at, manifest)
             VALUES (%s, %s, %s, %s, %s, %s, decode(%s, 'hex'), decode(%s, 'hex'), %s, %s, %s)""",
@@ -207,19 +212,20 @@ def drop(connection: Connection, month: Month) -> None:
     connection.execute(sql.SQL("DROP TABLE {}").format(sql.SQL(", ").join(names)))
 
 
-_ENTRIES = """SELECT p.organization_id, o.slug, p.table_name, p.month, p.path, p.rows, p.bytes, encode(p.sha256, 'hex'),
+ENTRIES = """SELECT p.organization_id, o.slug, p.table_name, p.month, p.path, p.rows, p.bytes, encode(p.sha256, 'hex'),
     coalesce(encode(p.content_hash, 'hex'), ''), p.first_at, p.last_at, p.manifest FROM archived_partitions p JOIN organizations o USING (organization_id)"""
+"""A row of the ledger as Entry; conditions may follow, with p for archived_partitions."""
 
 
 def entries_of_month(connection: Connection, month: dt.date) -> list[Entry]:
     """What the ledger has of a month, of all organizations."""
-    return [Entry(*row) for row in connection.execute(f"{_ENTRIES} WHERE p.month = %s ORDER BY o.slug, p.table_name", [month]).fetchall()]
+    return [Entry(*row) for row in connection.execute(f"{ENTRIES} WHERE p.month = %s ORDER BY o.slug, p.table_name", [month]).fetchall()]
 
 
 def entries(connection: Connection, organization_id: UUID | None = None, table: str | None = None) -> Iterator[Entry]:
     """What the ledger has, the newest month first; of months that are archived, not of those that are on their way."""
     rows = connection.execute(
-        f"""{_ENTRIES} WHERE (%(organization)s::uuid IS NULL OR p.organization_id = %(organization)s) AND (%(table)s::text IS NULL OR p.table_name = %(table)s)
+        f"""{ENTRIES} WHERE (%(organization)s::uuid IS NULL OR p.organization_id = %(organization)s) AND (%(table)s::text IS NULL OR p.table_name = %(table)s)
         AND NOT EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
             WHERE i.inhparent = to_regclass('learning.' || p.table_name) AND NOT i.inhdetachpending
                 AND c.relname = p.table_name || '_' || to_char(p.month, 'YYYY_MM'))

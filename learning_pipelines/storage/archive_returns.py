@@ -24,8 +24,9 @@ from learning_pipelines.storage.trust_weights import NEWCOMER
 
 READER = "archived_executions"
 EVERYBODY = AgentRef(UUID(NIL), "", UUID(NIL), "")
-_TYPES = {"text": "text", "json": "jsonb", "texts": "text[]", "uuid": "uuid", "integer": "bigint", "float": "double precision", "boolean": "boolean",
-          "time": "timestamptz"}  # fmt: skip
+TYPES = {"text": "text", "json": "jsonb", "texts": "text[]", "uuid": "uuid", "integer": "bigint", "float": "double precision", "boolean": "boolean",
+         "time": "timestamptz"}  # fmt: skip
+"""Types of the database by kinds of archive_export.Column."""
 _STAGED = {EXECUTIONS: "returned_executions", FEEDBACK: "returned_feedback"}
 _DERIVED = ("facets", "facets_in_force", "rater_weight", "received_at")
 
@@ -83,7 +84,7 @@ def put_back(
     values = {"organization": organization_id, "month": month, "zone": zone, "newcomer": NEWCOMER}
     with connection.transaction(), connection.cursor() as cursor:
         for table, rows in ((EXECUTIONS, executions), (FEEDBACK, feedback)):
-            columns = ", ".join(f"{column.name} {_TYPES[column.kind]}" for column in COLUMNS[table])
+            columns = ", ".join(f"{column.name} {TYPES[column.kind]}" for column in COLUMNS[table])
             cursor.execute(f"CREATE TEMP TABLE {_STAGED[table]} ({columns}, organization_id uuid) ON COMMIT DROP")
             with cursor.copy(f"COPY {_STAGED[table]} FROM STDIN") as copy:
                 for row in rows:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from psycopg.rows import dict_row
 
@@ -128,13 +129,16 @@ def sums_of_rows(executions: str, feedback: str, in_force: str, weighed: str = "
         FROM ran FULL JOIN rated USING (organization_id, agent_id, day) LEFT JOIN issues USING (organization_id, agent_id, day)"""
 
 
-def compute_days(connection: Connection, first: dt.date, last: dt.date, zone: str) -> int:
-    """Computes the metrics of every agent for the days from `first` to `last` again; returns the rows written. One transaction."""
+def compute_days(connection: Connection, first: dt.date, last: dt.date, zone: str, agents: Sequence[UUID] | None = None) -> int:
+    """Computes the metrics of every agent (or of these) for the days from `first` to `last` again; returns the rows written. One transaction."""
     with connection.transaction():
         # Two runs over overlapping days wait for each other; without the lock both would insert.
         connection.execute("SELECT pg_advisory_xact_lock(hashtext('feedback_metrics'))")
-        connection.execute("DELETE FROM feedback_metrics WHERE day BETWEEN %s AND %s", [first, last])
-        return connection.execute(_COMPUTE, {"first": first, "last": last, "zone": zone, "agents": None, "newcomer": NEWCOMER}).rowcount
+        values = {"first": first, "last": last, "zone": zone, "agents": None if agents is None else list(agents), "newcomer": NEWCOMER}
+        connection.execute(
+            "DELETE FROM feedback_metrics WHERE day BETWEEN %(first)s AND %(last)s AND (%(agents)s::uuid[] IS NULL OR agent_id = ANY(%(agents)s))", values
+        )
+        return connection.execute(_COMPUTE, values).rowcount
 
 
 def totals(connection: Connection, organization: str, first: dt.date, last: dt.date) -> list[dict[str, Any]]:
