@@ -84,7 +84,7 @@ def note(rows: Rows) -> None:
     """Runs of the contest one by one; of the other tables every number."""
     for row in rows:
         if "looks" in row:
-            who = OURS if row["test"].startswith("exact, arms alternate") else row["test"]
+            who = OURS if row["test"] == "exact, arms alternate" else row["test"].replace("exact, ", "ours, ")
             if not row["effect"]:
                 record("equal arms told apart, looks every 100 values", row["told"], "", who)
                 continue

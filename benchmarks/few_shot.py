@@ -184,13 +184,17 @@ def beside(connection: Connection, encoder: Made, agent: AgentRef, dataset: Any,
     exact = acting(connection, agent, lambda: few(connection, agent, encoder.name))
     queries = encoder.encode([f"question {number}" for number in range(ROUNDS * EACH)])
     with Peer(peer, encoder.encode(texts), queries) as other:
+        server = server_of(connection)
         for start in range(0, len(queries), EACH):
-            times = []
+            times, before, own = [], server.cpu_times(), time.process_time()
             for vector in queries[start : start + EACH]:
                 begun = time.perf_counter()
                 acting(connection, agent, lambda vector=vector: nearest(connection, agent, dataset, encoder.name, vector, K, exact=exact))  # type: ignore[misc]
                 times.append(1000 * (time.perf_counter() - begun))
-            for who, taken in ((OURS, times), (f"dspy {other.version}'s KNN, in memory", other.lookups(start, EACH))):
+            spent = cpu_ms(server, before, EACH) + 1000 * (time.process_time() - own) / EACH
+            theirs, their_spent = other.lookups(start, EACH)
+            for who, taken, processor in ((OURS, times, spent), (f"dspy {other.version}'s KNN, in memory", theirs, their_spent)):
+                record(f"lookup of {K} among {len(texts):,}, processor", processor, "ms of a core", who)
                 record(f"lookup of {K} among {len(texts):,}, p50", sorted(taken)[EACH // 2], "ms", who)
                 record(f"lookup of {K} among {len(texts):,}, most of {EACH}", max(taken), "ms", who)
                 print(f"{len(texts):,} examples, {who}: p50 {sorted(taken)[EACH // 2]:.2f} ms, most {max(taken):.2f}", flush=True)
@@ -218,12 +222,13 @@ class Peer:
         self._process.wait(timeout=60)
         self._folder.cleanup()
 
-    def lookups(self, start: int, count: int) -> list[float]:
-        """Milliseconds of each."""
+    def lookups(self, start: int, count: int) -> tuple[list[float], float]:
+        """Milliseconds of each, and what one took of a core."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps([start, count]) + "\n")
         self._process.stdin.flush()
-        return list(self._answer())
+        times, spent = self._answer()
+        return times, spent
 
     def _answer(self) -> Any:
         assert self._process.stdout is not None

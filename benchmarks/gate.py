@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.intervals import coverage
 from benchmarks.null_task import intent_rows, null_rows
-from benchmarks.record import OURS, record
+from benchmarks.record import OURS, left_out, record
 from learning_pipelines.acceptance.alpha import TOTAL, spent
 from learning_pipelines.acceptance.bounded_mean import p_value
 from learning_pipelines.acceptance.gate import Verdict, decide
@@ -166,7 +166,7 @@ def sizes() -> Rows:
 
 def real() -> Rows:
     if not prompt_outputs.DATA.is_file():
-        print(f"\n{prompt_outputs.MISSING}.")
+        left_out("chain of thought against direct prompt: bbh_prompt_ab_dev is not there (LEARNING_TEST_DATA names the data's folder)")
         return []
     shown = ("verdict", "n", "wins", "losses", "difference", "low", "high", "p_value", "p_worse")
     return [{"task": task} | {key: value for key, value in found.as_json().items() if key in shown} for task, found in prompt_outputs.verdicts().items()]
