@@ -75,3 +75,6 @@ ab_test_analysis = dg.define_asset_job(
     [experiment_metrics, experiment_decisions],
     description="Counts what is new for running experiments, then decides about each: harm is taken back, rollouts take their steps.",
 )
+report_redelivery = dg.define_asset_job(
+    reports.REDELIVERY, [reports.report_delivery], description="Tries again to send the weekly reports whose delivery failed and is due."
+)

@@ -16,13 +16,17 @@ from learning_pipelines.defs.common import OWNERS, bring_up_to_date, check, tabl
 from learning_pipelines.defs.freshness import WEEKLY_REPORT
 from learning_pipelines.defs.partitions import weeks
 from learning_pipelines.defs.reports_metadata import delivery_metadata, report_metadata, serving_metadata
-from learning_pipelines.reports import delivery
+from learning_pipelines.reports import alerts, delivery
 from learning_pipelines.reports.files import write_report
 from learning_pipelines.reports.serving_scores import score_week
-from learning_pipelines.reports.week import last_closed_week, week_numbers
+from learning_pipelines.reports.week import format_week, last_closed_week, week_numbers
 from learning_pipelines.storage import checks, reports, tenants
 from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.report_deliveries import MOST_ATTEMPTS
 from learning_pipelines.storage.store import Store
+
+REDELIVERY = "report_redelivery"
+"""The job that tries again by itself: it sends what failed and is due, and nothing for the first time."""
 
 
 @dg.asset(
@@ -123,9 +127,11 @@ def learning_report(context: dg.AssetExecutionContext, store: dg.ResourceParam[S
 def report_delivery(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) -> dg.MaterializeResult:
     """The report of the latest closed week by mail, Slack and webhook, where they are configured; nobody gets one twice. Older weeks are not sent."""
     monday = dt.date.fromisoformat(context.partition_key)
+    send = delivery.deliver_again if context.job_name == REDELIVERY else delivery.deliver
     with store.pipeline() as connection:
         numbers = reports.stored(connection, monday) if monday == _latest(store) else []
-        made = [one for each in numbers for one in delivery.deliver(connection, store.settings, each)]
+        made = [one for each in numbers for one in send(connection, store.settings, each)]
+        _tell_of_those_given_up(store, monday, made)
     failed = [one for one in made if one.state in ("failed", "unknown")]
     for one in failed:
         context.log.warning(f"{one.organization}, {one.channel}: {one.state}, {one.error}")
@@ -135,6 +141,12 @@ def report_delivery(context: dg.AssetExecutionContext, store: dg.ResourceParam[S
             dg.AssetCheckResult(check_name="everybody_got_it", passed=not failed, severity=dg.AssetCheckSeverity.WARN, metadata={"not_sent": len(failed)})
         ],
     )
+
+
+def _tell_of_those_given_up(store: Store, monday: dt.date, made: list[delivery.Delivery]) -> None:
+    for one in made:
+        if one.gave_up:
+            alerts.send(store.settings, alerts.undelivered(one.organization, format_week(monday), one.channel, MOST_ATTEMPTS, store.settings.page_link))
 
 
 def _latest(store: Store) -> dt.date:

@@ -21,7 +21,7 @@ log = logging.getLogger("learning_pipelines.alerts")
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """`event`: run_failed or check_failed. `identity` is the same for the same incident, so that whoever gets it twice can tell."""
+    """`event`: run_failed, check_failed or report_undelivered. `identity` is the same for the same incident, so that whoever gets it twice can tell."""
 
     event: str
     identity: str
@@ -43,6 +43,13 @@ def failed_check(asset: str, check: str, partition: str | None, severity: str, r
     of = f" of {partition}" if partition else ""
     facts = {"asset": asset, "check": check, "partition": partition or "", "severity": severity, "run_id": run_id}
     return Alert("check_failed", f"{run_id}/{asset}/{check}", f"Check {check} of {asset} failed{of} ({severity}).", f"{link}/runs/{run_id}", facts)
+
+
+def undelivered(organization: str, week: str, channel: str, attempts: int, link: str) -> Alert:
+    """A weekly report that is not tried again by itself."""
+    facts = {"organization": organization, "week": week, "channel": channel, "attempts": str(attempts)}
+    title = f"The report {week} of {organization} did not go out by {channel} in {attempts} attempts; it is not tried again by itself."
+    return Alert("report_undelivered", f"{organization}/{week}/{channel}", title, f"{link}/reports#{week}", facts)
 
 
 def send(settings: Settings, alert: Alert, *, wait: float = delivery.WAIT) -> dict[str, str]:

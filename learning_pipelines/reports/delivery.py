@@ -2,7 +2,8 @@
 
 Belongs here: making and sending messages, what is tried again. Not here: what is remembered (storage/report_deliveries.py), alerts, the report itself.
 
-What surely did not arrive (no connection, refused, an answer of 5xx or 429) is tried again: three times now, and by the next run of the week's report. What
+What surely did not arrive (no connection, refused, an answer of 5xx or 429) is tried again: three times now, by the next run of the week's report, and by
+itself with growing pauses (storage.MOST_ATTEMPTS). What
 may have arrived (the other side took the whole message and fell silent) is not: it is `unknown`, and nobody gets it twice. The webhook is
 told the delivery's id as Idempotency-Key, mail carries it as Message-ID. A channel that does not work holds nothing up: the report is stored before.
 """
@@ -55,6 +56,24 @@ class Delivery:
     channel: Channel
     state: str
     error: str = ""
+    gave_up: bool = False
+    """It failed as often as it is tried by itself."""
+
+
+def deliver_again(
+    connection: Connection, settings: Settings, numbers: Mapping[str, Any], *, seconds: float = SECONDS, wait: float | None = None
+) -> list[Delivery]:
+    """Sends the report of one organization once more by the channels that failed and are due; nothing else. Raises nothing that a channel does."""
+    organization, week = str(numbers["organization"]), dt.date.fromisoformat(numbers["starts"])
+    found = []
+    for channel, send in _channels(settings, numbers, seconds).items():
+        attempt = storage.claim_again(connection, organization, week, channel)
+        if attempt is None:
+            continue
+        state, error = tried(send, WAIT if wait is None else wait)
+        storage.settle(connection, organization, week, channel, state, error)
+        found.append(Delivery(organization, channel, state, error, state == "failed" and attempt >= storage.MOST_ATTEMPTS))
+    return found
 
 
 def deliver(connection: Connection, settings: Settings, numbers: Mapping[str, Any], *, seconds: float = SECONDS, wait: float | None = None) -> list[Delivery]:

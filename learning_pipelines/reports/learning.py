@@ -85,9 +85,12 @@ def cost(models: Rows, training: Rows) -> dict[str, Any]:
 
 
 def incidents(rows: Rows) -> list[dict[str, Any]]:
-    """What is wrong with the data, by kind; all kinds, so that 0 is seen to be 0."""
+    """What is wrong with the data, by kind; all kinds, so that 0 is seen to be 0. A count is None where it is not known any more."""
     counts = rows[0] if rows else {}
-    return [{"key": key, "label": label, "count": int(counts.get(key, 0)), "query": "incidents"} for key, label in INCIDENTS.items()]
+    found = {key: counts.get(key, 0) for key in INCIDENTS}
+    return [
+        {"key": key, "label": label, "count": None if found[key] is None else int(found[key]), "query": "incidents"} for key, label in INCIDENTS.items()
+    ]
 
 
 def serving(rows: Rows) -> list[dict[str, Any]]:

@@ -121,7 +121,7 @@ def _cost(numbers: Mapping[str, Any]) -> list[str]:
 
 
 def _incidents(numbers: Mapping[str, Any]) -> list[str]:
-    return ["", "## Data quality", "", *(f"- {one['label']}: {one['count']}" for one in numbers["incidents"])]
+    return ["", "## Data quality", "", *(f"- {one['label']}: {wording.NONE if one['count'] is None else one['count']}" for one in numbers["incidents"])]
 
 
 def _queries(numbers: Mapping[str, Any]) -> list[str]:
@@ -137,7 +137,9 @@ def _weighted(numbers: Mapping[str, Any]) -> list[str]:
     pairs.append(("share of thumbs up", _percent, numbers["weighted_thumbs_up_share"], up / (up + down) if up + down else None))
     lines = [f"Weighted by how far raters are trusted, the {name} is {show(new)} instead of {show(raw)}." for name, show, new, raw in pairs
              if new is not None and show(new) != show(raw)]  # fmt: skip
-    if numbers["distrusted_raters"]:
+    if numbers["distrusted_raters"] is None:
+        lines.append(f"Raters of next to no weight: {wording.NONE}, feedback of this week lies in the archive.")
+    elif numbers["distrusted_raters"]:
         lines.append(f"{numbers['distrusted_raters']} raters of this week have next to no weight.")
     return ["", " ".join(lines)] if lines else []
 

@@ -101,7 +101,8 @@ def week_numbers(connection: Connection, organization: str, monday: dt.date, zon
 
 
 def _weekly(
-    organization: str, monday: dt.date, zone: ZoneInfo, this: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]], counted: Mapping[str, int]
+    organization: str, monday: dt.date, zone: ZoneInfo, this: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]],
+    counted: Mapping[str, int | None],
 ) -> dict[str, Any]:  # fmt: skip
     """The counts and rates of the week and their changes."""
     total, earlier = _added(this), _added(before)

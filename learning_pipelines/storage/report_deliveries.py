@@ -14,6 +14,33 @@ Channel = Literal["email", "slack", "webhook"]
 State = Literal["sent", "failed", "unknown"]
 
 
+FIRST_PAUSE, MOST_ATTEMPTS = dt.timedelta(minutes=5), 8
+"""A run's attempts count as one. The pause after each is double the one before: the eighth is made about ten hours after the first, and is the last."""
+_DUE = "d.state = 'failed' AND d.attempts < %(most)s AND d.changed_at + %(pause)s * (2 ^ (d.attempts - 1)) <= now()"
+_LIMITS = {"most": MOST_ATTEMPTS, "pause": FIRST_PAUSE}
+
+
+def due(connection: Connection, week: dt.date) -> list[tuple[str, Channel, int]]:
+    """Organization, channel and attempts of the deliveries of a week that failed and are to be tried again by now."""
+    rows = connection.execute(
+        f"""SELECT o.slug, d.channel, d.attempts FROM report_deliveries d JOIN organizations o USING (organization_id)
+        WHERE d.week = %(week)s AND {_DUE} AND o.is_active ORDER BY 1, 2""",
+        {"week": week, **_LIMITS},
+    ).fetchall()
+    return [(str(slug), channel, int(attempts)) for slug, channel, attempts in rows]
+
+
+def claim_again(connection: Connection, organization: str, week: dt.date, channel: Channel) -> int | None:
+    """Takes a delivery on that failed and is due: which attempt this is. None: it is not due, or another run has taken it on."""
+    row = connection.execute(
+        f"""UPDATE report_deliveries d SET state = 'sending', attempts = d.attempts + 1, changed_at = now() FROM organizations o
+        WHERE o.organization_id = d.organization_id AND o.slug = %(organization)s AND d.week = %(week)s AND d.channel = %(channel)s AND {_DUE}
+        RETURNING d.attempts""",
+        {"organization": organization, "week": week, "channel": channel, **_LIMITS},
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
 def claim(connection: Connection, organization: str, week: dt.date, channel: Channel) -> str | None:
     """Takes a delivery on. None: it is ours to make. Else why not: `sent`, or `unknown` where an earlier attempt ended without anybody knowing how."""
     row = connection.execute(

@@ -94,8 +94,11 @@ WHERE o.slug = %(organization)s AND {_within("coalesce(r.completed_at, r.started
     "incidents": f"""SELECT
     (SELECT count(*) FROM agent_feedback f WHERE f.organization_id = o.organization_id AND f.pending_execution
         AND f.received_at < %(end)s::timestamptz - make_interval(days => %(orphan_days)s)) AS orphans,
-    (SELECT count(*) FROM rater_weights w WHERE w.organization_id = o.organization_id AND w.weight < %(distrusted)s AND EXISTS (
-        SELECT FROM agent_feedback f WHERE f.organization_id = w.organization_id AND f.user_id = w.user_id AND {_within("f.created_at")})) AS distrusted_raters,
+    CASE WHEN EXISTS (SELECT FROM archived_metrics k WHERE k.organization_id = o.organization_id AND k.day BETWEEN %(monday)s AND %(monday)s::date + 6
+            AND k.feedback > 0) THEN NULL -- the archive keeps sums by day and raters by month: who spoke in this week is not known
+        ELSE (SELECT count(*) FROM rater_weights w WHERE w.organization_id = o.organization_id AND w.weight < %(distrusted)s AND EXISTS (
+            SELECT FROM agent_feedback f WHERE f.organization_id = w.organization_id AND f.user_id = w.user_id AND {_within("f.created_at")}))
+        END AS distrusted_raters,
     (SELECT count(*) FROM example_conflicts c WHERE c.organization_id = o.organization_id AND {_within("c.found_at")}) AS conflicts_found,
     (SELECT count(*) FROM example_conflicts c WHERE c.organization_id = o.organization_id AND c.status = 'open' AND c.found_at < %(end)s) AS conflicts_open,
     (SELECT count(*) FROM training_runs r WHERE r.organization_id = o.organization_id AND r.status = 'failed'

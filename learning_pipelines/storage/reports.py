@@ -26,18 +26,24 @@ SELECT
     (SELECT count(*) FROM training_datasets d WHERE d.organization_id = o.organization_id
         AND d.created_at >= %(start)s AND d.created_at < %(end)s) AS dataset_versions,
     (SELECT count(*) FROM agent_feedback f WHERE f.organization_id = o.organization_id AND f.pending_execution) AS feedback_without_execution,
-    (SELECT count(*) FROM rater_weights w WHERE w.organization_id = o.organization_id AND w.weight < %(distrusted)s AND EXISTS (
-        SELECT FROM agent_feedback f WHERE f.organization_id = w.organization_id AND f.user_id = w.user_id
-            AND f.created_at >= %(start)s AND f.created_at < %(end)s)) AS distrusted_raters
+    CASE WHEN EXISTS (SELECT FROM archived_metrics k WHERE k.organization_id = o.organization_id AND k.day >= %(first)s AND k.day < %(last)s
+            AND k.feedback > 0) THEN NULL
+        ELSE (SELECT count(*) FROM rater_weights w WHERE w.organization_id = o.organization_id AND w.weight < %(distrusted)s AND EXISTS (
+            SELECT FROM agent_feedback f WHERE f.organization_id = w.organization_id AND f.user_id = w.user_id
+                AND f.created_at >= %(start)s AND f.created_at < %(end)s)) END AS distrusted_raters
 FROM organizations o WHERE o.slug = %(organization)s"""
 
 
-def counts(connection: Connection, organization: str, start: dt.datetime, end: dt.datetime) -> dict[str, int]:
-    """Examples collected, reviewed and approved and dataset versions made in [start, end); what waits now; raters of next to no weight who said something."""
-    cursor = connection.execute(_COUNTS, {"organization": organization, "start": start, "end": end, "distrusted": DISTRUSTED})
+def counts(connection: Connection, organization: str, start: dt.datetime, end: dt.datetime) -> dict[str, int | None]:
+    """Examples collected, reviewed and approved and dataset versions made in [start, end); what waits now; raters of next to no weight who said something.
+
+    The last is None where any of that feedback lies in the archive: of its rows it keeps sums by day, and raters by month, but not who spoke on which day.
+    """
+    days = {"first": start.date(), "last": end.date()}  # in the zone that the moments are given in
+    cursor = connection.execute(_COUNTS, {"organization": organization, "start": start, "end": end, "distrusted": DISTRUSTED, **days})
     row = cursor.fetchone()
     assert row is not None and cursor.description is not None
-    return {column.name: int(value) for column, value in zip(cursor.description, row, strict=True)}
+    return {column.name: None if value is None else int(value) for column, value in zip(cursor.description, row, strict=True)}
 
 
 def store(connection: Connection, organization: str, week: dt.date, numbers: dict[str, Any]) -> None:

@@ -240,7 +240,7 @@ def test_checks_are_statements_about_their_assets(location: dg.Definitions) -> N
 def test_every_former_background_job_is_there(repository: dg.RepositoryDefinition) -> None:
     assert {name for name in repository.job_names if not name.startswith("__")} == {
         "prompt_optimization", "rag_training", "ab_test_analysis", "cleanup", "learning_report", "examples_refresh", "dataset_refresh", "index_refresh",
-        "weights_refresh", "metrics_refresh", "judge_sample", "pairs_refresh", "fine_tuning", "behavior_learning",
+        "weights_refresh", "metrics_refresh", "judge_sample", "pairs_refresh", "fine_tuning", "behavior_learning", "report_redelivery",
     }  # fmt: skip
 
 
@@ -288,6 +288,7 @@ def test_sensors_start_the_jobs_of_what_changed(repository: dg.RepositoryDefinit
         "training_pairs_ready": ["pairs_refresh", "rag_training"],
         "stored_rows": [],
         "operating_numbers": [],
+        "failed_deliveries": ["report_redelivery"],
         "failed_runs": [],
         "failed_checks": [],
     }

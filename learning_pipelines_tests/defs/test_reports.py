@@ -13,12 +13,18 @@ import dagster as dg
 import orjson
 import pytest
 
+from learning_pipelines.defs.redelivery import failed_deliveries
+from learning_pipelines.feedback.identity import organization_id
+from learning_pipelines.reports.markdown import week_markdown
+from learning_pipelines.reports.page import week_html
 from learning_pipelines.reports.week import last_closed_week
 from learning_pipelines.storage.database import Connection, Database
 from learning_pipelines.storage.store import Store
 from learning_pipelines_tests.conftest import Load
 from learning_pipelines_tests.defs.conftest import Materialize, asked, checks_of, metadata_of
 from learning_pipelines_tests.feedback.rows import AGENT, said, table
+from learning_pipelines_tests.reports.test_delivery import Hook
+from learning_pipelines_tests.storage.one_row import one_row
 
 OLD = "2024-07-01"
 GREEN = {"no_drift": True, "everybody_got_it": True}
@@ -184,3 +190,65 @@ def test_a_webhook_that_nobody_answers_is_a_warning_and_the_report_is_green(
     (row,) = table(pipeline, "report_deliveries")
     assert (row["channel"], row["state"], row["error"]) == ("webhook", "failed", "no connection (ConnectError)")
     assert stored(pipeline, latest)["executions"] == 2
+
+
+def test_a_delivery_that_failed_is_tried_again_when_it_is_due_nobody_gets_it_twice_and_the_last_attempt_is_told(
+    load: Load, store: Store, run_job: Materialize, pipeline: Connection, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    latest = last_closed_week(dt.datetime.now(dt.UTC), store.settings.zone).isoformat()
+    week_of_rows(load, latest)
+    monkeypatch.setattr("learning_pipelines.reports.delivery.WAIT", 0.0)
+    hook = Hook()
+    with hook.running() as url:
+        monkeypatch.setattr(store, "settings", store.settings.model_copy(update={"webhook_url": url, "slack_webhook": "http://127.0.0.1:9/slack"}))
+        run_job("learning_report", latest)
+        assert asked_again(store) is None  # five minutes are not over
+        ago(pipeline, minutes=6)
+        request = asked_again(store)
+        assert request is not None and request.partition_key == latest and request.run_key == f"{latest}/default/slack/1"
+        assert run_job("report_redelivery", latest).success
+        assert (len(hook.asked), state_of(pipeline)) == (1, {"webhook": ("sent", 1), "slack": ("failed", 2)})
+        ago(pipeline, minutes=9)
+        assert asked_again(store) is None  # the pause is double the first
+        pipeline.execute("UPDATE report_deliveries SET attempts = 7, changed_at = now() - interval '1 day' WHERE channel = 'slack'")
+        result = run_job("report_redelivery", latest)
+        assert (state_of(pipeline)["slack"], checks_of(result)["everybody_got_it"]) == (("failed", 8), False)
+        assert "did not go out by slack in 8 attempts" in caplog.text
+        assert [body["event"] for _, body in hook.asked] == ["learning_report", "report_undelivered"]
+        ago(pipeline, minutes=100_000)
+        assert asked_again(store) is None
+
+
+def test_trying_again_sends_nothing_for_the_first_time(
+    load: Load, store: Store, run_job: Materialize, pipeline: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    latest = last_closed_week(dt.datetime.now(dt.UTC), store.settings.zone).isoformat()
+    week_of_rows(load, latest)
+    run_job("learning_report", latest)
+    monkeypatch.setattr(store, "settings", store.settings.model_copy(update={"webhook_url": "http://127.0.0.1:9/hook"}))
+    run_job("report_redelivery", latest)
+    assert table(pipeline, "report_deliveries") == []
+
+
+def asked_again(store: Store) -> dg.RunRequest | None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        asked = failed_deliveries(dg.build_sensor_context(instance=instance, resources={"store": store}))
+    return asked if isinstance(asked, dg.RunRequest) else None
+
+
+def ago(pipeline: Connection, minutes: int) -> None:
+    pipeline.execute("UPDATE report_deliveries SET changed_at = now() - make_interval(mins => %s)", [minutes])
+
+
+def state_of(pipeline: Connection) -> dict[str, tuple[str, int]]:
+    return {row["channel"]: (row["state"], row["attempts"]) for row in table(pipeline, "report_deliveries")}
+
+
+def test_raters_of_a_week_that_lies_in_the_archive_are_not_known_instead_of_0(old_week: None, run_job: Materialize, pipeline: Connection) -> None:
+    one_row(pipeline, "archived_metrics", organization_id=organization_id("default"), day=dt.date(2024, 7, 3), month=dt.date(2024, 7, 1), feedback=5)
+    run_job("learning_report", OLD)
+    numbers = stored(pipeline)
+    assert numbers["distrusted_raters"] is None
+    assert {one["key"]: one["count"] for one in numbers["incidents"]}["distrusted_raters"] is None
+    assert "Raters of next to no weight who said something: no evidence" in week_markdown(numbers)
+    assert "no evidence" in week_html(numbers, "http://127.0.0.1:8000").split('id="incidents"')[1].split("</ul>")[0]
