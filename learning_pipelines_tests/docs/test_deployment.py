@@ -54,7 +54,7 @@ def services(compose: dict[str, Any]) -> dict[str, Any]:
 
 def test_every_piece_is_a_service_and_exactly_one_daemon_runs(services: dict[str, Any]) -> None:
     assert set(services) == PIECES
-    assert [name for name, one in services.items() if "dagster-daemon" in one.get("command", [])] == ["daemon"]
+    assert [name for name, one in services.items() if "learning_pipelines.defs.daemon" in one.get("command", [])] == ["daemon"]
     assert all("deploy" not in one and "scale" not in one for one in services.values())
 
 
