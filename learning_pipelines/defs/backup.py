@@ -49,12 +49,15 @@ def back_up(settings: Settings, path: Path, say: Say) -> Manifest:
 
 def _require_known(database: Database) -> None:
     """Any version that this code knows: the time for a backup is before `migrate`."""
+    if database.embedded and not migrate.prepared(database):
+        raise LearningError("This home was never migrated: there is nothing to back up.", _ELSEWHERE)
     with database_errors("backing it up"), database.connect("owner") as connection:
         version = migrate.current_version(connection)
     if version not in migrate.versions():
         raise LearningError(f"The schema of {database.name} is {version or 'empty'}: there is nothing to back up that this version knows.", _NEWER)
 
 
+_ELSEWHERE = "Name the home that is meant with LEARNING_HOME; `learning-pipelines migrate` or `up` begins a new one."
 _NEWER = "Check LEARNING_DATABASE_URL and LEARNING_HOME; a newer schema is backed up by the version that wrote it."
 
 

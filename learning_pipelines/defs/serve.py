@@ -248,7 +248,6 @@ def _lag(connection: Any, sensor: dict[str, Any]) -> int:
 
 def _problems(settings: Settings, store: Store, state: dict[str, Any], orphans: int) -> list[str]:
     problems = [f"{one.name}: {one.advice}" for one in findings(store.database) if not one.ok]
-    problems += [f"{name} is switched off" for name in state["stopped"]]
     if orphans:
         problems.append(f"{orphans} feedback rows have waited more than {settings.orphan_days} days for their execution (LEARNING_ORPHAN_DAYS)")
     up = processes.parts_running(settings)

@@ -25,9 +25,10 @@ def of_data(connection: Connection, settings: Settings, organization: str | None
 
 
 def of_dagster(settings: Settings, state: dict[str, Any]) -> list[str]:
-    """Jobs whose last run failed, checks that fail, assets that are stale."""
+    """Schedules and sensors that are off, jobs whose last run failed, checks that fail, assets that are stale."""
     link = settings.dagster_link
-    problems = [f"{job['name']} failed in its last run: see {link}/runs/{job['last_run_id']}" for job in state["jobs"] if job["last_status"] == "failure"]
+    problems = [f"{name} is switched off: switch it on in the Dagster UI ({link}/automation)" for name in state["stopped"]]
+    problems += [f"{job['name']} failed in its last run: see {link}/runs/{job['last_run_id']}" for job in state["jobs"] if job["last_status"] == "failure"]
     problems += [f"Check {one['check']} of {one['asset']} failed ({one['severity']}): see {link}/runs/{one['run_id']}" for one in state["failed_checks"]]
     stale = [one["asset"] for one in state["freshness"] if one["scheduled"] and one["state"] == "stale"]
     if stale:
@@ -48,7 +49,7 @@ def _deliveries(connection: Connection, organization: str | None, now: dt.dateti
     counts = Counter((channel, state, error) for _, _, channel, state, error in failed)
     return [
         f"{count} weekly {'report' if count == 1 else 'reports'} by {channel}: "
-        + (f"not sent ({error}). It is tried again by `learning-pipelines run learning_report`" if state == "failed" else
+        + (f"not sent ({error}). It is tried again by itself for ten hours, and by `learning-pipelines run learning_report`" if state == "failed" else
            f"nobody knows whether it arrived ({error or 'the process ended'}). Ask there; it is not sent twice")
         for (channel, state, error), count in counts.items()
     ]  # fmt: skip

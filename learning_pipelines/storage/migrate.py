@@ -15,9 +15,9 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
-from learning_pipelines.errors import LearningError
+from learning_pipelines.errors import LearningError, Unavailable
 from learning_pipelines.storage import roles
-from learning_pipelines.storage.database import Connection, Database
+from learning_pipelines.storage.database import Connection, Database, connect
 
 PARTITIONED = ("agent_executions", "agent_feedback")
 MONTHS_AHEAD = 4
@@ -66,6 +66,15 @@ def current_version(connection: Connection) -> str | None:
         connection.rollback()
         return None
     return None if row is None else str(row[0])
+
+
+def prepared(database: Database) -> bool:
+    """Whether `migrate` ever ran there; asked with the main login, since before it there is neither a role nor, on an embedded server, a database."""
+    try:
+        with connect(database.admin_url) as connection:
+            return current_version(connection) is not None
+    except Unavailable:
+        return False
 
 
 def require_head(database: Database) -> None:

@@ -37,7 +37,7 @@ from learning_pipelines.examples.versions import rebuild
 from learning_pipelines.feedback.importing import import_file, window_now
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import backup_rows, dump, installation, migrate, outbox
-from learning_pipelines.storage.database import Connection, Database, open_database
+from learning_pipelines.storage.database import Connection, Database, of_server, open_database
 from learning_pipelines.storage.embedded import EmbeddedServer
 from learning_pipelines.storage.store import Store
 from learning_pipelines_tests.cli.command_line import remove
@@ -351,3 +351,12 @@ def test_a_backup_of_an_older_schema_is_migrated(make_database: MakeDatabase, se
         with open_database(target).connect("owner") as connection:
             assert migrate.current_version(connection) == migrate.head()
             assert connection.execute("SELECT slug FROM agents").fetchall() == [("desk",)]
+
+
+def test_a_home_that_was_never_migrated_has_nothing_to_back_up_and_says_what_to_do(
+    server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("learning_pipelines.defs.backup.open_database", lambda _: of_server(server, "never_made"))
+    with pytest.raises(LearningError, match=r"never migrated: there is nothing to back up\..*LEARNING_HOME.*migrate"):
+        back_up(Settings(home=tmp_path / "home"), tmp_path / "backup", lambda _: None)
+    assert not (tmp_path / "backup").exists()
