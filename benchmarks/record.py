@@ -10,6 +10,7 @@ prints, as ever; run through `python -m benchmarks` its figures go line by line 
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import statistics
@@ -69,7 +70,9 @@ class Result:
 
 
 def record(name: str, value: float, unit: str, who: str = OURS) -> None:
-    """Notes one round of a figure, if somebody keeps them. `unit` is empty for shares and scores."""
+    """Notes one round of a figure, if somebody keeps them. `unit` is empty for shares and scores. A value that is no number was not measured: an error."""
+    if not math.isfinite(value):
+        raise ValueError(f"{name} of {who} is {value}: it was not measured")
     if (path := os.environ.get(FIGURES)) is not None:
         with open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps({"name": name, "who": who, "unit": unit, "value": float(value)}) + "\n")

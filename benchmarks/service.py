@@ -130,6 +130,8 @@ def measure(lines: list[Line], postgres: psutil.Process, rounds: int, seconds: f
             numbers[line.target.name] = found.last
             if found.refused:
                 raise SystemExit(f"{line.target.name}: {len(found.refused)} requests were not acknowledged, for example with\n{found.example}")
+            if not found.requests:
+                raise SystemExit(f"{line.target.name}: none of {line.clients} clients got an answer within {seconds:g} s: lengthen rounds (--seconds)")
             sent = found.last - found.first
             line.acknowledged += sent
             line.rounds.append({

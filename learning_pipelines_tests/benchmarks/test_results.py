@@ -99,6 +99,11 @@ def test_rounds_of_one_figure_come_together_and_survive_the_file(tmp_path: Path,
     assert [one.rounds for one in made.figures[:2]] == [[1.0, 3.0, 2.0], [10.0, 30.0, 20.0]]
 
 
+def test_what_is_no_number_is_no_figure() -> None:
+    with pytest.raises(ValueError, match="not measured"):
+        record.record("lookup, p50", float("nan"), "ms")
+
+
 def test_a_figure_in_two_units_is_refused() -> None:
     lines = [json.dumps({"name": "lookup", "who": OURS, "unit": unit, "value": 1}) for unit in ("ms", "s")]
     with pytest.raises(ValueError, match="'ms' and in 's'"):
