@@ -94,6 +94,9 @@ def require_servable(connection: Connection, agent: AgentRef, kind: Kind, topic:
     """The version, if it can serve: it is there, of this topic, its artifact is as it was stored, and a policy can be read and holds no demonstration of
     an expert whose right was withdrawn. Raises Refused with the cause; what serves stays."""
     found = behavior_versions.version(connection, agent, kind, number)
+    if found is None and (instead := behavior_versions.successor(connection, agent, kind, number)) is not None:
+        cause = f"Version {number} held words of a person who was erased."
+        raise Refused(Reason.STATE, cause, f"{numbered(instead).capitalize()} took its place.")
     if found is None or found.topic != topic:
         raise Refused(Reason.STATE, f"There is no version {number} of {agent.agent}'s {_called(kind, topic)}.", f"{_again(agent, kind)} to learn another one.")
     if found.artifact_path is None or found.artifact_sha256 is None:

@@ -68,6 +68,9 @@ def require_servable(connection: Connection, agent: AgentRef, number: int, setti
     Raises Refused with the cause; what serves stays.
     """
     found = indexes.version(connection, agent, number)
+    if found is None and (instead := indexes.successor(connection, agent, number)) is not None:
+        cause = f"Version {number} held words of a person who was erased."
+        raise Refused(Reason.STATE, cause, f"{_named(instead).capitalize()} took its place.")
     if found is None:
         raise Refused(Reason.STATE, f"There is no version {number} of {agent.agent}'s index.", f"{_again(agent)} to learn another one.")
     if found.status == "retired":

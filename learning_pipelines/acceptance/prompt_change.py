@@ -49,6 +49,7 @@ def take_back(connection: Connection, agent: AgentRef, who: Reviewer) -> tuple[i
         raise Refused(Reason.STATE, f"There is nothing to roll back: {there[:1].lower()}{there[1:]}.", "Nothing was changed.")
     if serving == target:
         return target, None
+    require_whole(connection, agent, target)
     prompts.point(connection, agent, prompts.PRODUCTION, target, who.user_id)
     _moved(connection, agent, who, serving, target, "rolled back")
     return target, serving
@@ -85,10 +86,19 @@ def require_servable(connection: Connection, agent: AgentRef, number: int) -> No
     found = prompts.version(connection, agent, number)
     if found is None:
         raise Refused(Reason.STATE, f"There is no version {number} of {agent.agent}'s prompt.", "Run the job again.")
+    require_whole(connection, agent, number)
     retrieval = found.serving.get("retrieval")
     if retrieval is not None and (retrieval.get("dataset_id") is None or not demonstrations.servable(connection, agent, UUID(retrieval["dataset_id"]))):
         again = f"Run `learning-pipelines run prompt_optimization --agent {agent.agent}` again: it encodes them."
         raise Refused(Reason.STATE, f"The examples that version {number} picks demonstrations from have no vectors.", again)
+
+
+def require_whole(connection: Connection, agent: AgentRef, number: int) -> None:
+    """Raises Refused for a tombstone: a version that held words of an erased person."""
+    found = prompts.version(connection, agent, number)
+    if found is not None and found.erased:
+        erased = prompts.Tombstone(number, found.successor)
+        raise Refused(Reason.STATE, erased.cause, erased.advice)
 
 
 def _moved(connection: Connection, agent: AgentRef, who: Reviewer, before: int | None, after: int, action: str = "moved") -> None:

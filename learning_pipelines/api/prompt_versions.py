@@ -35,7 +35,7 @@ class ListedVersion(BaseModel):
     strategy: str | None = None
     score: float | None = None
     verdict: str | None = None
-    origin: Literal["imported", "written", "learnt"]
+    origin: Literal["imported", "written", "learnt", "erasure"]
     parent: int | None = None
     model: str | None = None
     dataset_version: int | None = None
@@ -83,7 +83,7 @@ class WholeVersion(BaseModel):
     version: int
     labels: list[str]
     strategy: str | None = None
-    origin: Literal["imported", "written", "learnt"]
+    origin: Literal["imported", "written", "learnt", "erasure"]
     parent: int | None = None
     model: str | None = None
     messages: list[ShownMessage]

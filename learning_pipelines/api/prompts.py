@@ -160,6 +160,8 @@ async def put_label(
                     raise Problem(409, str(refused)) from None
             try:
                 before = prompts.move_label(connection, agent, label, body.version, who.user_id)
+            except prompts.Tombstone as erased:
+                raise Problem(409, f"{erased.cause} {erased.advice}", field="version") from None
             except LookupError:
                 raise Problem(404, f"The agent has no version {body.version}.", field="version") from None
             audit.record(

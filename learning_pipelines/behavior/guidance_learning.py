@@ -33,7 +33,7 @@ from learning_pipelines.prompts.records import scores_of
 from learning_pipelines.prompts.summary import Evaluation, evaluate
 from learning_pipelines.prompts.task import Item
 from learning_pipelines.settings import Settings
-from learning_pipelines.storage import guidance, prompt_runs, prompts, training_runs, versions
+from learning_pipelines.storage import guidance, prompt_runs, prompts, retraining, training_runs, versions
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.guidance import Serving
 from learning_pipelines.storage.tenants import AgentRef
@@ -124,7 +124,8 @@ def prepare(connection: Connection, agent: AgentRef, settings: Settings, *, mode
     ]  # fmt: skip
     fingerprint = hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
     prepared = replace(provisional, limits=limits, fingerprint=fingerprint, max_tokens=answer_tokens(task.train))
-    if (before := training_runs.completed_with(connection, agent, "behavior_learning", fingerprint)) is not None:
+    again = retraining.due(connection, agent, KIND) is not None
+    if not again and (before := training_runs.completed_with(connection, agent, "behavior_learning", fingerprint)) is not None:
         return NotNow(f"nothing changed since training run {before}: the same examples, notes, prompt, model and budget; its verdict stands")
     variants = _variants(available, task.labels)
     validation = _sample(task.validation, limits.search // _rounds(variants, serving), prepared.seed)

@@ -16,7 +16,7 @@ from learning_pipelines.acceptance.meeting import next_plan
 from learning_pipelines.behavior.demonstrations import teachers
 from learning_pipelines.behavior.task import Shown
 from learning_pipelines.settings import Settings
-from learning_pipelines.storage import behavior_versions, proposals, training_runs
+from learning_pipelines.storage import behavior_versions, proposals, retraining, training_runs
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.tenants import AgentRef
 
@@ -82,9 +82,10 @@ def prepare(connection: Connection, agent: AgentRef, settings: Settings, encoder
     sides = {split: [one for one in shown if one.split == split] for split in SPLITS}
     prepared = Prepared(sides, NOTHING if serving is None else serving.number, encoder, content_of(shown, encoder))
     fingerprint = prepared.fingerprint
-    if serving is not None and serving.config.get("content") == prepared.content:
+    again = retraining.due(connection, agent, PART) is not None
+    if not again and serving is not None and serving.config.get("content") == prepared.content:
         return NotNow(f"nothing changed: version {serving.number}, which serves, was learnt from the same demonstrations")
-    if (before := training_runs.completed_with(connection, agent, TRAINING, fingerprint)) is not None:
+    if not again and (before := training_runs.completed_with(connection, agent, TRAINING, fingerprint)) is not None:
         return NotNow(f"nothing changed since training run {before}: the same demonstrations, encoder and policy; its verdict stands")
     if training_runs.unfinished_with(connection, agent, TRAINING, fingerprint):
         return prepared  # its test may be reserved, and counts for the next one only

@@ -22,6 +22,7 @@ from learning_pipelines.examples.exports import RULES, chat_row, lineage_row, pa
 from learning_pipelines.examples.formats import FormatName
 from learning_pipelines.examples.parquet_files import write_parquet
 from learning_pipelines.examples.splits import SPLITS
+from learning_pipelines.examples.versions import require_whole
 from learning_pipelines.storage import exports as storage
 from learning_pipelines.storage.database import Connection, database_errors
 from learning_pipelines.storage.exports import ExportRecord
@@ -54,8 +55,9 @@ def export_dataset(
 
     `split`: train, validation, test or all. `target`: a path or fsspec URL; a file there is replaced as a whole. Bytes depend on the version,
     the format, the split and the privacy rules (RULES_VERSION; for parquet also on the release of pyarrow) and on nothing else.
-    TooFew: fewer rows than the format's consumer takes. BadInput, LearningError: the target cannot be written.
+    TooFew: fewer rows than the format's consumer takes. BadInput: it lost rows of an erased person. BadInput, LearningError: the target cannot be written.
     """
+    require_whole(agent, dataset)
     run = _Run(connection, agent, dataset, name, split, target)
     with database_errors(f"exporting a dataset of {agent.partition}"), closing(run.rows()) as rows, whole_file(target, make_folders=make_folders) as file:
         written = _write_parquet(file, rows, agent, dataset) if name == "parquet" else _write_lines(file, rows)

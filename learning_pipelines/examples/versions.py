@@ -106,6 +106,7 @@ def rebuild(connection: Connection, agent: AgentRef, dataset_id: UUID) -> Rebuil
             raise BadInput(f"{agent.partition} has no dataset {dataset_id}.", "`learning-pipelines datasets AGENT` lists what there is.")
         if dataset.status not in ("ready", "in_use", "archived"):
             raise BadInput(f"The dataset {dataset_id} is {dataset.status}: it is not sealed yet.", "Run `learning-pipelines run dataset_refresh`.")
+        require_whole(agent, dataset)
         manifest, faults = Manifest(dataset.recipe.get("prompt")), Counter[str]()
         with closing(versions.members(connection, agent, dataset_id)) as members:
             manifest.add_members(_checked(members, faults, dataset.recipe.get("weights")))
@@ -121,6 +122,19 @@ def rebuild(connection: Connection, agent: AgentRef, dataset_id: UUID) -> Rebuil
             "Contents that a person had erased are gone for good: make a new version with `learning-pipelines run dataset_refresh`.",
         )
     return Rebuilt(dataset, content, manifest.members, manifest.pairs)
+
+
+def require_whole(agent: AgentRef, dataset: Version) -> None:
+    """Raises BadInput for a version that lost the rows of an erased person, naming the one that took its place."""
+    if not dataset.erased:
+        return
+    if dataset.successor is None:
+        advice = "Nothing of it was left: approve examples, then run `learning-pipelines run dataset_refresh`."
+    else:
+        advice = f"Version {dataset.successor} took its place: it is the same without them."
+    raise BadInput(
+        f"Version {dataset.version} of {agent.partition} held a person who was erased, and lost their examples: it can be neither rebuilt nor exported.", advice
+    )
 
 
 class Manifest:

@@ -24,7 +24,7 @@ from learning_pipelines.prompts.prompt import Prompt, from_stored
 from learning_pipelines.prompts.task import Item, Task
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import guidance as guidance_storage
-from learning_pipelines.storage import prompt_runs, prompts, tenants, training_runs, versions
+from learning_pipelines.storage import prompt_runs, prompts, retraining, tenants, training_runs, versions
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.tenants import AgentRef
 from learning_pipelines.storage.versions import Version
@@ -97,7 +97,8 @@ def prepare(
     `written`: a version to be put to the test as it is, without a search.
     """
     found = prompt_runs.setup(connection, agent, dt.datetime.now(dt.UTC) - dt.timedelta(days=WINDOW_DAYS))
-    if missing := _too_little(found, settings):
+    again = retraining.due(connection, agent, "prompt_optimization") is not None  # a person was erased whom what serves had seen
+    if missing := _too_little(found, settings, again=again):
         return NotNow(missing)
     serving = prompts.labelled(connection, agent)
     if serving is None:
@@ -114,7 +115,7 @@ def prepare(
     reflection = (reflection_model(settings), settings.reflection_engine)
     guidance = guidance_storage.serving(connection, agent).guidance
     fingerprint = _fingerprint(dataset, serving.version, model, task, limits, written, reflection if reflection[0] else None, guidance)
-    if (before := training_runs.completed_with(connection, agent, "prompt_optimization", fingerprint)) is not None:
+    if not again and (before := training_runs.completed_with(connection, agent, "prompt_optimization", fingerprint)) is not None:
         return NotNow(f"nothing changed since training run {before}: the same examples, prompt, model and budget; its verdict stands")
     resumed = training_runs.unfinished_with(connection, agent, "prompt_optimization", fingerprint)  # its test may be reserved, and counts for the next one only
     if not resumed and (missing := _untestable(connection, agent, task, settings)):
@@ -127,7 +128,7 @@ def restore(connection: Connection, agent: AgentRef, config: Mapping[str, Any]) 
     labels = tenants.answers_of(connection, agent)[1]
     dataset = versions.version_by_id(connection, agent, UUID(config["dataset_id"]))
     incumbent = prompts.version(connection, agent, int(config["incumbent_version"]))
-    if dataset is None or incumbent is None:
+    if dataset is None or incumbent is None or incumbent.erased:
         raise LearningError("The dataset or the prompt that this run began with is gone.", "Run the job again: it begins anew.")
     task, unusable = _task(
         connection, agent, dataset, labels, config["metric"], from_stored(incumbent.messages, incumbent.serving), dict(config["issues"]), config["goals"]
@@ -136,9 +137,12 @@ def restore(connection: Connection, agent: AgentRef, config: Mapping[str, Any]) 
     return Prepared(task, dataset, incumbent.version, config["model"], limits, answer_tokens(task.train), config["fingerprint"], unusable, config["written"])
 
 
-def _too_little(found: prompt_runs.Setup, settings: Settings) -> str | None:
+def _too_little(found: prompt_runs.Setup, settings: Settings, *, again: bool) -> str | None:
+    """Why too little is new; where everything is learnt again, nothing has to be."""
     if not found.learning_enabled:
         return "learning is disabled for this agent; `learning-pipelines enable` turns it on again"
+    if again:
+        return None
     least_runs, least = (int(found.thresholds.get(name, getattr(settings, name))) for name in ("min_executions", "min_examples"))
     if found.executions < least_runs:
         return f"{found.executions} executions in the last {WINDOW_DAYS} days, {least_runs} are needed"

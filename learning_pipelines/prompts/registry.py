@@ -61,6 +61,9 @@ def named_version(connection: Connection, agent: AgentRef, name: str = "serving"
         known = [f"{row['version']}{' (' + ', '.join(row['labels']) + ')' if row['labels'] else ''}" for row in prompts.list_versions(connection, agent)]
         there = f"There are: {', '.join(known[:20])}." if known else "It has no prompt yet: import one (kind agents, system_prompt), or write one."
         raise BadInput(missing, there)
+    if found.erased:
+        erased = prompts.Tombstone(found.version, found.successor)
+        raise BadInput(erased.cause, erased.advice)
     return found
 
 

@@ -26,7 +26,7 @@ from learning_pipelines.retrieval.queries import refresh_queries
 from learning_pipelines.retrieval.relevance_refresh import refresh_relevance
 from learning_pipelines.retrieval.task import Progress
 from learning_pipelines.settings import Settings
-from learning_pipelines.storage import found_chunks, indexes, retrieval_runs, training_runs
+from learning_pipelines.storage import found_chunks, indexes, retraining, retrieval_runs, training_runs
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.indexes import IndexVersion
 from learning_pipelines.storage.retrieval_runs import Setup
@@ -102,11 +102,12 @@ def prepare(connection: Connection, agent: AgentRef, settings: Settings) -> Prep
     fresh = new_pairs(connection, agent, WINDOW_DAYS)
     seconds = float(found.thresholds.get("rag_training_seconds", settings.rag_training_seconds))
     prepared = Prepared(serving, found.queries, fresh, seconds, _fingerprint(found, serving, seconds))
-    if (before := training_runs.completed_with(connection, agent, TRAINING, prepared.fingerprint)) is not None:
+    again = retraining.due(connection, agent, TRAINING) is not None
+    if not again and (before := training_runs.completed_with(connection, agent, TRAINING, prepared.fingerprint)) is not None:
         return NotNow(f"nothing changed since training run {before}: the same feedback, documents and index; its verdict stands")
     if training_runs.unfinished_with(connection, agent, TRAINING, prepared.fingerprint):
         return prepared  # its test may be reserved, and counts for the next one only
-    least = int(found.thresholds.get("rag_min_pairs", settings.rag_min_pairs))
+    least = 0 if again else int(found.thresholds.get("rag_min_pairs", settings.rag_min_pairs))
     if fresh < least:
         return NotNow(f"{fresh} new training pairs in the last {WINDOW_DAYS} days, {least} are needed")
     if missing := _untestable(connection, agent, found, settings):

@@ -35,7 +35,7 @@ from learning_pipelines.retrieval.preparation import TRAINING
 from learning_pipelines.retrieval.task import Progress, Training
 from learning_pipelines.retrieval.training_data import training_of
 from learning_pipelines.settings import Settings
-from learning_pipelines.storage import chunk_edits, indexes, retrieval_runs, training_runs
+from learning_pipelines.storage import chunk_edits, indexes, retraining, retrieval_runs, training_runs
 from learning_pipelines.storage.chunk_edits import Operation
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.indexes import IndexVersion
@@ -171,7 +171,8 @@ def _not_now(run: Run, kind: Kind, fingerprint: str) -> str | None:
     found = retrieval_runs.setup(connection, agent)
     if not found.learning_enabled:
         return "learning is disabled for this agent; `learning-pipelines enable` turns it on again"
-    if (before := training_runs.completed_with(connection, agent, TRAINING, fingerprint)) is not None:
+    again = retraining.due(connection, agent, kind) is not None
+    if not again and (before := training_runs.completed_with(connection, agent, TRAINING, fingerprint)) is not None:
         return f"nothing changed since training run {before}: the same feedback, documents and index; what it found stands"
     if training_runs.unfinished_with(connection, agent, TRAINING, fingerprint):
         return None  # its test may be reserved, and counts for the next one only

@@ -65,17 +65,28 @@ def add(
 
 
 def version(connection: Connection, agent: AgentRef, kind: Kind, number: int) -> BehaviorVersion | None:
-    """One version; None if there is none with this number."""
+    """One version; None if there is none with this number, or if it is a tombstone (`successor` tells)."""
     row = connection.execute(
-        f"{_SELECT} WHERE organization_id = %s AND agent_id = %s AND kind = %s AND number = %s", [agent.organization_id, agent.agent_id, kind, number]
+        f"{_SELECT} WHERE organization_id = %s AND agent_id = %s AND kind = %s AND number = %s AND erased_at IS NULL",
+        [agent.organization_id, agent.agent_id, kind, number],
     ).fetchone()
     return None if row is None else BehaviorVersion(*row)
 
 
+def successor(connection: Connection, agent: AgentRef, kind: Kind, number: int) -> int | None:
+    """The version in the place of a tombstone: of one that held words of an erased person (0: nothing learnt). None if it is none."""
+    row = connection.execute(
+        "SELECT successor FROM behavior_versions WHERE organization_id = %s AND agent_id = %s AND kind = %s AND number = %s AND erased_at IS NOT NULL",
+        [agent.organization_id, agent.agent_id, kind, number],
+    ).fetchone()
+    return None if row is None else int(row[0] or 0)
+
+
 def listed(connection: Connection, agent: AgentRef, kind: Kind) -> list[BehaviorVersion]:
-    """The agent's versions of a kind, newest first."""
+    """The agent's versions of a kind that can serve, newest first."""
     rows = connection.execute(
-        f"{_SELECT} WHERE organization_id = %s AND agent_id = %s AND kind = %s ORDER BY number DESC", [agent.organization_id, agent.agent_id, kind]
+        f"{_SELECT} WHERE organization_id = %s AND agent_id = %s AND kind = %s AND erased_at IS NULL ORDER BY number DESC",
+        [agent.organization_id, agent.agent_id, kind],
     ).fetchall()
     return [BehaviorVersion(*row) for row in rows]
 

@@ -110,6 +110,7 @@ def store_derived(connection: Connection, agent: AgentRef, executions: Sequence[
         with cursor.copy(f"COPY staged_derived ({', '.join(name for name, _ in DERIVED_COLUMNS)}) FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
+        cursor.execute(_ERASED, values)
         cursor.execute(_SAME_CONTENT, values)
         created = cursor.execute(_CREATE, values).rowcount
         cursor.execute(_SAME_CONTENT, values)
@@ -122,6 +123,14 @@ def store_derived(connection: Connection, agent: AgentRef, executions: Sequence[
         withdrawn = cursor.execute(_WITHDRAW, {**values, "examples": dropped}).rowcount if dropped else 0
     return Stored(created, supported, withdrawn)
 
+
+# An erasure waits for whoever holds the weights, and the other way round: what was read before it is looked for again after it.
+_ERASED = """
+DELETE FROM staged_derived s WHERE EXISTS (SELECT FROM erasures e WHERE e.organization_id = %(organization)s AND (e.done_at IS NULL
+        OR e.done_at > now() - interval '1 hour'))
+    AND NOT CASE WHEN s.execution_id IS NOT NULL THEN EXISTS (SELECT FROM agent_feedback f WHERE f.organization_id = %(organization)s
+            AND f.execution_id = s.execution_id AND f.id = s.source_id)
+        ELSE s.source_type <> 'expert_review' OR EXISTS (SELECT FROM demonstrations d WHERE d.organization_id = %(organization)s AND d.id = s.source_id) END"""
 
 # An example that was scrubbed again keeps its id, which was made of its former content: who derives its content anew means that one.
 _SAME_CONTENT = """

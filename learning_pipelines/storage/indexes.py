@@ -119,9 +119,18 @@ def version_of(connection: Connection, organization_id: UUID, agent_id: UUID, nu
     if number == 0:
         return base(connection, organization_id)
     row = connection.execute(
-        f"{_SELECT} WHERE v.organization_id = %s AND v.agent_id = %s AND v.number = %s", [organization_id, agent_id, number]
+        f"{_SELECT} WHERE v.organization_id = %s AND v.agent_id = %s AND v.number = %s AND v.erased_at IS NULL", [organization_id, agent_id, number]
     ).fetchone()
     return None if row is None else _version(row)
+
+
+def successor(connection: Connection, agent: AgentRef, number: int) -> int | None:
+    """The version in the place of a tombstone: of one that held words of an erased person (0: the base). None if it is none."""
+    row = connection.execute(
+        "SELECT successor FROM index_versions WHERE organization_id = %s AND agent_id = %s AND number = %s AND erased_at IS NOT NULL",
+        [agent.organization_id, agent.agent_id, number],
+    ).fetchone()
+    return None if row is None else int(row[0] or 0)
 
 
 def serving(connection: Connection, organization_id: UUID, agent_id: UUID | None) -> IndexVersion | None:
@@ -139,7 +148,7 @@ def serving(connection: Connection, organization_id: UUID, agent_id: UUID | None
 def listed(connection: Connection, agent: AgentRef) -> list[IndexVersion]:
     """The agent's learnt versions, newest first."""
     rows = connection.execute(
-        f"{_SELECT} WHERE v.organization_id = %s AND v.agent_id = %s ORDER BY v.number DESC", [agent.organization_id, agent.agent_id]
+        f"{_SELECT} WHERE v.organization_id = %s AND v.agent_id = %s AND v.erased_at IS NULL ORDER BY v.number DESC", [agent.organization_id, agent.agent_id]
     ).fetchall()
     return [_version(row) for row in rows]
 

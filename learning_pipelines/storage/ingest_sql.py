@@ -294,7 +294,7 @@ WITH added AS (
     JOIN agents a ON a.organization_id = %(organization)s AND a.slug = s.id
     LEFT JOIN LATERAL (SELECT max(version) AS version FROM prompt_versions p WHERE p.organization_id = a.organization_id AND p.agent_id = a.id) latest ON true
     LEFT JOIN LATERAL (SELECT content_hash FROM prompt_versions p WHERE p.organization_id = a.organization_id AND p.agent_id = a.id
-        AND p.origin = 'imported' ORDER BY version DESC LIMIT 1) imported ON true
+        AND p.origin = 'imported' AND p.erased_at IS NULL ORDER BY version DESC LIMIT 1) imported ON true
     WHERE s.system_prompt IS NOT NULL AND s.prompt_hash IS DISTINCT FROM imported.content_hash
     RETURNING organization_id, agent_id, version
 ), served AS (

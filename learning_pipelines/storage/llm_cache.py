@@ -73,13 +73,15 @@ def usage_between(connection: Connection, organization_id: UUID, first: dt.date,
     return [Usage(**dict(zip(names, row, strict=True))) for row in rows]
 
 
-def forget_answers(connection: Connection, *, organization_id: UUID | None = None, before: dt.datetime | None = None) -> int:
-    """Deletes kept answers, of one organization or older than a moment, and says how many. Nothing names the person an answer is about: erasing one
-    means forgetting all of the organization's."""
+def forget_answers(
+    connection: Connection, *, organization_id: UUID | None = None, before: dt.datetime | None = None, since: dt.datetime | None = None
+) -> int:
+    """Deletes kept answers, of one organization, older than a moment or not older than another, and says how many. Nothing names the person an answer is
+    about: erasing one means forgetting all of the organization's since the person was first heard of."""
     deleted = connection.execute(
         """DELETE FROM llm_responses WHERE (%(organization)s::uuid IS NULL OR organization_id = %(organization)s)
-        AND (%(before)s::timestamptz IS NULL OR created_at < %(before)s)""",
-        {"organization": organization_id, "before": before},
+        AND (%(before)s::timestamptz IS NULL OR created_at < %(before)s) AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)""",
+        {"organization": organization_id, "before": before, "since": since},
     )
     return deleted.rowcount
 

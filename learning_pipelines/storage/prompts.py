@@ -7,8 +7,9 @@ Belongs here: SQL of prompt_versions and prompt_labels. Not here: imported promp
 Whoever adds a version or moves a label first locks the agent's row: imports that change a prompt hold the same lock, so numbers are never
 given twice, and whatever was checked under the lock still holds when the label moves.
 
-Demonstrations are texts of examples, in messages of versions and of prompt_candidates (whose `shown` names the examples): whoever erases a person
-must look there too.
+Demonstrations are texts of examples, in messages of versions and of prompt_candidates (whose `shown` names the examples). A version that held an erased
+person is a tombstone (prompts/erasing.py): it has no messages, nothing serves it and no label can be moved to it. Its successor has its labels; one of an
+approved version counts as approved.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version with where it comes from. `origin`: imported, written or learnt; `labels` point at it now."""
+    """A version with where it comes from. `origin`: imported, written, learnt or erasure; `labels` point at it now. `erased`: a tombstone, in whose place
+    `successor` stands."""
 
     version: int
     parent: int | None
@@ -57,12 +59,23 @@ class Version:
     content_hash: bytes
     created_at: dt.datetime
     labels: list[str]
+    erased: bool = False
+    successor: int | None = None
+
+
+class Tombstone(LookupError):
+    """A version that held an erased person was asked for. `successor`: number of the one in its place."""
+
+    def __init__(self, version: int, successor: int | None) -> None:
+        super().__init__(version)
+        self.cause = f"Version {version} held words of a person who was erased."
+        self.advice = f"Version {successor} took its place: name that one."
 
 
 _LABELS = """ARRAY(SELECT l.label FROM prompt_labels l WHERE l.organization_id = p.organization_id AND l.agent_id = p.agent_id AND l.version = p.version
     ORDER BY l.label = 'production' DESC, l.label)"""
 _SELECT = f"""SELECT p.version, p.parent_version, p.origin, p.strategy, p.messages, p.serving, p.model, p.dataset_id, p.training_run_id, p.scores,
-    p.content_hash, p.created_at, {_LABELS} FROM prompt_versions p"""
+    p.content_hash, p.created_at, {_LABELS}, p.erased_at IS NOT NULL, p.successor FROM prompt_versions p"""
 
 
 def lock_agent(connection: Connection, agent: AgentRef) -> bool:
@@ -95,7 +108,7 @@ def served(connection: Connection, agent: AgentRef, label: str = PRODUCTION) -> 
         FROM prompt_labels l JOIN agents a ON a.organization_id = l.organization_id AND a.id = l.agent_id
         JOIN prompt_versions p ON p.organization_id = l.organization_id AND p.agent_id = l.agent_id AND p.version = CASE WHEN a.learning_enabled THEN l.version
             ELSE (SELECT b.version FROM prompt_versions b WHERE b.organization_id = l.organization_id AND b.agent_id = l.agent_id
-                ORDER BY b.origin <> 'imported', CASE WHEN b.origin = 'imported' THEN -b.version ELSE b.version END LIMIT 1) END
+                AND b.erased_at IS NULL ORDER BY b.origin <> 'imported', CASE WHEN b.origin = 'imported' THEN -b.version ELSE b.version END LIMIT 1) END
         WHERE l.organization_id = %s AND l.agent_id = %s AND l.label = %s""",
         [agent.organization_id, agent.agent_id, label],
     ).fetchone()
@@ -105,7 +118,8 @@ def served(connection: Connection, agent: AgentRef, label: str = PRODUCTION) -> 
 def served_versions(connection: Connection, agent: AgentRef, numbers: Collection[int]) -> dict[int, Served]:
     """The versions with these numbers, as they are handed out; one that is gone is missing."""
     rows = connection.execute(
-        "SELECT version, messages, content_hash, serving FROM prompt_versions WHERE organization_id = %s AND agent_id = %s AND version = ANY(%s)",
+        """SELECT version, messages, content_hash, serving FROM prompt_versions
+        WHERE organization_id = %s AND agent_id = %s AND version = ANY(%s) AND erased_at IS NULL""",
         [agent.organization_id, agent.agent_id, list(numbers)],
     ).fetchall()
     return {int(row[0]): Served(int(row[0]), row[1], bytes(row[2]), row[3]) for row in rows}
@@ -150,10 +164,10 @@ def add_written(
     """
     lock_agent(connection, agent)
     latest = connection.execute(
-        "SELECT version, content_hash FROM prompt_versions WHERE organization_id = %s AND agent_id = %s ORDER BY version DESC LIMIT 1",
+        "SELECT version, content_hash, erased_at FROM prompt_versions WHERE organization_id = %s AND agent_id = %s ORDER BY version DESC LIMIT 1",
         [agent.organization_id, agent.agent_id],
     ).fetchone()
-    if latest is not None and bytes(latest[1]) == content_hash:
+    if latest is not None and bytes(latest[1]) == content_hash and latest[2] is None:
         return int(latest[0]), False
     return _insert(
         connection, agent, origin="written", parent=parent or (latest[0] if latest is not None else None), messages=Jsonb(messages), model=model,
@@ -171,7 +185,7 @@ def add_learnt(
     """
     lock_agent(connection, agent)
     same = connection.execute(
-        "SELECT max(version) FROM prompt_versions WHERE organization_id = %s AND agent_id = %s AND content_hash = %s",
+        "SELECT max(version) FROM prompt_versions WHERE organization_id = %s AND agent_id = %s AND content_hash = %s AND erased_at IS NULL",
         [agent.organization_id, agent.agent_id, content_hash],
     ).fetchone()
     if same is not None and same[0] is not None:
@@ -193,13 +207,17 @@ def add_scores(connection: Connection, agent: AgentRef, number: int, scores: dic
 def move_label(connection: Connection, agent: AgentRef, label: str, version: int, moved_by: UUID | None) -> int | None:
     """Points a label at a version; returns where it pointed before. Where production moves, previous points at what it left.
 
-    Part of the caller's transaction. Raises LookupError if the agent has no such version.
+    Part of the caller's transaction. Raises LookupError if the agent has no such version, Tombstone if it can serve no more.
     """
     lock_agent(connection, agent)
-    if connection.execute(
-        "SELECT FROM prompt_versions WHERE organization_id = %s AND agent_id = %s AND version = %s", [agent.organization_id, agent.agent_id, version]
-    ).fetchone() is None:  # fmt: skip
+    found = connection.execute(
+        "SELECT erased_at, successor FROM prompt_versions WHERE organization_id = %s AND agent_id = %s AND version = %s",
+        [agent.organization_id, agent.agent_id, version],
+    ).fetchone()
+    if found is None:
         raise LookupError(version)
+    if found[0] is not None:
+        raise Tombstone(version, found[1])
     before = label_target(connection, agent, label)
     point(connection, agent, label, version, moved_by)
     if label == PRODUCTION and before is not None and before != version:

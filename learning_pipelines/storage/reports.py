@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from typing import Any
+from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
@@ -61,6 +62,12 @@ def stored(connection: Connection, week: dt.date) -> list[dict[str, Any]]:
         "SELECT r.numbers FROM learning_reports r JOIN organizations o USING (organization_id) WHERE r.week = %s AND o.is_active ORDER BY o.slug", [week]
     ).fetchall()
     return [row[0] for row in rows]
+
+
+def of_organization(connection: Connection, organization_id: UUID) -> list[tuple[dt.date, dict[str, Any]]]:
+    """(week, numbers) of every stored report of an organization."""
+    rows = connection.execute("SELECT week, numbers FROM learning_reports WHERE organization_id = %s ORDER BY week", [organization_id]).fetchall()
+    return [(week, numbers) for week, numbers in rows]
 
 
 def organizations(connection: Connection) -> list[str]:

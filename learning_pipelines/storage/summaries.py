@@ -42,7 +42,7 @@ def agents(connection: Connection, organization_id: UUID) -> list[dict[str, Any]
         return cursor.execute(
             """SELECT a.id::text AS agent_id, a.slug AS agent, a.name, a.domain, a.learning_enabled, a.created_at,
                 CASE WHEN a.learning_enabled THEN l.version ELSE (SELECT b.version FROM prompt_versions b
-                    WHERE b.organization_id = l.organization_id AND b.agent_id = l.agent_id
+                    WHERE b.organization_id = l.organization_id AND b.agent_id = l.agent_id AND b.erased_at IS NULL
                     ORDER BY b.origin <> 'imported', CASE WHEN b.origin = 'imported' THEN -b.version ELSE b.version END LIMIT 1) END AS serving_prompt_version
             FROM agents a LEFT JOIN prompt_labels l ON l.organization_id = a.organization_id AND l.agent_id = a.id AND l.label = 'production'
             WHERE a.organization_id = %s ORDER BY a.slug""",

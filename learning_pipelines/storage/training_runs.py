@@ -12,6 +12,8 @@ from uuid import UUID
 import psycopg
 from psycopg.types.json import Jsonb
 
+from learning_pipelines.errors import LearningError
+from learning_pipelines.storage import retraining
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.tenants import AgentRef
 
@@ -96,10 +98,13 @@ def unfinished_with(connection: Connection, agent: AgentRef, training_type: Trai
 
 
 def progressed(connection: Connection, agent: AgentRef, run_id: UUID, share: float) -> None:
-    """`share` 0–1; never goes back."""
-    connection.execute(
-        "UPDATE training_runs SET progress = greatest(progress, %s) WHERE organization_id = %s AND id = %s", [share, agent.organization_id, run_id]
-    )
+    """`share` 0–1; never goes back. Raises LearningError for a run that was ended from outside: what it learnt from was erased."""
+    row = connection.execute(
+        "UPDATE training_runs SET progress = greatest(progress, %s) WHERE organization_id = %s AND id = %s RETURNING status, error",
+        [share, agent.organization_id, run_id],
+    ).fetchone()
+    if row is not None and row[0] == "cancelled":
+        raise LearningError(f"The run was ended: {row[1] or 'somebody ended it'}", "Run the job again: it begins anew.")
 
 
 def measured(connection: Connection, agent: AgentRef, run_id: UUID, metrics: dict[str, Any]) -> None:
@@ -110,12 +115,14 @@ def measured(connection: Connection, agent: AgentRef, run_id: UUID, metrics: dic
 
 
 def completed(connection: Connection, agent: AgentRef, run_id: UUID, *, best: dict[str, Any], requires_review: bool) -> None:
+    """The run came to its end; what an erasure made due of its part is done."""
     connection.execute(
         """UPDATE training_runs SET status = 'completed', progress = 1, best_metrics = %s, requires_review = %s, completed_at = now(),
             review_status = CASE WHEN %s THEN coalesce(review_status, 'pending') ELSE review_status END
         WHERE organization_id = %s AND id = %s""",
         [Jsonb(best), requires_review, requires_review, agent.organization_id, run_id],
     )
+    retraining.done(connection, agent.organization_id, run_id)
 
 
 def failed(connection: Connection, agent: AgentRef, run_id: UUID, error: str) -> None:

@@ -29,7 +29,7 @@ PairRow = tuple[str, str, str, bytes, str, bytes, float | None, float, str]
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A dataset version as it stands."""
+    """A dataset version as it stands. `erased`: it held a person who was erased, and lost their rows; `successor`: number of the version in its place."""
 
     id: UUID
     name: str
@@ -40,9 +40,18 @@ class Version:
     content_hash: bytes
     recipe: dict[str, Any]
     statistics: dict[str, Any]
+    erased: bool = False
+    successor: int | None = None
 
 
-_VERSION = "SELECT id, name, version, status, total_examples, pairs_count, content_hash, recipe, statistics FROM training_datasets"
+# A successor may have a successor: another person was erased since.
+_VERSION = """SELECT d.id, d.name, d.version, d.status, d.total_examples, d.pairs_count, d.content_hash, d.recipe, d.statistics,
+    d.erased_at IS NOT NULL AS erased, (
+    WITH RECURSIVE chain AS (
+        SELECT s.version, s.erased_at, s.successor_id FROM training_datasets s WHERE s.organization_id = d.organization_id AND s.id = d.successor_id
+        UNION ALL SELECT n.version, n.erased_at, n.successor_id FROM chain c JOIN training_datasets n ON n.id = c.successor_id
+            WHERE n.organization_id = d.organization_id AND c.erased_at IS NOT NULL)
+    SELECT version FROM chain WHERE erased_at IS NULL LIMIT 1) AS successor FROM training_datasets d"""
 
 
 def version_statistics(connection: Connection, agent: AgentRef, dataset_id: UUID) -> dict[str, Any]:
@@ -199,8 +208,8 @@ def _one(connection: Connection, query: str, values: list[Any]) -> Version | Non
     row = connection.execute(query, values).fetchone()
     if row is None:
         return None
-    dataset_id, name, version, status, total, pairs_count, content_hash, recipe, statistics = row
-    return Version(dataset_id, name, version, status, total, pairs_count, bytes(content_hash), recipe, statistics)
+    dataset_id, name, version, status, total, pairs_count, content_hash, *rest = row
+    return Version(dataset_id, name, version, status, total, pairs_count, bytes(content_hash), *rest)
 
 
 def stream(connection: Connection, name: str, query: str, values: dict[str, Any]) -> Generator[Any, None, None]:

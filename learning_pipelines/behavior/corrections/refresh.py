@@ -68,7 +68,7 @@ def refresh_corrections(connection: Connection, agent: AgentRef, open_encoder: O
                 if new:
                     stale |= _take_up(connection, agent, new, labels, open_encoder, done)
                     continue
-                _name(connection, agent, sorted(stale))
+                rename_clusters(connection, agent, sorted(stale))
                 done.dropped = storage.drop_empty(connection, agent)
                 done.learnt = len(learnt_corrections.note_learnt(connection, agent))
                 done.recurring = tuple(_look_again(connection, agent))
@@ -125,7 +125,8 @@ def _same_encoder(connection: Connection, agent: AgentRef, encoder: Encoder) -> 
     storage.set_totals(connection, agent, encoder.name, totals)
 
 
-def _name(connection: Connection, agent: AgentRef, cluster_ids: Sequence[str]) -> None:
+def rename_clusters(connection: Connection, agent: AgentRef, cluster_ids: Sequence[str]) -> None:
+    """Names clusters anew by the corrections that they have now."""
     if not cluster_ids:
         return
     background = storage.newest_inputs(connection, agent, COMPARED_WITH)

@@ -29,7 +29,7 @@ from learning_pipelines.prompts.scoring import Scorer
 from learning_pipelines.prompts.task import Item
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import corrections as storage
-from learning_pipelines.storage import prompt_runs, prompts, training_runs
+from learning_pipelines.storage import prompt_runs, prompts, retraining, training_runs
 from learning_pipelines.storage.correction_rows import Member
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.prompts import Version
@@ -178,7 +178,9 @@ def _items(made: Sequence[tuple[Rule, Sides]]) -> list[Item]:
 
 
 def _attempt(connection: Connection, agent: AgentRef, fingerprint: str) -> tuple[str, UUID | None]:
-    """The fingerprint to run under, and the completed run that has it: one that put tests off is followed by another."""
+    """The fingerprint to run under, and the completed run that has it: one that put tests off is followed by another, and one before an erasure too."""
+    if retraining.due(connection, agent, "rules") is not None:
+        return fingerprint, None
     while (before := training_runs.completed_with(connection, agent, "behavior_learning", fingerprint)) is not None:
         if not training_runs.best_metrics(connection, agent, before).get("put_off"):
             break

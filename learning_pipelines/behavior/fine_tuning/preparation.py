@@ -31,7 +31,7 @@ from learning_pipelines.prompts.prompt import Prompt, from_stored
 from learning_pipelines.prompts.serving import OpenEncoder, stored_nearest
 from learning_pipelines.prompts.task import Item, Nearest
 from learning_pipelines.settings import Settings
-from learning_pipelines.storage import prompt_runs, prompts, training_runs, versions
+from learning_pipelines.storage import prompt_runs, prompts, retraining, training_runs, versions
 from learning_pipelines.storage.behavior_versions import BehaviorVersion
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.tenants import AgentRef
@@ -113,7 +113,9 @@ def prepare(connection: Connection, agent: AgentRef, settings: Settings, method:
     pinned = prompt.retrieval.dataset_id if prompt.retrieval else None
     nearest = None if prompt.retrieval is None else stored_nearest(connection, agent, dataset.id if pinned is None else UUID(pinned), encoder)
     found = material(connection, agent, dataset, method, prompt, nearest, setup.labels)
-    if few := _too_few(found, method, settings):
+    kind = TYPES[method]
+    again = retraining.due(connection, agent, kind) is not None
+    if few := _too_few(found, method, 1 if again else settings.finetune_min_rows):
         return NotNow(few)
     metric = dict(metric_of_agent(setup.metric, setup.labels))
     recipe, base = recipe_for(method, settings.finetune_seconds), _base(settings)
@@ -127,8 +129,7 @@ def prepare(connection: Connection, agent: AgentRef, settings: Settings, method:
         [RULES, method, settings.finetune_engine, base.identity, recipe.as_json(), dataset.content_hash.hex(), serving.version, serving.content_hash.hex(),
          list(setup.labels), metric, 0 if incumbent is None else incumbent.number]
     )  # fmt: skip
-    kind = TYPES[method]
-    if (before := training_runs.completed_with(connection, agent, kind, fingerprint)) is not None:
+    if not again and (before := training_runs.completed_with(connection, agent, kind, fingerprint)) is not None:
         return NotNow(f"nothing changed since training run {before}: the same examples, prompt and model; its verdict stands")
     if not training_runs.unfinished_with(connection, agent, kind, fingerprint):
         planned = next_plan(connection, agent, KIND, found.test_ids, Rules.of(settings))
@@ -159,11 +160,11 @@ def _base(settings: Settings) -> Base:
     return Base(name, name, name)
 
 
-def _too_few(found: Material, method: Method, settings: Settings) -> str | None:
+def _too_few(found: Material, method: Method, least: int) -> str | None:
     rows, looked = len(found.lessons.train), len(found.lessons.validation)
     of = "approved examples with an answer" if method == "sft" else "preference pairs"
-    if rows < settings.finetune_min_rows:
-        return f"{rows} {of} in the split train, {settings.finetune_min_rows} are needed (LEARNING_FINETUNE_MIN_ROWS)"
+    if rows < least:
+        return f"{rows} {of} in the split train, {least} are needed (LEARNING_FINETUNE_MIN_ROWS)"
     if looked < MIN_VALIDATION:
         return f"{looked} {of} in the split validation, {MIN_VALIDATION} are needed to say when to stop"
     if not found.test_ids:
