@@ -52,6 +52,17 @@ def wanted(connection: Connection, horizon: dt.datetime) -> tuple[list[Wanted], 
     return [Wanted(*row) for row in rows], Position(start.cluster, int(last[0]), int(last[1]))
 
 
+def wanted_of(connection: Connection, organization_id: UUID, organization: str, executions: Sequence[str]) -> list[Wanted]:
+    """These executions, as far as they are not there; whether they are archived is not known yet."""
+    rows = connection.execute(
+        """SELECT w.id, k.received_at FROM unnest(%s::text[]) AS w (id) CROSS JOIN LATERAL (SELECT received_at FROM ingest_keys k
+            WHERE k.organization_id = %s AND k.kind = 'executions' AND k.external_id = w.id LIMIT 1) k
+        WHERE NOT EXISTS (SELECT FROM agent_executions x WHERE x.organization_id = %s AND x.id = w.id) ORDER BY 1""",
+        [list(executions), organization_id, organization_id],
+    ).fetchall()
+    return [Wanted(organization_id, organization, str(name), received) for name, received in rows]
+
+
 _LAST = """SELECT xid::text, id FROM outbox WHERE (xid, id) > (%(xid)s::xid8, %(id)s) AND xid < pg_snapshot_xmin(pg_current_snapshot())
     ORDER BY xid DESC, id DESC LIMIT 1"""
 # By when it happened first, which the entry itself says: what happened lately is not looked up. Clocks may be off by a day. The feedback itself is there
@@ -85,6 +96,7 @@ def put_back(
     with connection.transaction(), connection.cursor() as cursor:
         for table, rows in ((EXECUTIONS, executions), (FEEDBACK, feedback)):
             columns = ", ".join(f"{column.name} {TYPES[column.kind]}" for column in COLUMNS[table])
+            cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{_STAGED[table]}")  # of another month, in the same transaction of the caller
             cursor.execute(f"CREATE TEMP TABLE {_STAGED[table]} ({columns}, organization_id uuid) ON COMMIT DROP")
             with cursor.copy(f"COPY {_STAGED[table]} FROM STDIN") as copy:
                 for row in rows:

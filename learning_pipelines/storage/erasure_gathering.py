@@ -16,15 +16,19 @@ from learning_pipelines.storage.examples import EXAMPLE_OF
 
 LEAST_LETTERS = 20
 """Shorter texts are words that anybody says."""
+WORK_MEM = "256MB"
+"""Of the whole transaction: ids of a million rows."""
 
 
 def gather(connection: Connection, organization_id: UUID, user_id: UUID, erasure_id: UUID) -> None:
     """Makes and fills the tables (ON COMMIT DROP); call inside a transaction of role learning_pipeline.
 
     Beside those that the steps share: erased_again (execution_id, agent_id), executions that stay and of which somebody else's examples must be derived
-    anew, and erased_people (user_id), stand-ins that peers' statements without an author got.
+    anew; erased_stored (execution_id), those of them that are archived; and erased_people (user_id), stand-ins that peers' statements without an author got.
     """
     values = {"organization": organization_id, "person": user_id, "erasure": erasure_id, "least": LEAST_LETTERS}
+    # Ids are looked up in hash tables: where they do not fit, every row would be compared with all of them.
+    connection.execute(f"SET LOCAL work_mem = '{WORK_MEM}'")
     for statement in _TABLES:
         connection.execute(statement)
     for table, statement in _FILLED:
@@ -40,6 +44,7 @@ _TABLES = (
     "CREATE TEMP TABLE erased_demonstrations (demonstration_id text PRIMARY KEY, agent_id uuid) ON COMMIT DROP",
     "CREATE TEMP TABLE erased_examples (example_id text PRIMARY KEY, agent_id uuid) ON COMMIT DROP",
     "CREATE TEMP TABLE erased_again (execution_id text PRIMARY KEY, agent_id uuid) ON COMMIT DROP",
+    "CREATE TEMP TABLE erased_stored (execution_id text PRIMARY KEY) ON COMMIT DROP",
     "CREATE TEMP TABLE erased_sessions (session_id text PRIMARY KEY) ON COMMIT DROP",
     "CREATE TEMP TABLE erased_people (user_id uuid PRIMARY KEY) ON COMMIT DROP",
     # No primary key: an index of texts holds none of more than 2,700 bytes.
@@ -101,6 +106,12 @@ SELECT DISTINCT ON (x.id) x.id, x.agent_id FROM (
 ) AS concerned JOIN agent_executions x ON x.organization_id = %(organization)s AND x.id = concerned.execution_id
 WHERE NOT EXISTS (SELECT FROM erased_executions t WHERE t.execution_id = x.id) ORDER BY x.id"""
 
+_STORED = """
+INSERT INTO erased_stored
+SELECT DISTINCT s.execution_id FROM erased_examples e JOIN example_sources s ON s.organization_id = %(organization)s AND s.example_id = e.example_id
+WHERE NOT EXISTS (SELECT FROM erased_executions t WHERE t.execution_id = s.execution_id)
+    AND NOT EXISTS (SELECT FROM erased_again t WHERE t.execution_id = s.execution_id)"""
+
 # A session that somebody else takes part in is not the person's alone.
 _SESSIONS = """
 INSERT INTO erased_sessions
@@ -154,6 +165,6 @@ DELETE FROM erased_texts t USING (
 
 _FILLED = (
     ("erased_executions", _EXECUTIONS), ("erased_feedback", _FEEDBACK), ("erased_events", _EVENTS), ("erased_demonstrations", _DEMONSTRATIONS),
-    ("erased_examples", _EXAMPLES), ("erased_again", _AGAIN), ("erased_sessions", _SESSIONS), ("erased_people", _PEOPLE), ("erased_texts", _TEXTS),
-    ("erased_texts", _SHARED),
+    ("erased_examples", _EXAMPLES), ("erased_again", _AGAIN), ("erased_stored", _STORED), ("erased_sessions", _SESSIONS), ("erased_people", _PEOPLE),
+    ("erased_texts", _TEXTS), ("erased_texts", _SHARED),
 )  # fmt: skip

@@ -119,6 +119,11 @@ def take_up_again(connection: Connection, organization_id: UUID) -> int:
     ).rowcount
 
 
+def stored_again(connection: Connection) -> list[str]:
+    """The executions that are to be looked at anew and are not among the rows: if anywhere, they lie in the archive."""
+    return [str(row[0]) for row in connection.execute("SELECT execution_id FROM erased_stored ORDER BY 1").fetchall()]
+
+
 def rename_units(connection: Connection, organization_id: UUID, name: str, tombstone: str) -> Counter[str]:
     """Replaces the names of the person in experiments: units called as they are, their sessions and their executions, and the ids of these. What was
     counted stays as it is: numbers of a unit that nobody can name."""

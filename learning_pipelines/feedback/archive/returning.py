@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from uuid import UUID
@@ -59,6 +59,18 @@ def bring_back(store: Store, connection: Connection) -> Returned:
         archive.end(connection)
     for problem in done.problems:
         log.warning("not brought back from the archive: %s", problem)
+    return done
+
+
+def bring_back_these(store: Store, connection: Connection, organization_id: UUID, organization: str, executions: Sequence[str]) -> Returned:
+    """Brings these executions of an organization back, as far as they are archived, within the running transaction of the caller, who holds the archive's
+    lock. Raises LearningError: a file that should hold them cannot be read."""
+    done = Returned()
+    wanted = archive_returns.wanted_of(connection, organization_id, organization, executions)
+    if wanted:
+        _of_organization(store.settings, connection, organization_id, wanted, (), done)
+    if done.problems:
+        raise LearningError(done.problems[0], "Nothing was brought back.")
     return done
 
 

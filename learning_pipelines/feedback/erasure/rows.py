@@ -5,6 +5,7 @@ Belongs here: the order of deletions. Not here: what was learnt of it (learnt.py
 
 from __future__ import annotations
 
+from learning_pipelines.feedback.archive.returning import bring_back_these
 from learning_pipelines.feedback.erasure.person import Person
 from learning_pipelines.feedback.erasure.touched import Touched
 from learning_pipelines.feedback.statistics import stretches
@@ -28,6 +29,9 @@ def erase(connection: Connection, store: Store, person: Person, touched: Touched
     touched.rows += erasure_reviews.delete(connection, person.organization_id, person.user_id)
     touched.rows += erasure_rows.delete(connection, person.organization_id, person.user_id, person.erasure_id, person.name)
     erasure_rows.take_up_again(connection, person.organization_id)
+    stored = erasure_rows.stored_again(connection)
+    if stored:  # archived rows of others that examples were made of which the person is a source of, too
+        bring_back_these(store, connection, person.organization_id, person.organization, stored)
     counted = 0
     for agent_id, changed in days.items():
         for part in stretches(changed, _STRETCHES):

@@ -249,6 +249,26 @@ def test_files_of_an_attempt_to_archive_that_did_not_get_far_go(store: Store, mo
     assert archived(store) == ["bob1", "cyd1", "dan1"] and computed_again(store) == metrics(pipeline)
 
 
+def test_what_others_said_of_archived_executions_makes_its_example_again(store: Store, desk: None, arrived: Arrived, pipeline: Connection) -> None:
+    same = {"input": "How much is it?", "output": "It is nineteen per cent."}
+    both = [said("f1", "ada1", "thumbs_up", user="ada"), said("f2", "bob1", "thumbs_up", user="bob")]
+    arrived(MARCH, [execution("ada1", user="ada", **same), execution("bob1", user="bob", **same)], both)
+    arrived(APRIL, [execution("cyd1", user="cyd", **same)], [said("f3", "cyd1", "thumbs_up", user="cyd")])
+    clean_up(store)
+    (example,) = table(pipeline, "learning_examples")
+    assert example["support"] == 3
+    touched = Touched()
+    archives.rewrite(store, person(), touched)
+    with pipeline.transaction():
+        gathering.gather(pipeline, store, person())
+        pipeline.execute("DELETE FROM learning_examples e USING erased_examples t WHERE e.id = t.example_id")  # what the part between the two does
+        rows.erase(pipeline, store, person(), touched)
+    assert table(pipeline, "learning_examples") == [] and {row["id"] for row in table(pipeline, "agent_executions")} == {"bob1", "cyd1"}
+    up_to_date(store)
+    assert {row["user_id"] for row in table(pipeline, "example_sources")} == {user_id(DEFAULT, "bob"), user_id(DEFAULT, "cyd")}
+    assert computed_again(store) == metrics(pipeline)
+
+
 def test_another_organizations_files_stay_as_they_are(store: Store, months: None, load: Load, arrived: Arrived) -> None:
     from learning_pipelines_tests.feedback.rows import AGENT
 
