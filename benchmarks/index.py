@@ -31,7 +31,7 @@ import psutil
 
 from benchmarks import servers
 from benchmarks.loop import machine
-from benchmarks.record import record_numbers
+from benchmarks.record import record
 from learning_pipelines.encoder import BATCH_TEXTS, Encoder, EncoderClient, Vectors, open_encoder
 from learning_pipelines.feedback.identity import organization_id
 from learning_pipelines.feedback.importing import import_file, window_now
@@ -131,7 +131,9 @@ def timed(what: str, count: int, other: psutil.Process | None = None) -> Iterato
     numbers = {"count": count, "seconds": round(seconds, 2), "per_second": round(count / seconds, 1), "cpu_seconds": round(mine, 2)}
     encoder = {"encoder_cpu_seconds": round(theirs, 1), "per_encoder_cpu_second": round(count / theirs, 1)} if theirs else {}
     print(json.dumps({what: numbers | encoder | out}), flush=True)
-    record_numbers(f"{what}, {count:,}", {**numbers, **encoder}, leave=("count",))
+    record(f"{what}, {count:,}", seconds, "s")
+    record(f"{what}, {count:,}, rate", count / seconds, "1/s")
+    record(f"{what}, {count:,}, processor", mine + theirs, "s of a core")
 
 
 def load(connection: Connection, folder: Path, documents: Sequence[dict[str, Any]]) -> None:

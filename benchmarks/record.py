@@ -15,7 +15,7 @@ import os
 import platform
 import statistics
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 RESULTS = PROJECT / "benchmarks" / "results"
 FIGURES = "LEARNING_BENCHMARK_FIGURES"
 OURS = "ours"
-UNITS = {
-    "_cpu_ms": "ms of a core", "_ms": "ms", "_mb": "MB", "_cpu_seconds": "s of a core", "_per_encoder_cpu_second": "1/s of a core", "_per_second": "1/s",
-    "_seconds": "s",
-}  # fmt: skip
+UNITS = {"_cpu_ms": "ms of a core", "_ms": "ms"}
 """What endings of names mean, the longer before the shorter."""
 BUSY = 0.10
 """A machine is called quiet if less than this share of its cores was in use before the benchmark began and after it ended."""
@@ -78,10 +75,10 @@ def record(name: str, value: float, unit: str, who: str = OURS) -> None:
             file.write(json.dumps({"name": name, "who": who, "unit": unit, "value": float(value)}) + "\n")
 
 
-def record_numbers(name: str, found: Mapping[str, Any], leave: Sequence[str] = ()) -> None:
+def record_numbers(name: str, found: Mapping[str, Any]) -> None:
     """Notes each number of a table's row; units are the endings of their names (`p50_ms`)."""
     for key, value in found.items():
-        if isinstance(value, int | float) and not isinstance(value, bool) and key not in leave:
+        if isinstance(value, int | float) and not isinstance(value, bool):
             ending = next((ending for ending in UNITS if f"_{key}".endswith(ending)), "")
             of = f"_{key}".removesuffix(ending).strip("_").replace("_", " ")
             record(f"{name}, {of}" if of else name, value, UNITS.get(ending, ""))

@@ -114,7 +114,7 @@ BENCHMARKS: dict[str, Benchmark] = {one.name: one for one in (
         "--chunks 5000 --searches 60 --swap-seconds 5", (2, 15),
         (r"direct, .*, (p95|recall@10)", r"HTTP, .*, p95", r"versions swapped under load, (failed|mixed)"), seed=7,
     ),
-    Benchmark("index", "documents into an index, and 1 % of them changed", "--chunks 500", (1, 10), (r"(chunk|embed), [\d,]+, per second",)),
+    Benchmark("index", "documents into an index, and 1 % of them changed", "--chunks 500", (1, 10), (r"(chunk|embed), [\d,]+, rate",)),
     Benchmark(
         "embedding", "chunks made into vectors anew in the database", "--chunks 200 --static 2000", (2, 14),
         (r"chunks encoded and stored, \w+ encoder, [\d,]+",),

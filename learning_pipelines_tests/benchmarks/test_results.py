@@ -86,12 +86,12 @@ def test_rounds_of_one_figure_come_together_and_survive_the_file(tmp_path: Path,
     for value in (1.0, 3.0, 2.0):
         record.record("lookup, p50", value, "ms")
         record.record("lookup, p50", 10 * value, "ms", "peer 1.0")
-    record.record_numbers("search", {"p95_ms": 4, "own_cpu_ms": 1.5, "recall@10": 0.99, "exact": True, "seconds": 2})
+    record.record_numbers("search", {"p95_ms": 4, "own_cpu_ms": 1.5, "recall@10": 0.99, "exact": True})
     record.left_out("the page: no browser")
     figures, missing = record.collected((tmp_path / "figures").read_text().splitlines())
     assert missing == ["the page: no browser"]
     assert [(one.name, one.who, one.unit) for one in figures[2:]] == [
-        ("search, p95", OURS, "ms"), ("search, own", OURS, "ms of a core"), ("search, recall@10", OURS, ""), ("search", OURS, "s"),
+        ("search, p95", OURS, "ms"), ("search, own", OURS, "ms of a core"), ("search, recall@10", OURS, ""),
     ]  # fmt: skip
     made = Result(**{**vars(MADE), "figures": figures})
     record.write(made, tmp_path / "one.json")
