@@ -47,7 +47,7 @@ def _rows(one: Benchmark, result: Result | None) -> list[str]:
         own, others = figures.pop(OURS, None), list(figures.values())
         run = about(one, result) if not rows else "〃"
         for place, other in enumerate(others or [None]):
-            ratio = "" if own is None or other is None or not other.median else number(own.median / other.median)
+            ratio = "" if own is None or other is None else divided(own, other)
             beside = "" if other is None else f"{other.who}: {shown(other)}"
             cells = [one.name, name, "" if own is None else shown(own)] if place == 0 else ["", "", ""]
             rows.append(f"| {' | '.join([*cells, beside, ratio, run if place == 0 else ''])} |")
@@ -66,6 +66,11 @@ def about(one: Benchmark, result: Result) -> str:
     before, after = result.busy
     machine = f"{result.machine['cores']} cores, {'quiet' if result.quiet else f'**busy** ({before:.0%}, {after:.0%})'}"
     return f"{size}{'counts' if one.exact else machine}, {result.date}, {result.git}, seed {result.seed}"
+
+
+def divided(own: Figure, other: Figure) -> str:
+    """Our median by theirs; nothing of differences in points, nor where one is not above zero."""
+    return number(own.median / other.median) if own.unit != "points" and min(own.median, other.median) > 0 else ""
 
 
 def shown(figure: Figure) -> str:

@@ -116,6 +116,13 @@ def test_a_row_has_medians_spread_and_the_ratio_to_the_peer() -> None:
     assert rows == ["| few-shot | lookup, p50 | 2 ms (1–4, 3 rounds) | peer 1.0: 8 ms | 0.25 | 2 cores, quiet, 2026-11-26, abc, seed 7 |"]
 
 
+def test_differences_and_what_is_not_above_zero_are_not_divided() -> None:
+    assert table.divided(Figure("x", OURS, "s", [3.0]), Figure("x", "peer", "s", [2.0])) == "1.5"
+    assert table.divided(Figure("x", OURS, "points", [3.0]), Figure("x", "peer", "points", [2.0])) == ""
+    assert table.divided(Figure("x", OURS, "", [0.0]), Figure("x", "peer", "", [2.0])) == ""
+    assert table.divided(Figure("x", OURS, "s", [3.0]), Figure("x", "peer", "s", [-2.0])) == ""
+
+
 def test_what_was_not_run_small_or_beside_other_work_is_said() -> None:
     assert table._rows(ONE, None) == ["| few-shot | looks up | not run on this version | a peer | | |"]
     loud = Result(**{**vars(MADE), "size": "quick", "busy": [0.02, 0.4]})
