@@ -29,23 +29,26 @@ def backup_command(path: Path, output: Output) -> None:
 
 @click.command("restore")
 @click.argument("path", type=click.Path(path_type=Path))
+@click.option("--erasures", type=click.Path(path_type=Path), metavar="FOLDER", help="Certificates of erasures: whom they are about is erased again.")
 @verb
-def restore_command(path: Path, output: Output) -> int:
-    """Bring the backup in the folder PATH into an installation that holds nothing yet."""
+def restore_command(path: Path, erasures: Path | None, output: Output) -> int:
+    """Bring the backup in the folder PATH into an installation that holds nothing yet, and erase again who was erased after it was taken."""
     from learning_pipelines.defs.restore import restore
 
-    manifest, wrong = restore(load_settings(), path, say)
+    manifest, wrong, replayed = restore(load_settings(), path, say, erasures)
     for one in wrong:
         say(f"FAIL  {one.name} — {one.advice}")
-    _answer("Restored", path, manifest, output)
+    _answer("Restored", path, manifest, output, {"erased_again": replayed.erased, "erased_and_absent": replayed.absent})
     return 1 if wrong else 0
 
 
-def _answer(done: str, path: Path, manifest: Manifest, output: Output) -> None:
+def _answer(done: str, path: Path, manifest: Manifest, output: Output, erased: dict[str, list[str]] | None = None) -> None:
     document = {
         "touched": manifest.rows, "path": str(path), "bytes": manifest.bytes, "artifacts": len(manifest.artifacts), "datasets": len(manifest.datasets),
         "made_at": manifest.made_at, "schema": manifest.schema, "project": manifest.project,
+        **(erased or {}),
     }  # fmt: skip
     rows = [f"  {name:28} {count:>10}" for name, count in manifest.rows.items() if count]
     summary = f"{done}: {sum(manifest.rows.values())} rows, {len(manifest.artifacts)} artifacts, {manifest.bytes / 1e6:.1f} MB ({path})."
-    output.answer(document, lambda: [summary, *rows])
+    again = [f"  erased again: certificate {one}" for one in (erased or {}).get("erased_again", [])]
+    output.answer(document, lambda: [summary, *rows, *again])

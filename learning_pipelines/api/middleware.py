@@ -97,9 +97,10 @@ class Shell:
         children[0].inc()
         children[1].observe(seconds)
         if self._log:
+            # The template, not the path: paths hold ids and names of persons, and a log is not looked through when somebody is erased.
             who = scope.get("state", {}).get("principal")
             line = {
-                "at": time.time(), "request": request_id, "method": scope["method"], "path": scope["path"], "status": status, "ms": round(seconds * 1000, 2),
+                "at": time.time(), "request": request_id, "method": scope["method"], "path": template, "status": status, "ms": round(seconds * 1000, 2),
                 "organization": getattr(who, "organization", None), "key": str(who.key_id) if who is not None and who.key_id else None,
             }  # fmt: skip
             log.info(orjson.dumps(line).decode())

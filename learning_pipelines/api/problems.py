@@ -125,5 +125,6 @@ async def _of_anything(request: Request, error: Exception) -> Response:
     """A bug. The log gets the kind of error and where it happened, not its text: it may quote people's words."""
     frames = traceback.extract_tb(error.__traceback__)[-6:]
     where = " < ".join(f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} {frame.name}" for frame in reversed(frames))
-    log.error("unexpected %s in %s %s at %s", type(error).__name__, request.method, request.url.path, where)
+    path = getattr(request.scope.get("route"), "path", "unmatched")  # not the path itself: it may name a person
+    log.error("unexpected %s in %s %s at %s", type(error).__name__, request.method, path, where)
     return response(Problem(500, "Something is broken in the service. It is logged; nothing of this request was stored."))

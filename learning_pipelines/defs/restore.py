@@ -21,16 +21,22 @@ from learning_pipelines.defs.backup_files import ARTIFACTS, DAGSTER, DATA, Manif
 from learning_pipelines.defs.instance import child, environment
 from learning_pipelines.errors import BadInput, LearningError
 from learning_pipelines.examples.export_files import file_hash, whole_file
+from learning_pipelines.feedback.erasure import replay
+from learning_pipelines.feedback.erasure.certificate import FOLDER
+from learning_pipelines.feedback.erasure.replay import Replayed
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import backup_rows, dump, migrate
 from learning_pipelines.storage.database import Database, database_errors, open_database
 from learning_pipelines.storage.installation import Finding, findings
+from learning_pipelines.storage.store import Store
 
 Say = Callable[[str], None]
 
 
-def restore(settings: Settings, path: Path, say: Say) -> tuple[Manifest, list[Finding]]:
-    """Brings a backup back; answers its manifest, and which checks of the database fail now (none, unless the server is set up otherwise).
+def restore(settings: Settings, path: Path, say: Say, erasures: Path | None = None) -> tuple[Manifest, list[Finding], Replayed]:
+    """Brings a backup back; answers its manifest, which checks of the database fail now (none, unless the server is set up otherwise), and who was
+    erased again: whoever was erased after the backup was taken, by certificates that lie in the backup, in the target's artifact store or below
+    `erasures`.
 
     Raises BadInput before anything is written, LearningError after everything was taken back.
     """
@@ -38,17 +44,21 @@ def restore(settings: Settings, path: Path, say: Say) -> tuple[Manifest, list[Fi
     say("Checking every part …")
     manifest = checked(path)
     _known_versions(manifest)
+    certificates = {} if erasures is None else replay.in_folder(erasures)
     with processes.only_one(settings), database_errors("restoring into it"):
         database = open_database(settings)
         backup_rows.require_empty(database)
         _new_enough(database, manifest)
         _artifacts_fit(settings.artifacts, manifest)
+        certificates |= replay.in_store(settings.artifacts)
         with _taken_back() as undo:
-            _restore(settings, database, path, manifest, undo, say)
-        return manifest, [one for one in findings(database) if not one.ok]
+            replayed = _restore(settings, database, path, manifest, undo, say, certificates)
+        return manifest, [one for one in findings(database) if not one.ok], replayed
 
 
-def _restore(settings: Settings, database: Database, path: Path, manifest: Manifest, undo: ExitStack, say: Say) -> None:
+def _restore(
+    settings: Settings, database: Database, path: Path, manifest: Manifest, undo: ExitStack, say: Say, certificates: replay.Certificates
+) -> Replayed:
     say("Dagster's runs, events and cursors …")
     dagster = dagster_source(database)
     tables = dump.tables_of(path / DAGSTER, dagster)
@@ -69,6 +79,8 @@ def _restore(settings: Settings, database: Database, path: Path, manifest: Manif
     backup_rows.analyze(database)
     if "runs" in tables:
         backup_rows.restored_wholly(database.dagster_url)
+    undo.pop_all()  # all of it is there; what the following erases must not come back, and it may be repeated
+    return replay.replay(Store(settings, database), certificates | replay.in_store(settings.artifacts), say)
 
 
 @contextmanager
@@ -97,10 +109,12 @@ def _new_enough(database: Database, manifest: Manifest) -> None:
 
 
 def _artifacts_fit(artifacts: str, manifest: Manifest) -> None:
-    """The store may hold what the backup holds, byte by byte, and nothing else."""
+    """The store may hold what the backup holds, byte by byte, and certificates of erasures; nothing else."""
     _, _, names = stored(artifacts)
     wanted = {part.path.removeprefix(f"{ARTIFACTS}/"): (part.sha256, part.bytes) for part in manifest.artifacts}
     for name in names:
+        if name.startswith(f"{FOLDER}/"):
+            continue  # certificates of erasures: they are replayed, and those of the backup come beside them
         if file_hash(f"{artifacts.rstrip('/')}/{name}") != wanted.get(name):
             raise BadInput(
                 f"The artifact store {artifacts} is not empty: it holds {name}, which is not of this backup.",

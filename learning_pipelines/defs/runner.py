@@ -20,7 +20,7 @@ from learning_pipelines.storage import proposals, tenants
 from learning_pipelines.storage.store import Store
 
 PER_AGENT = ("prompt_optimization", "rag_training", "behavior_learning", "fine_tuning", "examples_refresh", "dataset_refresh", "index_refresh", "judge_sample")
-OVERALL = ("ab_test_analysis", "cleanup", "learning_report")
+OVERALL = ("ab_test_analysis", "cleanup", "erasure", "learning_report")
 JOBS = PER_AGENT + OVERALL
 
 

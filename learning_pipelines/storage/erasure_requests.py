@@ -142,6 +142,23 @@ def finished(connection: Connection, erasure_id: UUID, certificate: dict[str, An
     )
 
 
+def keep(
+    connection: Connection, organization: str, erasure_id: UUID, fingerprint: bytes, certificate: dict[str, Any], requested_at: dt.datetime
+) -> None:
+    """Keeps the certificate of an erasure that was done elsewhere, of somebody who is not here. Nothing where there is no such organization."""
+    row = connection.execute("SELECT organization_id FROM organizations WHERE slug = %s", [organization]).fetchone()
+    if row is None:
+        return
+    connection.execute(
+        """INSERT INTO erasures (organization_id, id, state, tombstone, fingerprint, requested_by, requested_at, done_at, certificate)
+        VALUES (%s, %s, 'done', %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING""",
+        [
+            row[0], erasure_id, new_tombstone(), fingerprint, certificate["requested_by"], requested_at, certificate["completed_at"], Jsonb(certificate),
+        ],
+    )  # fmt: skip
+    refuse_tokens(connection, row[0], fingerprint, requested_at)
+
+
 def known(connection: Connection) -> set[UUID]:
     """The ids of all erasures there are a row of."""
     return {row[0] for row in connection.execute("SELECT id FROM erasures").fetchall()}

@@ -101,6 +101,10 @@ def test_a_truncated_file_keeps_what_came_before_and_says_where_it_broke(home: P
         (["run", "fly_to_the_moon"], "Known jobs: prompt_optimization"),
         (["run", "cleanup", "--organization", "nowhere"], "There is no organization 'nowhere'"),
         (["run", "examples_refresh", "--organization", "kinds", "--agent", "nobody"], "kinds has no agent 'nobody'"),
+        (["erase"], "Say whom"),
+        (["erase", "--user", "nobody", "--organization", "kinds"], "kinds has no user 'nobody'"),
+        (["erase", "--check", "/nowhere/ada.json"], "cannot be read"),
+        (["erase", "--user", "ada", "--check", "/nowhere/ada.json"], "--check goes alone"),
     ],
 )
 def test_bad_input_is_one_paragraph_and_exit_code_2(arguments: list[str], said: str, home: Path, load_rows: Load) -> None:

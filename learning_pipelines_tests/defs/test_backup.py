@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 import orjson
@@ -34,6 +35,8 @@ from learning_pipelines.defs.restore import restore
 from learning_pipelines.errors import BadInput, LearningError
 from learning_pipelines.examples.refresh import refresh_examples
 from learning_pipelines.examples.versions import rebuild
+from learning_pipelines.feedback.erasure import certificate
+from learning_pipelines.feedback.identity import fingerprint, organization_id
 from learning_pipelines.feedback.importing import import_file, window_now
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import backup_rows, dump, installation, migrate, outbox
@@ -161,8 +164,8 @@ def restored(taken: tuple[Path, Manifest], tmp_path_factory: pytest.TempPathFact
     """Restored once, into a home that has never run."""
     settings = here(tmp_path_factory.mktemp("target"))
     try:
-        _, wrong = restore(settings, taken[0], quiet)
-        assert wrong == []
+        _, wrong, replayed = restore(settings, taken[0], quiet)
+        assert wrong == [] and replayed.erased == replayed.absent == []
         yield Installation(settings, open_database(settings))
     finally:
         remove(settings.home)
@@ -223,6 +226,44 @@ def test_an_artifact_of_something_else_is_refused_by_name(taken: tuple[Path, Man
     (tmp_path / "artifacts" / "theirs.bin").write_bytes(b"x")
     with empty(server, tmp_path) as settings, pytest.raises(BadInput, match=r"it holds theirs\.bin"):
         restore(settings, taken[0], quiet)
+
+
+def erased_elsewhere(name: str) -> dict[str, Any]:
+    """The certificate of an erasure that was done after the backup was taken."""
+    document = {
+        "certificate_id": str(uuid4()), "organization": "default", "person": fingerprint(organization_id("default"), name).hex(), "requested_by": "admin",
+        "requested_at": "2026-11-20T08:00:00+00:00", "completed_at": "2026-11-20T08:00:01+00:00",
+    }  # fmt: skip
+    return {**document, "checksum": certificate.checksum(document)}
+
+
+def test_who_was_erased_after_the_backup_was_taken_is_erased_again(taken: tuple[Path, Manifest], server: EmbeddedServer, tmp_path: Path) -> None:
+    there, nobody = erased_elsewhere("u1"), erased_elsewhere("never-seen")
+    copies = tmp_path / "copies" / "default"
+    copies.mkdir(parents=True)
+    (copies / "one.json").write_bytes(certificate.as_bytes(there))
+    with empty(server, tmp_path) as settings:
+        certificate.write(settings.artifacts, nobody)  # as an artifact store that outlived its installation holds it
+        _, wrong, replayed = restore(settings, taken[0], quiet, tmp_path / "copies")
+        assert wrong == [] and replayed.erased == [there["certificate_id"]] and replayed.absent == [nobody["certificate_id"]]
+        database = open_database(settings)
+        with database.connect("pipeline") as connection:
+            assert connection.execute("SELECT count(*) FROM users WHERE external_id = 'u1'").fetchone() == (0,)
+            rows = connection.execute("SELECT id::text, state, certificate FROM erasures ORDER BY requested_at").fetchall()
+        assert [(name, state) for name, state, _ in rows] == [(nobody["certificate_id"], "done"), (there["certificate_id"], "done")]
+        assert rows[0][2] == nobody and rows[1][2]["touched"]["users"] == 1
+        assert certificate.check(tmp_path / "artifacts" / certificate.path_of(there)) == rows[1][2]
+
+
+def test_a_certificate_that_was_changed_keeps_a_restore_from_beginning(taken: tuple[Path, Manifest], server: EmbeddedServer, tmp_path: Path) -> None:
+    (tmp_path / "copies").mkdir()
+    (tmp_path / "copies" / "one.json").write_bytes(certificate.as_bytes({**erased_elsewhere("u1"), "person": "00" * 32}))
+    with empty(server, tmp_path) as settings:
+        with pytest.raises(BadInput, match="not as it was issued"):
+            restore(settings, taken[0], quiet, tmp_path / "copies")
+        with pytest.raises(BadInput, match="is not a folder of certificates"):
+            restore(settings, taken[0], quiet, tmp_path / "none")
+        backup_rows.require_empty(open_database(settings))
 
 
 def test_a_restore_that_fails_late_leaves_nothing_and_can_be_repeated(

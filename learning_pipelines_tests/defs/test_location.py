@@ -241,6 +241,7 @@ def test_every_former_background_job_is_there(repository: dg.RepositoryDefinitio
     assert {name for name in repository.job_names if not name.startswith("__")} == {
         "prompt_optimization", "rag_training", "ab_test_analysis", "cleanup", "learning_report", "examples_refresh", "dataset_refresh", "index_refresh",
         "weights_refresh", "metrics_refresh", "judge_sample", "pairs_refresh", "fine_tuning", "behavior_learning", "report_redelivery",
+        "erasure",
     }  # fmt: skip
 
 
@@ -290,6 +291,7 @@ def test_sensors_start_the_jobs_of_what_changed(repository: dg.RepositoryDefinit
         "operating_numbers": [],
         "failed_deliveries": ["report_redelivery"],
         "failed_runs": [],
+        "requested_erasures": ["erasure"],
         "failed_checks": [],
     }
 

@@ -21,7 +21,7 @@ from learning_pipelines_tests.docs import diagram, reference
 from learning_pipelines_tests.docs.snippets import PAGES, PROJECT, Snippet, snippets
 
 PACKAGE = PROJECT / "learning_pipelines"
-NOT_RUN = 5
+NOT_RUN = 6
 _LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)#\s]+)(#[^)\s]+)?\)")
 _VARIABLE = re.compile(r"\bLEARNING_[A-Z_]+\b")
 _ELSEWHERE = {"LEARNING_API_URL", "LEARNING_API_KEY", "LEARNING_QUEUE_DIR"}
