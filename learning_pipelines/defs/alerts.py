@@ -11,21 +11,23 @@ from collections.abc import Callable, Iterable
 
 import dagster as dg
 
+from learning_pipelines.defs.crashed import tried_again
 from learning_pipelines.defs.standing import VERDICTS
 from learning_pipelines.reports import alerts
 from learning_pipelines.reports.alerts import Alert
 from learning_pipelines.settings import load_settings
 
 _ON = {"minimum_interval_seconds": 15, "default_status": dg.DefaultSensorStatus.RUNNING}
-_RETRIED, _PARTITION = "dagster/will_retry", "dagster/partition"
+_PARTITION = "dagster/partition"
 
 
 @dg.run_failure_sensor(name="failed_runs", description="Tells log, Slack and webhook of runs that failed, and of checks that failed in them.", **_ON)
 def failed_runs(context: dg.RunFailureSensorContext):
     run = context.dagster_run
     found = checks_that_began_to_fail(context.instance, run)
-    if run.tags.get(_RETRIED) != "true":
-        found = [failure_of(run, context.get_step_failure_events(), load_settings().dagster_link), *found]
+    failures = context.get_step_failure_events()
+    if not tried_again(run, failures):
+        found = [failure_of(run, failures, load_settings().dagster_link), *found]
     _tell(found)
 
 

@@ -28,6 +28,8 @@ from learning_pipelines.storage.tenants import AgentRef
 
 OWNERS = ["team:learning"]
 STATUS_TAG, REASON_TAG, ORGANIZATION_TAG = "learning/status", "learning/reason", "learning/organization"
+HOST_TAG = "learning/host"
+"""The machine on which a command runs a job in its own process."""
 
 
 def agent_behind(connection: Connection, partition: str) -> AgentRef:

@@ -9,12 +9,13 @@ line ({run_id, job, partition, agent, status, reason}).
 import json
 import logging
 import re
+import socket
 import sys
 from typing import Any
 
 import dagster as dg
 
-from learning_pipelines.defs.common import ORGANIZATION_TAG, REASON_TAG, STATUS_TAG
+from learning_pipelines.defs.common import HOST_TAG, ORGANIZATION_TAG, REASON_TAG, STATUS_TAG
 from learning_pipelines.defs.sensors import observations
 from learning_pipelines.storage import overview
 from learning_pipelines.storage.store import Store
@@ -39,7 +40,7 @@ def main() -> None:
 
 
 def _run(instance: dg.DagsterInstance, job: dg.JobDefinition, request: dict[str, Any]) -> dict[str, Any]:
-    tags = {**_LOCATION, "learning/launched_by": "command line"}
+    tags = {**_LOCATION, "learning/launched_by": "command line", HOST_TAG: socket.gethostname()}
     tags |= request.get("tags", {})
     if request.get("organization"):
         tags[ORGANIZATION_TAG] = request["organization"]

@@ -1,0 +1,72 @@
+"""Runs that crashed are tried again: their process was killed, its server or the database went away, or they never started.
+
+Belongs here: which ones, how often, with what. Not here: noticing that a process is gone (run_launcher.py), telling people (alerts.py).
+
+Dagster's own retries are off (dagster.yaml): one that fails itself, because the code server is away at that moment, is never repeated, and what the sensor
+had asked for would wait for the hourly job. This sensor has a cursor in the database, so no failure is passed over, and a run key per failed run, so none
+is repeated twice.
+"""
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from learning_pipelines.defs import jobs, maintenance
+from learning_pipelines.defs.common import HOST_TAG
+
+ATTEMPT_TAG = "learning/attempt"
+MOST_ATTEMPTS = 5
+"""With the first. A run that crashes as often has a cause of its own."""
+_REASON, _PARTITION = "dagster/failure_reason", "dagster/partition"
+_OF_ITS_OWN = ("STEP_FAILURE", "JOB_INITIALIZATION_FAILURE")
+_AWAY = {
+    "OperationalError", "AdminShutdown", "CrashShutdown", "CannotConnectNow", "DiskFull", "InterfaceError", "ConnectError", "ConnectionRefusedError",
+    "ConnectionResetError", "BrokenPipeError", "Unavailable", "Busy", "EmbeddedServerError", "EncoderDown", "EncoderStartFailed", "TrainingKilled",
+    "EmbeddedModelError", "ServerDidNotStart",
+}  # fmt: skip
+"""Errors of a step that say that something around it was away."""
+_KEPT = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+_ALL = [one for one in (*vars(jobs).values(), maintenance.cleanup) if isinstance(one, dg.JobDefinition) or type(one).__name__ == "UnresolvedAssetJobDefinition"]
+
+
+@dg.run_failure_sensor(
+    name="crashed_runs", request_jobs=_ALL, minimum_interval_seconds=15, default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Asks again for runs that crashed, at most five times each.",
+)  # fmt: skip
+def crashed_runs(context: dg.RunFailureSensorContext):
+    run = context.dagster_run
+    if not tried_again(run, context.get_step_failure_events()):
+        return dg.SkipReason(f"{run.run_id} is not tried again.")
+    return again(run)
+
+
+def tried_again(run: dg.DagsterRun, failures: Sequence[dg.DagsterEvent]) -> bool:
+    """Whether a failed run is asked for again. One whose step failed is only if that was because something around it was away; one of the command line
+    is not: whoever typed it sees that it failed."""
+    if HOST_TAG in run.tags or _attempt(run) >= MOST_ATTEMPTS:
+        return False
+    if run.tags.get(_REASON) in _OF_ITS_OWN or failures:
+        return bool(failures) and all(_classes(event) & _AWAY for event in failures)
+    return True
+
+
+def again(run: dg.DagsterRun) -> dg.RunRequest:
+    """The same job over the same partition with the tags that say what was asked for."""
+    kept = {name: value for name, value in run.tags.items() if name in _KEPT or name.startswith("learning/")}
+    return dg.RunRequest(
+        run_key=f"again/{run.run_id}", job_name=run.job_name, partition_key=run.tags.get(_PARTITION), run_config=dict(run.run_config),
+        tags={**kept, ATTEMPT_TAG: str(_attempt(run) + 1)},
+    )  # fmt: skip
+
+
+def _attempt(run: dg.DagsterRun) -> int:
+    return int(run.tags.get(ATTEMPT_TAG, 1))
+
+
+def _classes(event: dg.DagsterEvent) -> set[str]:
+    """The classes of a step's error and of what caused it."""
+    found, error = set(), event.step_failure_data.error
+    while error is not None:
+        found.add(str(error.cls_name))
+        error = error.cause
+    return found

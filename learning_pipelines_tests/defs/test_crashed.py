@@ -1,0 +1,150 @@
+"""Runs whose process was killed: noticed, ended, and asked for again.
+
+Belongs here: defs/crashed.py and defs/run_launcher.py on runs as they are stored. Not here: real kills (chaos/, test_end_to_end.py).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.metadata import MetadataValue
+from dagster._core.events import EngineEventData
+from dagster._core.launcher.base import WorkerStatus
+from dagster._core.storage.tags import GRPC_INFO_TAG
+
+from learning_pipelines.defs import crashed
+from learning_pipelines.defs.common import HOST_TAG
+from learning_pipelines.defs.run_launcher import WatchedRunLauncher, process_there
+
+HERE = {GRPC_INFO_TAG: '{"host": "127.0.0.1", "port": 4000}'}
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """An instance with our launcher, as dagster.yaml names it."""
+    overrides = {"run_launcher": {"module": "learning_pipelines.defs.run_launcher", "class": "WatchedRunLauncher"}}
+    with dg.DagsterInstance.local_temp(str(tmp_path), overrides=overrides) as one:
+        yield one
+
+
+@pytest.fixture
+def ended_process() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def started(instance: dg.DagsterInstance, tags: dict[str, str], pid: int | None) -> dg.DagsterRun:
+    """A run that says that it goes on in a process."""
+    run = instance.create_run_for_job(a_job(), status=dg.DagsterRunStatus.STARTED, tags=tags)
+    if pid is not None:
+        instance.report_engine_event("Started process for run.", run, EngineEventData({"pid": MetadataValue.text(str(pid))}))
+    return run
+
+
+def a_job() -> dg.JobDefinition:
+    @dg.op
+    def work() -> None: ...
+
+    @dg.job
+    def working() -> None:
+        work()
+
+    return working
+
+
+def health(instance: dg.DagsterInstance, run: dg.DagsterRun) -> WorkerStatus:
+    assert isinstance(instance.run_launcher, WatchedRunLauncher)
+    return instance.run_launcher.check_run_worker_health(run).status
+
+
+def test_a_run_whose_process_is_gone_is_noticed(kept: dg.DagsterInstance, ended_process: int) -> None:
+    assert kept.run_launcher.supports_check_run_worker_health
+    assert health(kept, started(kept, HERE, ended_process)) is WorkerStatus.NOT_FOUND
+    assert health(kept, started(kept, HERE, os.getpid())) is WorkerStatus.RUNNING
+
+
+def test_a_command_that_was_killed_is_noticed_too(kept: dg.DagsterInstance, ended_process: int) -> None:
+    assert health(kept, started(kept, {HOST_TAG: socket.gethostname()}, ended_process)) is WorkerStatus.NOT_FOUND
+
+
+@pytest.mark.parametrize("tags", [{GRPC_INFO_TAG: '{"host": "code-server", "port": 4000}'}, {HOST_TAG: "another-machine"}, {}])
+def test_a_process_of_another_machine_is_not_missed_here(kept: dg.DagsterInstance, ended_process: int, tags: dict[str, str]) -> None:
+    assert health(kept, started(kept, tags, ended_process)) is WorkerStatus.RUNNING
+
+
+def test_a_run_that_has_not_named_its_process_yet_counts_as_running(kept: dg.DagsterInstance) -> None:
+    assert health(kept, started(kept, HERE, None)) is WorkerStatus.RUNNING
+
+
+def test_a_younger_process_with_the_same_id_is_another() -> None:
+    assert process_there(os.getpid(), time.time())
+    assert not process_there(os.getpid(), time.time() - 86_400 * 365)
+
+
+def failed(tags: dict[str, str]) -> dg.DagsterRun:
+    return dg.DagsterRun(job_name="examples_refresh", run_id="r1", status=dg.DagsterRunStatus.FAILURE, tags=tags)
+
+
+def step_failure(error: Exception) -> list[dg.DagsterEvent]:
+    @dg.op
+    def breaks() -> None:
+        raise RuntimeError("the work could not be done") from error
+
+    @dg.job
+    def breaking() -> None:
+        breaks()
+
+    return [event for event in breaking.execute_in_process(raise_on_error=False).all_events if event.is_step_failure]
+
+
+def test_a_crashed_run_is_asked_for_again_over_the_same_partition_and_with_what_was_asked() -> None:
+    run = failed({"dagster/failure_reason": "UNKNOWN", "dagster/partition": "default/desk", "learning/budget": "20", "dagster/run_key": "k"})
+    assert crashed.tried_again(run, [])
+    request = crashed.again(run)
+    assert (request.job_name, request.partition_key, request.run_key) == ("examples_refresh", "default/desk", "again/r1")
+    assert request.tags == {"learning/budget": "20", "learning/attempt": "2"} | {
+        name: value for name, value in request.tags.items() if name.startswith("dagster/")
+    }
+
+
+def test_days_that_a_crashed_run_was_to_compute_are_asked_for_again() -> None:
+    days = {"dagster/asset_partition_range_start": "2026-11-01", "dagster/asset_partition_range_end": "2026-11-03"}
+    assert crashed.again(failed(days)).tags.items() >= days.items()
+
+
+def test_a_run_that_crashes_again_and_again_is_given_up() -> None:
+    assert [crashed.tried_again(failed({"learning/attempt": str(number)}), []) for number in (4, 5)] == [True, False]
+
+
+def test_a_step_that_failed_by_itself_is_not_repeated_but_one_whose_database_was_away_is() -> None:
+    import psycopg
+
+    reason = {"dagster/failure_reason": "STEP_FAILURE"}
+    assert not crashed.tried_again(failed(reason), step_failure(ValueError("a bug")))
+    assert crashed.tried_again(failed(reason), step_failure(psycopg.OperationalError("the connection was lost")))
+    assert not crashed.tried_again(failed(reason), [])
+
+
+def test_a_command_that_failed_is_repeated_by_whoever_typed_it() -> None:
+    assert not crashed.tried_again(failed({HOST_TAG: "here"}), [])
+
+
+def test_the_sensor_asks_again(location: dg.Definitions, kept: dg.DagsterInstance) -> None:
+    run = kept.create_run_for_job(a_job(), status=dg.DagsterRunStatus.STARTED)
+    kept.report_run_failed(run, "its process is gone")
+    stored = kept.get_run_by_id(run.run_id)
+    assert stored is not None
+    (event,) = [entry.dagster_event for entry in kept.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)]
+    assert event is not None
+    context = dg.build_run_status_sensor_context("crashed_runs", event, kept, stored, repository_def=location.get_repository_def()).for_run_failure()
+    asked = crashed.crashed_runs(context)
+    assert isinstance(asked, dg.RunRequest) and asked.run_key == f"again/{run.run_id}"
