@@ -22,7 +22,6 @@ STATEMENTS = {"execute", "executemany", "copy", "stream"}
 MOST_LINES = 300
 LONGER = {
     "behavior/guidance_learning.py": "one run from measuring to proposing, in the order in which it happens",
-    "defs/processes.py": "everything that `up` starts and how it is known to be ours",
     "storage/ingest_sql.py": "statements of one merge, which share their fragments",
     "storage/lexical.py": "one index of words: its statements share one notion of a segment",
     "storage/lineage.py": "two statements, each of one piece",

@@ -35,6 +35,7 @@ _ALL = [one for one in (*vars(jobs).values(), maintenance.cleanup) if isinstance
 )  # fmt: skip
 def crashed_runs(context: dg.RunFailureSensorContext):
     run = context.dagster_run
+    context.instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)  # a process that was killed gave back nothing: its pool would stand still
     if not tried_again(run, context.get_step_failure_events()):
         return dg.SkipReason(f"{run.run_id} is not tried again.")
     return again(run)

@@ -12,7 +12,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,14 +25,15 @@ import psutil
 from filelock import FileLock, Timeout
 
 from learning_pipelines.defs.instance import environment, program
+from learning_pipelines.defs.ports import HOST, free_port, listens, reachable, require_free
+from learning_pipelines.defs.process_ends import STOP_SECONDS, alive, end_group, end_left_behind
 from learning_pipelines.errors import Unavailable
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage.database import Database
 
-HOST = "127.0.0.1"
 START_SECONDS = 120.0
 RESTART_PAUSE_SECONDS = 2.0
-STOP_SECONDS = 20.0
+HOLLOW_LOOKS = 5
 Part = Literal["up", "worker", "scheduler"]
 PARTS: tuple[Part, ...] = ("up", "worker", "scheduler")
 """What is started together; `up` is everything."""
@@ -46,6 +46,7 @@ class _Service:
     name: str
     command: list[str]
     process: subprocess.Popen[bytes]
+    childless: int = 0
 
 
 @contextlib.contextmanager
@@ -84,8 +85,10 @@ class Services:
         self._env = environment(settings, database)
         self._logs = settings.home / "logs"
         self._services: list[_Service] = []
+        self._former: list[dict[str, Any]] = []
+        """Those that ended and were started again: what they had started may live on."""
         self.url = f"http://{HOST}:{settings.dagster_port}"
-        self.api_url = f"http://{_reachable(settings.api_host)}:{settings.api_port}"
+        self.api_url = f"http://{reachable(settings.api_host)}:{settings.api_port}"
 
     def start(self) -> None:
         """Starts what the part holds and waits until it answers. Raises Unavailable naming the log that says why something did not."""
@@ -97,11 +100,11 @@ class Services:
         require_free_ports(self._settings)
         service = ["--host", self._settings.api_host, "--port", str(self._settings.api_port), "--no-access-log", "--timeout-graceful-shutdown", "10"]
         self._spawn("api", [sys.executable, "-m", "uvicorn", "learning_pipelines.api.app:app", *service])
-        code_port = _code_port(workspace) or _free_port()
+        code_port = _code_port(workspace) or free_port()
         workspace.write_text(f"load_from:\n  - grpc_server: {{host: {HOST}, port: {code_port}, location_name: learning_pipelines}}\n")
         location = ["-m", "learning_pipelines.definitions", "--location-name", "learning_pipelines"]
         self._spawn("code-server", [program("dagster"), "code-server", "start", "-h", HOST, "-p", str(code_port), *location])
-        self._wait("code-server", lambda: _listens(code_port))
+        self._wait("code-server", lambda: listens(code_port))
         shared = ["-w", str(workspace)]
         self._spawn("webserver", [program("dagster-webserver"), "-h", HOST, "-p", str(self._settings.dagster_port), *shared])
         if self._part == "up":
@@ -112,7 +115,7 @@ class Services:
     def _start_scheduler(self, workspace: Path) -> None:
         """The daemon alone; the code it schedules is the worker's."""
         port = _code_port(workspace, free=False)
-        if port is None or not _listens(port):
+        if port is None or not listens(port):
             raise Unavailable("The worker is not up, so there is nothing to schedule.", "Start it first: `make learning-worker`, in another terminal.")
         self._spawn("daemon", [program("dagster-daemon"), "run", "-w", str(workspace)])
 
@@ -121,10 +124,17 @@ class Services:
         while not stopping():
             every()
             for service in self._services:
+                _end_hollow(service, say)
                 if (code := service.process.poll()) is not None and not stopping():
                     say(f"The {service.name} ended (exit code {code}); it is started again. Its log: {self._logs / (service.name + '.log')}")
                     time.sleep(RESTART_PAUSE_SECONDS)
-                    service.process = self._popen(service.name, service.command)
+                    try:
+                        started = self._popen(service.name, service.command)
+                    except OSError as error:
+                        say(f"The {service.name} could not be started: {error}. It is tried again.")  # a full disk, no memory: neither is for ever
+                        continue
+                    self._former.append({"name": service.name, "pid": service.process.pid})
+                    service.process = started
                     self._write_note()
             time.sleep(pause)
 
@@ -132,6 +142,8 @@ class Services:
         """Ends all processes and everything they started."""
         for service in reversed(self._services):
             end_group(service.process.pid)
+        for entry in self._former:
+            end_left_behind(self._settings.home, entry["pid"])
         self._services.clear()
 
     def _spawn(self, name: str, command: list[str]) -> None:
@@ -160,16 +172,42 @@ class Services:
             time.sleep(0.2)
 
     def _write_note(self) -> None:
-        processes = [{"name": "up", "pid": os.getpid()}, *({"name": service.name, "pid": service.process.pid} for service in self._services)]
-        for entry in processes:
-            entry["started"] = psutil.Process(int(str(entry["pid"]))).create_time()
-        _note(self._settings, self._part).write_text(json.dumps({"url": self.url, "api_url": self.api_url, "processes": processes}))
+        processes = [_entry("up", os.getpid()), *(_entry(service.name, service.process.pid) for service in self._services)]
+        note = {"url": self.url, "api_url": self.api_url, "processes": processes, "former": self._former}
+        with contextlib.suppress(OSError):  # a full disk: what runs goes on
+            draft = _note(self._settings, self._part).with_suffix(".draft")
+            draft.write_text(json.dumps(note))
+            draft.replace(_note(self._settings, self._part))
+
+
+def _entry(name: str, pid: int) -> dict[str, Any]:
+    """A process as the note names it; one that ended this very moment began at any time before now."""
+    try:
+        return {"name": name, "pid": pid, "started": psutil.Process(pid).create_time()}
+    except psutil.NoSuchProcess:
+        return {"name": name, "pid": pid, "started": time.time()}
+
+
+def _end_hollow(service: _Service, say: Callable[[str], None]) -> None:
+    """Ends a code server whose child, which loads the code, was killed: it answers on and never starts another."""
+    if service.name != "code-server" or service.process.poll() is not None:
+        return
+    try:
+        loading = [one for one in psutil.Process(service.process.pid).children() if one.status() != psutil.STATUS_ZOMBIE]
+    except psutil.NoSuchProcess:
+        return
+    service.childless = 0 if loading else service.childless + 1
+    if service.childless >= HOLLOW_LOOKS:
+        say("The process that loads the code ended, and the code server does not start another; it is ended too.")
+        service.childless = 0
+        service.process.kill()
+        service.process.wait()
 
 
 def running(settings: Settings, part: Part = "up") -> dict[str, Any] | None:
     """The note of a part that runs now ({url, processes}); None if it does not."""
     note = _read_note(settings, part)
-    return note if note is not None and _alive(note["processes"][0]) else None
+    return note if note is not None and alive(note["processes"][0]) else None
 
 
 def parts_running(settings: Settings) -> set[Part]:
@@ -194,53 +232,19 @@ def _stop_part(settings: Settings, part: Part) -> bool:
     if note is None:
         return False
     parent = note["processes"][0]
-    if _alive(parent):
+    if alive(parent):
         os.kill(parent["pid"], signal.SIGTERM)
         with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
             psutil.Process(parent["pid"]).wait(STOP_SECONDS + 10)
     found = _end_leftovers(settings, part)
     _note(settings, part).unlink(missing_ok=True)
-    return found or not _alive(parent)
-
-
-def end_group(pid: int) -> None:
-    """Ends a process that leads its own session, and its descendants: asked first, killed after STOP_SECONDS."""
-    try:
-        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return
-    for process in family[:1]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.terminate()
-    _, alive = psutil.wait_procs(family[:1], timeout=STOP_SECONDS)
-    for process in [*alive, *family[1:]]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(family, timeout=5)
+    return found or not alive(parent)
 
 
 def require_free_ports(settings: Settings) -> None:
     """Raises Unavailable if something listens already where Dagster's UI or the feedback service is meant to."""
-    _require_free(HOST, settings.dagster_port, "LEARNING_DAGSTER_PORT", "the Dagster UI")
-    _require_free(settings.api_host, settings.api_port, "LEARNING_API_PORT", "the feedback service")
-
-
-def _require_free(host: str, port: int, setting: str, purpose: str) -> None:
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-    except OSError as error:
-        raise Unavailable(f"The address {host}, meant for {purpose}, is not known: {error.strerror}.", "Correct LEARNING_API_HOST.") from error
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise Unavailable(f"Port {port}, meant for {purpose}, cannot be used: {error.strerror}.", f"Stop what uses it, or set {setting}.") from error
-
-
-def _reachable(host: str) -> str:
-    """Where this machine reaches a server that binds to `host`."""
-    return {"0.0.0.0": HOST, "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # nosec B104 # asked of, not bound to
+    require_free(HOST, settings.dagster_port, "LEARNING_DAGSTER_PORT", "the Dagster UI")
+    require_free(settings.api_host, settings.api_port, "LEARNING_API_PORT", "the feedback service")
 
 
 def _note(settings: Settings, part: Part) -> Path:
@@ -259,39 +263,19 @@ def _read_note(settings: Settings, part: Part) -> dict[str, Any] | None:
 
 def _end_leftovers(settings: Settings, part: Part) -> bool:
     note = _read_note(settings, part)
-    left = [entry for entry in (note["processes"][1:] if note else []) if _alive(entry)]
+    left = [entry for entry in (note["processes"][1:] if note else []) if alive(entry)]
     for entry in left:
         end_group(entry["pid"])
-    return bool(left)
-
-
-def _alive(entry: dict[str, Any]) -> bool:
-    """Whether this very process runs: process ids are reused, start times are not."""
-    try:
-        process = psutil.Process(entry["pid"])
-        return abs(process.create_time() - entry["started"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    former = [entry for entry in (note["processes"][1:] + note.get("former", []) if note else []) if end_left_behind(settings.home, entry["pid"])]
+    return bool(left or former)
 
 
 def _code_port(workspace: Path, *, free: bool = True) -> int | None:
     """The port of the code server that the workspace names; with `free` only if it can be had again: a scheduler that goes on knows no other."""
     found = re.search(r"port: (\d+)", workspace.read_text()) if workspace.exists() else None
-    if found is None or (free and _listens(int(found[1]))):
+    if found is None or (free and listens(int(found[1]))):
         return None
     return int(found[1])
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex((HOST, port)) == 0
 
 
 def _answers(url: str) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from learning_pipelines.defs import processes, serve
+from learning_pipelines.defs import ports, processes, serve
 from learning_pipelines.defs.runner import launch
 from learning_pipelines.demo.improve import change_lines, improve
 from learning_pipelines.demo.retrain import retrain, retrieval_lines
@@ -55,7 +55,7 @@ def run_demo(settings: Settings, output: Output, say: Say, *, keep: bool, extent
         retrieval = retrain(store, ORGANIZATION, say)
         changes = improve(store, ORGANIZATION, say)
         document = {**_summary(store, files, imported, runs), "retrieval": retrieval, "changes": changes}
-        url = f"http://{processes.HOST}:{settings.dagster_port}"
+        url = f"http://{ports.HOST}:{settings.dagster_port}"
         output.answer({**document, "seconds": round(time.monotonic() - begun, 1), "url": url if keep else None}, lambda: _lines(document, begun, url, keep))
         if keep:
             _keep(store, stopping, say)
