@@ -1,0 +1,190 @@
+"""A run of chaos from its beginning to its report.
+
+Belongs here: the order of things, waiting for recovery, coming to rest. Not here: each part (world, load, blows, watch, invariants, report).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import httpx
+
+from learning_pipelines.storage import operating, outbox
+from learning_pipelines_tests.chaos.blows import Blow, sequence, strike
+from learning_pipelines_tests.chaos.disk import Disk
+from learning_pipelines_tests.chaos.invariants import Evidence, judge
+from learning_pipelines_tests.chaos.load import Load
+from learning_pipelines_tests.chaos.report import Event, Report
+from learning_pipelines_tests.chaos.watch import Seen, Watch
+from learning_pipelines_tests.chaos.world import World, wait
+from learning_pipelines_tests.fake_endpoint import FakeEndpoint, echoes
+
+RECOVERY_SECONDS = 300.0
+PATIENCE_SECONDS = 6.0
+"""After most blows the next one comes whether the system is well again or not; after every tenth, and after the last, it is given RECOVERY_SECONDS."""
+START_SECONDS = 300.0
+_RUNS = "{ runsOrError(limit: 20000) { ... on Runs { results { runId status jobName } } } }"
+_UNFINISHED = {"QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"}
+_COUNTED = (
+    "agent_executions", "agent_feedback", "learning_examples", "expert_annotations", "training_datasets", "documents", "knowledge_chunks", "chunk_embeddings",
+    "prompt_versions", "proposals", "retrieval_events", "outbox",
+)  # fmt: skip
+Say = Callable[[str], None]
+
+
+@dataclass
+class Options:
+    """`rest_seconds`: the longest that coming to rest may take; `until`: no further blow after this moment (seconds since 1970)."""
+
+    seed: int = 7
+    events: int = 200
+    model: str = "embedded"
+    megabytes: int = 4000
+    pace: float = 1.0
+    rest_seconds: float = 900.0
+    until: float = float("inf")
+    conditions: str = ""
+    kinds: dict[str, int] | None = None
+    keep: bool = False
+    variables: dict[str, str] = field(default_factory=dict)
+
+
+def run(options: Options, say: Say) -> Report:
+    """One run. Raises only if the system does not even start."""
+    begun = time.monotonic()
+    disk = Disk(options.megabytes)
+    with ExitStack() as stack:
+        variables = dict(options.variables)
+        if options.model == "fake":
+            endpoint = FakeEndpoint()
+            endpoint.always = echoes  # type: ignore[assignment]
+            stack.enter_context(endpoint.running())
+            variables |= {"OPENAI_BASE_URL": endpoint.base_url, "OPENAI_API_KEY": "fake", "LEARNING_TASK_MODEL": "fake"}
+        world = World(disk, variables)
+        report = Report(options.seed, options.model, disk.limited, options.conditions)
+        try:
+            load, seen = _storm(world, options, report, say)
+            say("Coming to rest …")
+            report.rest = come_to_rest(world, load, options.rest_seconds, say)
+            _judge(world, load, seen, report)
+            load.close()
+        finally:
+            report.seconds = time.monotonic() - begun
+            world.stop()
+            if not options.keep:
+                disk.remove()
+    return report
+
+
+def _storm(world: World, options: Options, report: Report, say: Say) -> tuple[Load, Seen]:
+    keys = world.prepare()
+    world.start()
+    assert wait(world.well, START_SECONDS), world.log.read_text()[-3000:]
+    load = Load(world, keys, options.seed, options.pace)
+    kinds = options.kinds
+    with Watch(world.home) as watch, load:
+        time.sleep(5)
+        blows = iter(_endless(options, kinds, report))
+        begun = time.monotonic()
+        while len(report.events) < options.events and time.time() < options.until:
+            blow = next(blows)
+            if blow.kind == "disk" and not world.disk.limited:
+                report.missed["disk"] += 1
+                continue
+            time.sleep(blow.pause)
+            _deal(world, blow, report, options.events, begun, say)
+        time.sleep(3)
+    report.answers, report.sent = load.ledger.numbers(), {kind: len(ids) for kind, ids in load.ledger.sent.items()}
+    report.acknowledged = {kind: len(ids) for kind, ids in load.ledger.acknowledged.items()}
+    return load, watch.seen
+
+
+def _endless(options: Options, kinds: dict[str, int] | None, report: Report) -> Sequence[Blow]:
+    """More than are needed: some meet nothing that could be struck."""
+    return sequence(options.seed, options.events * 3, kinds)
+
+
+def _deal(world: World, blow: Blow, report: Report, events: int, begun: float, say: Say) -> None:
+    what = strike(world, blow)
+    if what is None:
+        report.missed[blow.kind] += 1
+        return
+    struck = time.monotonic()
+    restarted = False
+
+    def recovered() -> bool:
+        nonlocal restarted
+        restarted = world.keep_up() or restarted
+        return world.well()
+
+    number = len(report.events) + 1
+    judged = number % 10 == 0 or number == events
+    well = wait(recovered, RECOVERY_SECONDS if judged else PATIENCE_SECONDS, 0.3)
+    took = time.monotonic() - struck
+    what += " (up started again)" if restarted else ""
+    report.events.append(Event(blow.kind, round(struck - begun, 1), what, round(took, 1) if well else None, judged))
+    say(f"{number:4} {struck - begun:7.1f} s  {what}: {f'well after {took:.1f} s' if well else 'the next one follows' if not judged else 'NOT WELL'}")
+    if judged and not well:
+        say(f"Not well after {RECOVERY_SECONDS:.0f} s; who runs: { {role: len(found) for role, found in world.processes().items()} }; up is started again.")
+        world.kill_up()
+
+
+def come_to_rest(world: World, load: Load, seconds: float, say: Say) -> dict[str, object]:
+    """Waits until what was sent has arrived and been taken up: no run goes on, no reader is behind, twice in a row.
+
+    Half-way, what is still behind gets the hourly job, as every installation does within the hour.
+    """
+    begun, hourly, quiet = time.monotonic(), False, 0
+    delivered = load.drain(seconds / 2)
+    while quiet < 3 and time.monotonic() - begun < seconds:
+        world.keep_up()
+        time.sleep(3)
+        state = _state(world)
+        quiet = quiet + 1 if state == "" else 0
+        if state and not hourly and time.monotonic() - begun > seconds / 3:
+            hourly = True
+            say(f"Still {state}: the hourly job is run.")
+            try:
+                world.run("run", "ab_test_analysis")
+            except AssertionError as error:
+                say(f"It failed: {error}")
+    found = {"seconds": round(time.monotonic() - begun), "delivered": delivered, "quiet": quiet >= 3, "hourly_job_run": hourly, "left": _state(world)}
+    say(str(found))
+    return found
+
+
+def _state(world: World) -> str:
+    """What still goes on; empty: nothing."""
+    try:
+        going = [status for status in _runs(world).values() if status in _UNFINISHED]
+        with world.database().connect("pipeline") as connection:
+            behind = outbox.agents_behind(connection, outbox.EXAMPLES_READER)
+            waiting = operating.waiting(connection, None)
+    except (httpx.HTTPError, KeyError, TypeError, ValueError) as error:
+        return f"no answer ({type(error).__name__})"
+    if going:
+        return f"{len(going)} runs go on ({dict(Counter(going))})"
+    return f"{len(behind)} agents behind, {waiting.outbox} entries" if behind else ""
+
+
+def _runs(world: World) -> dict[str, str]:
+    return {str(run["runId"]): str(run["status"]) for run in world.query(_RUNS)["results"]}
+
+
+def _judge(world: World, load: Load, seen: Seen, report: Report) -> None:
+    runs = _runs(world)
+    report.runs = dict(Counter(runs.values()))
+    with world.database().connect("pipeline") as connection:
+        for table in _COUNTED:
+            row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # type: ignore[arg-type]
+            report.rows[table] = int(row[0]) if row else 0
+        report.invariants = judge(Evidence(connection, load.ledger, seen, runs))
+    late = [event.what for event in report.events if event.judged and event.recovered is None]
+    report.invariants["the system recovers by itself"] = late
+    report.invariants["the client delivers all that it took"] = [] if report.rest["delivered"] else ["its queue is not empty"]
+    verified = world.run_json("verify")
+    report.invariants["verify finds nothing"] = [f"{one['name']}: {one['advice']}" for one in verified["checks"] if not one["ok"]]
