@@ -12,7 +12,7 @@ PEER_OPTIMIZERS := .venv-peer-optimizers/.installed
 PEER_EXPERIMENTS := .venv-peer-experiments/.installed
 PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: audit install demo up down learning-worker learning-scheduler learning-optimize learning-train learning-analyze learning-cleanup learning-report learning-status learning-test-all test test-browser test-slow lint types fuzz outage behavior-story peers peer-servers peer-optimizers peer-experiments review-real-data clean
+.PHONY: audit install demo up down learning-worker learning-scheduler learning-optimize learning-train learning-analyze learning-cleanup learning-report learning-status learning-test-all test test-browser test-slow lint types fuzz outage chaos state-machines behavior-story peers peer-servers peer-optimizers peer-experiments review-real-data clean
 
 install: $(STAMP)
 
@@ -106,6 +106,10 @@ fuzz: install
 
 outage: install
 	@OUTAGE_SECONDS=60 $(BIN)/python -m pytest learning_pipelines_tests/client/test_against_the_service.py $(ARGS)
+
+# Kills every part of a running system at random and fills its disk (as root, on a disk of its own), then checks what must hold: 200 blows take about 40 minutes.
+chaos: install
+	@$(BIN)/python -m learning_pipelines_tests.chaos $(if $(ARGS),$(ARGS),--events 200 --seed 7)
 
 # Learning behaviour end to end, with the packaged encoder and the command line as processes (two minutes).
 behavior-story: install

@@ -188,6 +188,18 @@ def test_a_killed_service_is_started_again(up: Up) -> None:
     assert "The daemon ended" in up.words()
 
 
+def test_a_killed_loader_of_code_is_started_again(up: Up) -> None:
+    def loaders() -> set[int]:
+        return {process.pid for process in family(up.home) if "dagster api grpc" in " ".join(process.cmdline())}
+
+    before = loaders()
+    for process in family(up.home):
+        if process.pid in before:
+            process.kill()
+    wait_for(lambda: loaders() - before)
+    assert "The process that loads the code ended" in up.words()
+
+
 def test_sigterm_ends_everything_that_up_started(up: Up) -> None:
     up.process.send_signal(signal.SIGTERM)
     assert up.process.wait(PATIENCE) == 0
