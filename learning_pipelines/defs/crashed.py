@@ -17,6 +17,9 @@ from learning_pipelines.defs.common import HOST_TAG
 ATTEMPT_TAG = "learning/attempt"
 MOST_ATTEMPTS = 5
 """With the first. A run that crashes as often has a cause of its own."""
+MOST_REFRESHES = 50
+"""Of what takes up rows that were written: seconds of work, and nobody else asks for it again before the next row comes."""
+_REFRESHES = ("examples_refresh", "dataset_refresh", "index_refresh", "pairs_refresh", "metrics_refresh", "weights_refresh")
 _REASON, _PARTITION = "dagster/failure_reason", "dagster/partition"
 _OF_ITS_OWN = ("STEP_FAILURE", "JOB_INITIALIZATION_FAILURE")
 _AWAY = {
@@ -31,7 +34,7 @@ _ALL = [one for one in (*vars(jobs).values(), maintenance.cleanup) if isinstance
 
 @dg.run_failure_sensor(
     name="crashed_runs", request_jobs=_ALL, minimum_interval_seconds=15, default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Asks again for runs that crashed, at most five times each.",
+    description="Asks again for runs that crashed, at most five times each, what takes up written rows fifty times.",
 )  # fmt: skip
 def crashed_runs(context: dg.RunFailureSensorContext):
     run = context.dagster_run
@@ -44,7 +47,7 @@ def crashed_runs(context: dg.RunFailureSensorContext):
 def tried_again(run: dg.DagsterRun, failures: Sequence[dg.DagsterEvent]) -> bool:
     """Whether a failed run is asked for again. One whose step failed is only if that was because something around it was away; one of the command line
     is not: whoever typed it sees that it failed."""
-    if HOST_TAG in run.tags or _attempt(run) >= MOST_ATTEMPTS:
+    if HOST_TAG in run.tags or _attempt(run) >= (MOST_REFRESHES if run.job_name in _REFRESHES else MOST_ATTEMPTS):
         return False
     if run.tags.get(_REASON) in _OF_ITS_OWN or failures:
         return bool(failures) and all(_classes(event) & _AWAY for event in failures)
