@@ -111,6 +111,10 @@ outage: install
 chaos: install
 	@$(BIN)/python -m learning_pipelines_tests.chaos $(if $(ARGS),$(ARGS),--events 200 --seed 7)
 
+# The prompt registry, the annotation queue and experiments against models of them: 300 stories each instead of the few of `make test`.
+state-machines: install
+	@STATE_MACHINES=300 $(BIN)/python -m pytest learning_pipelines_tests/chaos -k "model" $(ARGS)
+
 # Learning behaviour end to end, with the packaged encoder and the command line as processes (two minutes).
 behavior-story: install
 	@BEHAVIOR_STORY=1 $(BIN)/python -m pytest learning_pipelines_tests/test_behavior_end_to_end.py $(ARGS)
