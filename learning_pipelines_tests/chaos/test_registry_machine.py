@@ -159,4 +159,4 @@ class Registry(Machine):
 
 
 def test_the_registry_does_what_the_model_does(pipeline: Connection) -> None:
-    tell(Registry, pipeline, stories=12, steps=25)
+    tell(Registry, pipeline, stories=6, steps=20)
