@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from learning_pipelines.defs import jobs, maintenance
+from learning_pipelines.defs import erasure, jobs, maintenance
 from learning_pipelines.defs.common import HOST_TAG
 
 ATTEMPT_TAG = "learning/attempt"
@@ -29,7 +29,8 @@ _AWAY = {
 }  # fmt: skip
 """Errors of a step that say that something around it was away."""
 _KEPT = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
-_ALL = [one for one in (*vars(jobs).values(), maintenance.cleanup) if isinstance(one, dg.JobDefinition) or type(one).__name__ == "UnresolvedAssetJobDefinition"]
+_FOUND = (*vars(jobs).values(), *vars(maintenance).values(), *vars(erasure).values())
+_ALL = [one for one in _FOUND if isinstance(one, dg.JobDefinition) or type(one).__name__ == "UnresolvedAssetJobDefinition"]
 
 
 @dg.run_failure_sensor(
