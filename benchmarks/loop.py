@@ -65,7 +65,7 @@ def line(found: dict[str, Any]) -> str:
 
 def note(found: dict[str, Any]) -> None:
     units = {
-        "executions": ("executions imported", "rows/s"), "feedback": ("feedback imported", "rows/s"), "again": ("100,000 rows imported again", "rows/s"),
+        "executions": ("executions imported", "rows/s"), "feedback": ("feedback imported", "rows/s"), "again": ("the first 100,000 again", "rows/s"),
         "memory": ("memory of the import", "MB"), "first_tick": ("first tick", "ms"), "idle_tick": ("tick with nothing new", "ms"),
         "busy_tick": ("tick over a full batch", "ms"),
     }  # fmt: skip

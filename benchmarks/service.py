@@ -145,9 +145,9 @@ def measure(lines: list[Line], postgres: psutil.Process, rounds: int, seconds: f
 
 
 def note(line: Line) -> None:
-    """The newest round of a line; a peer's stands beside our feedback."""
-    of, who = line.target.name, targets.VERSIONS.get(line.target.name, OURS)
-    name, found = f"{'feedback' if who != OURS else of}, {line.clients} clients", line.rounds[-1]
+    """The newest round of a line; a peer's and the floor's stand beside our feedback."""
+    of, who = line.target.name, {**targets.VERSIONS, "no-op endpoint": "an endpoint that does nothing"}.get(line.target.name, OURS)
+    name, found = f"{of if who == OURS else 'feedback'}, {line.clients} clients", line.rounds[-1]
     record(name, found["requests_per_second"], "requests/s", who)
     for key in ("p50", "p99"):
         record(f"{name}, {key}", found[key], "ms", who)
