@@ -24,6 +24,8 @@ _STATUS = {
     "QUEUED": "pending", "NOT_STARTED": "pending", "MANAGED": "pending", "STARTING": "running", "STARTED": "running", "CANCELING": "running",
     "SUCCESS": "completed", "FAILURE": "failed", "CANCELED": "cancelled",
 }  # fmt: skip
+_NOT_NOW = ("PythonError", "PipelineNotFoundError", "RepositoryNotFoundError")
+"""What is answered while Dagster's database is away, or the code is not loaded: every job that is asked for is one of ours."""
 _RUN = "runId jobName status startTime endTime creationTime tags { key value } stepStats { status }"
 _LAUNCH = """mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
     __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } ... on RunConfigValidationInvalid { errors { message } } } }"""
@@ -98,7 +100,10 @@ class Dagster:
             raise Unavailable(f"Dagster does not answer ({type(error).__name__}).", "Start it with `learning-pipelines up`, then try again.") from error
         if document.get("errors"):
             raise LearningError("Dagster did not understand the request.", "Its version does not fit this one: install the project again.")
-        return next(iter(document["data"].values()))
+        answered = next(iter(document["data"].values()))
+        if (kind := answered.get("__typename")) in _NOT_NOW:
+            raise Unavailable(f"Dagster cannot do this now ({kind}).", "Its database or code server is away or starting: try again in a moment.")
+        return answered
 
 
 def _tags(run: Mapping[str, Any]) -> dict[str, str]:
