@@ -124,10 +124,10 @@ def stored_again(connection: Connection) -> list[str]:
     return [str(row[0]) for row in connection.execute("SELECT execution_id FROM erased_stored ORDER BY 1").fetchall()]
 
 
-def rename_units(connection: Connection, organization_id: UUID, name: str, tombstone: str) -> Counter[str]:
+def rename_units(connection: Connection, organization_id: UUID, name: str) -> Counter[str]:
     """Replaces the names of the person in experiments: units called as they are, their sessions and their executions, and the ids of these. What was
     counted stays as it is: numbers of a unit that nobody can name."""
-    values = {"organization": organization_id, "name": name, "tombstone": tombstone}
+    values = {"organization": organization_id, "name": name}
     connection.execute(_UNITS, values)
     connection.execute("ANALYZE erased_units")
     return run(connection, _NAMES, values)
@@ -158,6 +158,4 @@ _NAMES: Steps = (
     WITH renamed AS MATERIALIZED (SELECT execution_id, 'erased-' || gen_random_uuid() AS replacement FROM erased_executions)
     UPDATE experiment_executions k SET execution_id = r.replacement FROM renamed r
     WHERE k.organization_id = %(organization)s AND k.execution_id = r.execution_id"""),
-    ("experiment_decisions", """
-    UPDATE experiment_decisions SET decided_by = %(tombstone)s WHERE organization_id = %(organization)s AND decided_by = %(name)s"""),
 )  # fmt: skip

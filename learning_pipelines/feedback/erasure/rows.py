@@ -24,7 +24,7 @@ def erase(connection: Connection, store: Store, person: Person, touched: Touched
     days = erasure_days.days(connection, person.organization_id, zone)
     forgotten = erasure_days.forget_agreement(connection, person.organization_id, zone)
     touched.rows += erasure_retrieval.delete(connection, person.organization_id, person.organization, person.user_id)
-    renamed = erasure_rows.rename_units(connection, person.organization_id, person.name, person.tombstone)
+    renamed = erasure_rows.rename_units(connection, person.organization_id, person.name)
     touched.rows += renamed
     touched.rows += erasure_reviews.delete(connection, person.organization_id, person.user_id)
     touched.rows += erasure_rows.delete(connection, person.organization_id, person.user_id, person.erasure_id, person.name)

@@ -37,7 +37,7 @@ EXPERIMENT = UUID(int=7)
 OWN = (
     "adjudications", "agent_executions", "agent_feedback", "archived_raters", "archived_returns", "archived_thumbs", "demonstrations",
     "demonstration_splits", "embedding_training_pairs", "erased_archive_rows", "example_conflicts", "execution_scores", "experiment_assignments",
-    "experiment_decisions", "experiment_executions", "experiment_units", "expert_annotations", "expert_reliability", "feedback_texts", "ingest_keys",
+    "experiment_executions", "experiment_units", "expert_annotations", "expert_reliability", "feedback_texts", "ingest_keys",
     "outbox", "peer_records", "peer_spans", "rater_weights", "retrieval_answers", "retrieval_events", "retrieval_queries", "review_action_items",
     "review_actions", "review_seats",
 )  # fmt: skip
@@ -137,8 +137,6 @@ def _of_experiments(add: Any, x1: str, x2: str) -> None:
     for unit in (PERSON.name, f"{NONCE}-s", f"{NONCE}-device", x1, "bob", "shared"):
         add("experiment_assignments", experiment_id=EXPERIMENT, unit=unit, variant="a")
         add("experiment_units", experiment_id=EXPERIMENT, unit=unit, variant="a", epoch=1, totals='{"executions": 2}')
-    add("experiment_decisions", id=1, experiment_id=EXPERIMENT, decided_by=PERSON.name)
-    add("experiment_decisions", id=2, experiment_id=EXPERIMENT, decided_by="bob")
 
 
 def _of_reviews(connection: Connection, add: Any, example: str) -> None:
@@ -282,7 +280,6 @@ def test_what_experiments_counted_stays_under_names_of_nobody(store: Store, worl
     assert len(counted) == 5 and {row["unit"] for row in counted} <= units["experiment_units"] and sum(row["latency_ms"] for row in counted) == 5
     assert {row["execution_id"] for row in counted if not row["execution_id"].startswith("erased-")} == {"bob1", "bob2"}
     assert [row["totals"] for row in table(pipeline, "experiment_units")] == [{"executions": 2}] * 6
-    assert {row["decided_by"] for row in table(pipeline, "experiment_decisions")} == {"erased-1", "bob"}
 
 
 def test_what_others_did_stays(store: Store, world: None, pipeline: Connection) -> None:
