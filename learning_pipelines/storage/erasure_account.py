@@ -12,7 +12,7 @@ from psycopg import sql
 
 from learning_pipelines.storage.database import Connection
 
-_NOT_REFERENCING = (("learning_experiments", "created_by"),)
+_NOT_REFERENCING = (("learning_experiments", "created_by"), ("learning_examples", "reviewed_by"))
 """Columns that say who did something without a foreign key to users."""
 _OF_KIND = {
     "executions": ("erased_executions", "execution_id"), "feedback": ("erased_feedback", "feedback_id"), "retrieval_feedback": ("erased_events", "event_id"),
