@@ -23,6 +23,7 @@ from pydantic import BaseModel
 from learning_pipelines.api.openapi import BASE
 from learning_pipelines.api.problems import not_found
 from learning_pipelines.api.service import Admin, Principal, Service, Serving
+from learning_pipelines.errors import LearningError
 from learning_pipelines.feedback.erasure import worker
 from learning_pipelines.feedback.erasure.requesting import request
 from learning_pipelines.storage import erasure_requests
@@ -51,11 +52,12 @@ class Successor(BaseModel):
 
 
 class Retrained(BaseModel):
-    """What saw the person and does not hold them: it is trained again at the next run of its job."""
+    """A version that saw the person or held them: its part is trained again at the next run of its job. `successor`: what serves instead until then."""
 
     agent: str
     kind: str
     version: int | str | None = None
+    successor: int | str | None = None
 
 
 class Certificate(BaseModel):
@@ -163,7 +165,7 @@ async def _worked(service: Service, who: Principal, erasure_id: UUID) -> Erasure
 
 
 def _start(service: Service, erasure_id: UUID) -> subprocess.Popen[bytes] | None:
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, LearningError):
         return worker.start(service.settings, service.database(), erasure_id)
     log.error("no process could be started for erasure %s", erasure_id)
     return None

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import psycopg
 from psycopg.types.json import Jsonb
 
 from learning_pipelines.storage import archive
@@ -23,6 +24,7 @@ _COLUMNS = """e.id, e.organization_id, o.slug, e.state, e.user_id, e.external_id
     e.rows_gone_at, e.done_at, e.touched, e.files, e.certificate"""
 _FROM = "erasures e JOIN organizations o ON o.organization_id = e.organization_id"
 _WAIT_SECONDS = 0.5
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,19 @@ def matching_users(connection: Connection, organization: str) -> list[tuple[UUID
         WHERE o.slug = %s AND NOT EXISTS (SELECT FROM erasures e WHERE e.organization_id = u.organization_id AND e.tombstone = u.external_id)""",
         [organization],
     ).fetchall()
+
+
+def wholly(connection: Connection, work: Callable[[], None]) -> None:
+    """Does the work in one transaction; again, a few times, where the server ended it because it and somebody who writes waited for each other."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            with connection.transaction():
+                work()
+            return
+        except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
+            if attempt == _ATTEMPTS - 1:
+                raise
+            time.sleep(_WAIT_SECONDS * 2**attempt)
 
 
 @contextmanager

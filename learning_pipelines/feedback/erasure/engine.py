@@ -62,15 +62,19 @@ def _erase_rows(store: Store, connection: Connection, erasure: Erasure, say: Cal
     requests.remember(connection, erasure.id, touched.as_json())
     step("archives")
     say("Rows, and what was learnt from them …")
-    with connection.transaction():
-        gathering.gather(connection, store, person)
-        learnt.erase(connection, store, person, touched)
-        rows.erase(connection, store, person, touched)
-        account.erase(connection, store, person, touched)
-        touched.remaining = erasure_remaining.remaining(connection, person.organization_id, person.user_id, person.name)
-        requests.rows_gone(connection, erasure.id, touched.as_json(), touched.files)
+    kept = touched.as_json()
+    requests.wholly(connection, lambda: _in_one_transaction(store, connection, person, Touched.of(kept)))
     step("rows")
     return _read(connection, erasure.id)
+
+
+def _in_one_transaction(store: Store, connection: Connection, person: Person, touched: Touched) -> None:
+    gathering.gather(connection, store, person)
+    learnt.erase(connection, store, person, touched)
+    rows.erase(connection, store, person, touched)
+    account.erase(connection, store, person, touched)
+    touched.remaining = erasure_remaining.remaining(connection, person.organization_id, person.user_id, person.name)
+    requests.rows_gone(connection, person.erasure_id, touched.as_json(), touched.files)
 
 
 def _end(store: Store, connection: Connection, erasure: Erasure, say: Callable[[str], None], step: Step) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
 from learning_pipelines.api.keys import new_key
@@ -171,6 +172,22 @@ def test_a_failing_step_changes_no_row_and_keeps_the_request(store: Store, pipel
         engine.erase(store, ask(pipeline))
     assert value(pipeline, "SELECT count(*) FROM users WHERE external_id = 'ada'") == 1
     assert value(pipeline, "SELECT rows_gone_at FROM erasures") is None
+
+
+def test_who_writes_meanwhile_does_not_end_it(store: Store, pipeline: Connection, ada: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server ends one of two that wait for each other; nothing is counted twice."""
+    erase, tried = engine.account.erase, []
+
+    def first_fails(*arguments: Any) -> None:
+        erase(*arguments)
+        tried.append(1)
+        if len(tried) == 1:
+            raise psycopg.errors.DeadlockDetected
+
+    monkeypatch.setattr(engine.account, "erase", first_fails)
+    monkeypatch.setattr(erasure_requests, "_WAIT_SECONDS", 0)
+    document = engine.erase(store, ask(pipeline))
+    assert len(tried) == 2 and document["touched"]["users"] == 1
 
 
 def test_files_that_are_named_go_and_those_that_are_gone_are_passed_over(store: Store, pipeline: Connection, ada: UUID, monkeypatch: Any) -> None:
