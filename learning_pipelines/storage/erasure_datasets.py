@@ -169,12 +169,22 @@ def empty_version(connection: Connection, agent: AgentRef, dataset_id: UUID, rec
     members = connection.execute(
         f"DELETE FROM dataset_examples m WHERE m.organization_id = %(organization)s AND m.dataset_id = %(dataset)s AND {_GONE_MEMBER}", values
     ).rowcount
-    connection.execute(
-        """UPDATE training_datasets SET status = 'archived', erased_at = now(), successor_id = coalesce(%s, successor_id), recipe = %s
-        WHERE organization_id = %s AND id = %s""",
-        [successor, Jsonb(dict(recipe)), agent.organization_id, dataset_id],
-    )
+    connection.execute(_ARCHIVE, values | {"successor": successor, "recipe": Jsonb(dict(recipe))})
     return members, pairs
+
+
+# Domains and task types are words too: those that nothing of what is left has are the person's. The other numbers stay.
+_ARCHIVE = f"""
+UPDATE training_datasets d SET status = 'archived', erased_at = now(), successor_id = coalesce(%(successor)s, d.successor_id), recipe = %(recipe)s,
+    {", ".join(f"{name} = ARRAY(SELECT said FROM unnest(d.{name}) AS said WHERE said = ANY(kept.{name}))" for name in ("domains", "task_types"))},
+    statistics = d.statistics || jsonb_build_object({", ".join(
+        f"'{name}', (SELECT coalesce(jsonb_object_agg(key, value), '{{}}') FROM jsonb_each(d.statistics -> '{name}') WHERE key = ANY(kept.{name}))"
+        for name in ("domains", "task_types"))})
+FROM (SELECT coalesce(array_agg(DISTINCT c.content ->> 'domain'), '{{}}') AS domains,
+        coalesce(array_agg(DISTINCT c.content ->> 'task_type'), '{{}}') AS task_types
+    FROM dataset_examples m JOIN example_contents c ON c.organization_id = m.organization_id AND c.content_hash = m.content_hash
+    WHERE m.organization_id = %(organization)s AND m.dataset_id = %(dataset)s) AS kept
+WHERE d.organization_id = %(organization)s AND d.id = %(dataset)s"""
 
 
 def drop_exports(connection: Connection, agent: AgentRef, dataset_id: UUID) -> list[str]:

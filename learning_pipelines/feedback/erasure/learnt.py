@@ -9,6 +9,7 @@ names them, examples and demonstrations before behaviour that is stated anew fro
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from learning_pipelines.examples import erasing as examples
 from learning_pipelines.feedback.erasure import retraining
 from learning_pipelines.feedback.erasure.person import Person
 from learning_pipelines.feedback.erasure.touched import Touched
-from learning_pipelines.feedback.erasure.words import Words, folded, tokens
+from learning_pipelines.feedback.erasure.words import Words, folded
 from learning_pipelines.prompts import erasing as prompts
 from learning_pipelines.reports import erasing as reports
 from learning_pipelines.retrieval import erasing as retrieval
@@ -174,12 +175,8 @@ def _take_from_json(connection: Connection, person: Person, words: Words, touche
                 if value is not None and words.holds(value):
                     erasure_words.put_json(connection, person.organization_id, table, key, of, column, words.taken_from(value))
                     touched.rows[table] += 1
+    named = re.compile(rf"(?<!\w){re.escape(person.name)}(?!\w)", re.IGNORECASE)
     for table, column, name, text in erasure_words.text_rows(connection, person.organization_id):
-        if words.holds(text) or person.name in tokens_of(text):
-            erasure_words.put_text(connection, person.organization_id, table, column, name, words.cut_from(text).replace(person.name, person.tombstone))
+        if (left := named.sub(person.tombstone, words.cut_from(text))) != text:
+            erasure_words.put_text(connection, person.organization_id, table, column, name, left)
             touched.rows[table] += 1
-
-
-def tokens_of(text: str) -> set[str]:
-    """The words of a text as they are written, and folded."""
-    return {*text.split(), *tokens(text)}

@@ -6,20 +6,23 @@ Belongs here: examples and datasets. Not here: prompts, behaviour and indexes (t
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from learning_pipelines.errors import BadInput
 from learning_pipelines.examples.exporting import export_dataset, export_to_artifacts
+from learning_pipelines.examples.refresh import refresh_examples
 from learning_pipelines.examples.versions import rebuild
 from learning_pipelines.settings import Settings
+from learning_pipelines.storage import examples
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.datasets import lock_datasets
 from learning_pipelines_tests.conftest import Load
 from learning_pipelines_tests.examples.approved import choice, correction, dataset, example, refresh
-from learning_pipelines_tests.feedback.erasure.learnt_from import NAME, erase
-from learning_pipelines_tests.feedback.rows import AGENT, agent_ref, table
+from learning_pipelines_tests.feedback.erasure.learnt_from import NAME, erase, person_of
+from learning_pipelines_tests.feedback.rows import AGENT, agent_ref, execution, said, table
 
 THEIRS = 7
 """Examples of the person; their words hold the nonce `zyzzyva`."""
@@ -30,7 +33,8 @@ def made(load: Load, pipeline: Connection) -> None:
     load("agents", [{**AGENT, "system_prompt": "You help with taxes."}])
     load("examples", [example(number) for number in range(30)] + [correction(number) for number in range(30, 40)] + [choice(40)])
     load("examples", [
-        correction(100 + number, input_text=f"zyzzyva number {number} asks about the tax of {number} ships", expected_output=f"zyzzyva {number}", user=NAME)
+        correction(100 + number, input_text=f"zyzzyva number {number} asks about the tax of {number} ships", expected_output=f"zyzzyva {number}", user=NAME,
+                   domain="zyzzyva ships", task_type="zyzzyva")
         for number in range(THEIRS)
     ])  # fmt: skip
     refresh(pipeline)
@@ -128,3 +132,19 @@ def test_a_second_erasure_replaces_the_successor_too(made: None, load: Load, pip
     assert dataset(pipeline, 1).successor in whole and dataset(pipeline, 2).successor in whole
     with pipeline.transaction():
         lock_datasets(pipeline, agent_ref(pipeline))
+
+
+def test_feedback_that_was_read_before_an_erasure_makes_no_example_after_it(load: Load, pipeline: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    load("agents", [AGENT])
+    load("executions", [execution("e1", user=NAME), execution("e2", user="bob")])
+    load("feedback", [said(f"f{name}", f"e{name}", "correction", correction_text=f"The right answer of e{name}.", user="eve") for name in (1, 2)])
+    store = examples.store_derived
+
+    def late(connection: Connection, *given: Any) -> Any:
+        person_of(connection)
+        connection.execute("DELETE FROM agent_feedback WHERE id = 'f1'")
+        return store(connection, *given)
+
+    monkeypatch.setattr(examples, "store_derived", late)
+    assert refresh_examples(pipeline, agent_ref(pipeline)).created == 1
+    assert [row["source_id"] for row in table(pipeline, "learning_examples")] == ["f2"]

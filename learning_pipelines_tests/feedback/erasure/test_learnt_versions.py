@@ -383,3 +383,11 @@ def test_reports_and_numbers_that_name_the_person_do_so_no_more(desk: AgentRef, 
     assert "zyzzyva" not in str(table(pipeline, "learning_reports"))
     for suffix in ("json", "html", "md"):
         assert "zyzzyva" not in Path(report_path(str(tmp_path / "artifacts"), "default", "2026-W47", suffix)).read_text()
+
+
+def test_notes_that_name_the_person_name_a_tombstone(desk: AgentRef, pipeline: Connection, tmp_path: Path) -> None:
+    identity = proposed(pipeline, desk, a_prompt(pipeline, desk, [SYSTEM], label=""))
+    proposals.note(pipeline, desk.organization_id, identity, f"Fine by me, {NAME}.")
+    erase(pipeline, tmp_path)
+    found = proposals.find(pipeline, desk.organization_id, identity)
+    assert found is not None and found.notes == "Fine by me, erased-1."

@@ -122,7 +122,9 @@ BEGIN
 END $$;
 """
 ERASABLE = _GUARD_DATASET.replace(
-    "CHANGING", "CASE WHEN learning.is_erasing(OLD.organization_id) THEN '{status,recipe,erased_at,successor_id}'::text[] ELSE '{status}' END"
+    "CHANGING",
+    "CASE WHEN learning.is_erasing(OLD.organization_id) THEN '{status,recipe,domains,task_types,statistics,erased_at,successor_id}'::text[]"
+    " ELSE '{status}' END",
 )
 SEALED = _GUARD_DATASET.replace("CHANGING", "'status'")
 
