@@ -31,7 +31,9 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         default=None, description="PostgreSQL ≥ 15 with pgvector ≥ 0.8, a login that may create the roles at `migrate`; unset: the embedded server."
     )
-    api_database_url: str | None = Field(default=None, description="Login holding only the role learning_api; unset: LEARNING_DATABASE_URL with SET ROLE.")
+    api_database_url: str | None = Field(
+        default=None, description="Login holding only the role learning_api, all that the service needs; unset: LEARNING_DATABASE_URL with SET ROLE."
+    )
     pipeline_database_url: str | None = Field(
         default=None, description="Login holding only the role learning_pipeline; unset: LEARNING_DATABASE_URL with SET ROLE."
     )

@@ -24,7 +24,7 @@ from learning_pipelines.api.problems import Problem, unauthorized
 from learning_pipelines.api.tokens import EXECUTION, SESSION, Claims, Tokens
 from learning_pipelines.feedback.identity import fingerprint, organization_id, user_id
 from learning_pipelines.feedback.kinds import ORGANIZATION_PATTERN
-from learning_pipelines.storage import api_keys
+from learning_pipelines.storage import api_keys, ended_sessions
 from learning_pipelines.storage.api_keys import service_user
 from learning_pipelines.storage.sessions import Acting, Sessions
 
@@ -162,6 +162,8 @@ class Authenticator:
                     raise unauthorized()
             if claims.key is not None and not api_keys.is_in_force(connection, organization, UUID(claims.key), claims.role):
                 raise unauthorized()  # the session ends with the key that made it
+            if claims.session_hash is not None and ended_sessions.is_ended(connection, organization, claims.session_hash):
+                raise unauthorized()  # whoever signed out has signed out every copy of the cookie
         actor = f"user:{claims.user}" if claims.user is not None else "anonymous"
         if kind == "execution":
             if claims.execution is None:

@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from learning_pipelines.api.authentication import COOKIE
 from learning_pipelines.api.problems import Problem, unauthorized
 from learning_pipelines.api.service import Application, Principal, Service, Serving, User
-from learning_pipelines.api.tokens import LONGEST_SECONDS
+from learning_pipelines.api.tokens import LONGEST_SECONDS, Claims
 from learning_pipelines.settings import Settings
-from learning_pipelines.storage import api_keys, audit
+from learning_pipelines.storage import api_keys, audit, ended_sessions
 from learning_pipelines.storage.api_keys import service_user
 
 router = APIRouter(tags=["tokens"])
@@ -96,9 +96,18 @@ async def get_session(who: User, request: Request, service: Serving, response: R
 
 
 @router.delete("/session", status_code=204)
-async def delete_session(who: User, service: Serving, response: Response) -> None:
-    """Ends the browser session: the cookie goes."""
+async def delete_session(who: User, request: Request, service: Serving, response: Response) -> None:
+    """Ends the browser session: the cookie goes, and a copy of it is refused from now on."""
+    claims = service.authenticate.session(request)
+    if claims is not None and claims.organization == who.organization:
+        await run_in_threadpool(_end, service, who, claims)
     response.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=_secure(service.settings), path="/")
+
+
+def _end(service: Service, who: Principal, claims: Claims) -> None:
+    if claims.session_hash is not None and claims.ends is not None:
+        with service.acting(who) as connection:
+            ended_sessions.end(connection, who.organization_id, claims.session_hash, claims.ends)
 
 
 def _require_in_force(service: Service, who: Principal) -> None:

@@ -6,6 +6,7 @@ Belongs here: making and checking signatures, audiences, expiry, claims. Not her
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import os
 import secrets
 from dataclasses import dataclass
@@ -38,6 +39,11 @@ class Claims:
     key: str | None = None
     ends: dt.datetime | None = None
     issued: dt.datetime | None = None
+
+    @property
+    def session_hash(self) -> bytes | None:
+        """Which session this is: a hash of what is random in it. None for other tokens."""
+        return None if self.csrf is None else hashlib.sha256(self.csrf.encode()).digest()
 
 
 class Tokens:

@@ -12,7 +12,7 @@ from typing import Any
 from learning_pipelines.feedback.archive import checking
 from learning_pipelines.feedback.archive.archiving import Archived, archive
 from learning_pipelines.retrieval import retention
-from learning_pipelines.storage import dataset_states, index_retention, outbox, peers, tenants, version_retention
+from learning_pipelines.storage import dataset_states, ended_sessions, index_retention, outbox, peers, tenants, version_retention
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.migrate import make_partitions
 from learning_pipelines.storage.store import Store
@@ -77,5 +77,6 @@ def _consumed(connection: Connection, store: Store) -> dict[str, int]:
         "example_changes": dataset_states.prune(connection),
         "prompt_candidates": version_retention.prune_candidates(connection, history),
         "experiment_decisions": version_retention.prune_looks(connection, history),
+        "ended_sessions": ended_sessions.prune(connection),
         "behavior_versions": 0,
     }

@@ -149,6 +149,8 @@ def open_database(settings: Settings, *, start: bool = True) -> Database:
 
     Raises BadInput for a connection string that cannot be read, Unavailable if the embedded server cannot run.
     """
+    if settings.database_url is None and settings.api_database_url is not None:
+        return _of_service(settings.api_database_url, settings)
     if settings.database_url is None:
         server = embedded.ensure_running(settings.home) if start else embedded.running(settings.home)
         if server is None:
@@ -164,6 +166,12 @@ def open_database(settings: Settings, *, start: bool = True) -> Database:
         role_urls={role: url for role, url in roles.items() if url},
         embedded=False,
     )
+
+
+def _of_service(url: str, settings: Settings) -> Database:
+    """What the feedback service alone needs: its own login. Whatever would act as another role is refused by the server, in words."""
+    _readable("API_DATABASE_URL", url)
+    return Database(url, settings.dagster_database_url or _beside(url, DAGSTER_DATABASE), {"api": url}, embedded=False)
 
 
 def role_password(server_password: str, role: Role) -> str:

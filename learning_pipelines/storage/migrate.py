@@ -78,10 +78,15 @@ def prepared(database: Database) -> bool:
 
 
 def require_head(database: Database) -> None:
-    """Raises LearningError unless the schema is the one this code needs; an empty embedded database is migrated on the spot."""
+    """Raises LearningError unless the schema is the one this code needs; an empty embedded database is migrated on the spot.
+
+    Asked with the service's own login where it has one: it needs no other.
+    """
     try:
-        with database.connect("owner") as connection:
+        with database.connect("api" if "api" in database.role_urls and not database.embedded else "owner") as connection:
             version = current_version(connection)
+    except psycopg.errors.InsufficientPrivilege as error:  # before 0052 this login could not look
+        raise LearningError(f"The schema of {database.name} is older than this version needs ({head()}).", "Run `learning-pipelines migrate`.") from error
     except (LearningError, psycopg.Error):
         version = None
         if not database.embedded:

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from learning_pipelines.api import sessions
+from learning_pipelines.storage import ended_sessions
 from learning_pipelines_tests.api.conftest import AUDIENCE, JWT_SECRET, TOKEN_SECRET, MakeSettings
 from learning_pipelines_tests.api.serving import Api, serving
 
@@ -240,6 +241,19 @@ def test_a_session_made_by_a_key_has_its_role_and_ends_with_it(api: Api) -> None
     assert api.get("/proposals", headers=headers).status_code == 403
     api.revoke(key)
     assert api.get("/session", headers=headers).status_code == 401
+
+
+def test_signing_out_ends_every_copy_of_the_cookie_and_no_other_session(api: Api) -> None:
+    key = api.key(role="expert", user="edda")
+    made, other = (api.post("/session", {}, key) for _ in range(2))
+    copied, kept = ({"Cookie": one.headers["set-cookie"].split(";")[0]} for one in (made, other))
+    assert api.ask("DELETE", "/session", headers={**copied, "X-CSRF-Token": made.json()["csrf_token"]}).status_code == 204
+    assert [api.get("/stats", headers=headers).status_code for headers in (copied, kept)] == [401, 200]
+    assert api.ask("DELETE", "/session", headers={**copied, "X-CSRF-Token": made.json()["csrf_token"]}).status_code == 401
+    with api.database.connect("pipeline") as connection:
+        assert ended_sessions.prune(connection) == 0
+        connection.execute("UPDATE ended_sessions SET ends_at = now() - interval '2 hours'")
+        assert ended_sessions.prune(connection) == 1
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +108,12 @@ class EmbeddedServerUrl:
     dagster_url = "postgresql://user:secret@localhost:5432/dagster"
 
 
+def test_the_service_has_no_login_but_its_own(services: dict[str, Any]) -> None:
+    given = services["api"]["environment"]
+    assert "LEARNING_API_DATABASE_URL" in given and set(given).isdisjoint({"LEARNING_DATABASE_URL", "LEARNING_PIPELINE_DATABASE_URL"})
+    assert not any("POSTGRES_PASSWORD" in str(value) for value in given.values())
+
+
 def dagster_variables(database: Any) -> dict[str, str]:
     import tempfile
 
@@ -160,15 +166,16 @@ def elsewhere(tmp_path: Path) -> Iterator[EmbeddedServer]:
         shutil.rmtree(place_of(home).base, ignore_errors=True)
 
 
-def settled(services: dict[str, Any], server: EmbeddedServer, home: Path) -> dict[str, str]:
-    """The environment of the pieces: what compose.yaml says, with this server's address instead of the container's."""
+def settled(services: dict[str, Any], server: EmbeddedServer, home: Path, piece: str) -> dict[str, str]:
+    """The environment of a piece: what compose.yaml says, with this server's address instead of the container's."""
     admin = psycopg.conninfo.conninfo_to_dict(of_server(server).admin_url)
     asked = {**SECRETS, "POSTGRES_PASSWORD": str(admin["password"])}
     found = {}
-    for name, value in services["api"]["environment"].items():
+    for name, value in services[piece]["environment"].items():
         text = re.sub(r"\$\{(\w+)(?::-(\w*))?[^}]*\}", lambda match: asked.get(match[1], match[2] or ""), str(value))
         found[name] = text.replace("@postgres:5432", f"@127.0.0.1:{admin['port']}").replace("//postgres:", f"//{admin['user']}:")
-    found |= {"LEARNING_DAGSTER_PG_HOST": "127.0.0.1", "LEARNING_DAGSTER_PG_PORT": str(admin["port"]), "LEARNING_DAGSTER_PG_USER": str(admin["user"])}
+    moved = {"LEARNING_DAGSTER_PG_HOST": "127.0.0.1", "LEARNING_DAGSTER_PG_PORT": str(admin["port"]), "LEARNING_DAGSTER_PG_USER": str(admin["user"])}
+    found |= {name: value for name, value in moved.items() if name in found}
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith(("LEARNING_", "DAGSTER_", "OPENAI_", "PG"))}, **found,
         "PATH": f"{PROGRAMS}:{os.environ['PATH']}", "DAGSTER_HOME": str(home / "dagster"), "LEARNING_HOME": str(home / "scratch"),
@@ -179,9 +186,8 @@ def settled(services: dict[str, Any], server: EmbeddedServer, home: Path) -> dic
 @pytest.mark.slow
 def test_the_pieces_run_together_as_the_file_says(services: dict[str, Any], elsewhere: EmbeddedServer, tmp_path: Path) -> None:
     """Commands of compose.yaml and Dockerfile with other ports and addresses: schema, logins, service, code server, webserver, daemon; their health."""
-    env = settled(services, elsewhere, tmp_path)
     ports = {"8000": str(free_port()), "4000": str(free_port()), "3000": str(free_port())}
-    env["LEARNING_DAGSTER_PORT"] = ports["3000"]
+    envs = {piece: {**settled(services, elsewhere, tmp_path, piece), "LEARNING_DAGSTER_PORT": ports["3000"]} for piece in PIECES - {"postgres", "logins"}}
     (tmp_path / "dagster").mkdir()
     shutil.copy(PROJECT / "dagster.yaml", tmp_path / "dagster")
     made = re.search(r"RUN printf '([^']+)'", DOCKERFILE)
@@ -193,8 +199,8 @@ def test_the_pieces_run_together_as_the_file_says(services: dict[str, Any], else
         moved = [word.replace("0.0.0.0", "127.0.0.1").replace("/opt/dagster/workspace.yaml", str(workspace)) for word in command]
         return [re.sub(r"\b(8000|4000|3000)\b", lambda match: ports[match[1]], word) for word in moved]
 
-    def once(command: list[str]) -> int:
-        return subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, timeout=300, check=False).returncode
+    def once(command: list[str], piece: str = "migrate") -> int:
+        return subprocess.run(command, env=envs[piece], cwd=tmp_path, capture_output=True, timeout=300, check=False).returncode
 
     assert once(services["migrate"]["command"]) == 0
     _logins(services, elsewhere)
@@ -203,10 +209,10 @@ def test_the_pieces_run_together_as_the_file_says(services: dict[str, Any], else
     commands = {"api": commands["service"], "code-server": commands["code-server"], **{name: services[name]["command"] for name in ("webserver", "daemon")}}
     with contextlib.ExitStack() as stack:
         for name in ("api", "code-server", "webserver", "daemon"):
-            stack.enter_context(_running(local(commands[name]), env, tmp_path / f"{name}.log"))
+            stack.enter_context(_running(local(commands[name]), envs[name], tmp_path / f"{name}.log"))
             if name != "webserver":
                 probe = local(services[name]["healthcheck"]["test"][1:])
-                wait_for(_succeeds(once, probe), 120)
+                wait_for(lambda probe=probe, name=name: once(probe, name) == 0, 120)
         wait_for(lambda: _location(ports["3000"]), 120)
 
 
@@ -230,10 +236,6 @@ def _running(command: list[str], env: dict[str, str], log: Path) -> Iterator[Non
             assert process.poll() is None, log.read_text(encoding="utf-8")[-2000:]
         finally:
             end_group(process.pid)
-
-
-def _succeeds(once: Callable[[list[str]], int], probe: list[str]) -> Callable[[], bool]:
-    return lambda: once(probe) == 0
 
 
 def _location(port: str) -> bool:

@@ -65,7 +65,7 @@ RULES: dict[str, tuple[str, str]] = {
     "behavior_patterns": ("trainer", "none"), "experiment_epochs": ("experimenter", "experimenter"), "experiment_units": ("experimenter", "none"),
     "experiment_metrics": ("experimenter", "none"), "experiment_decisions": ("experimenter", "experimenter"),
     "experiment_executions": ("experimenter", "none"), "serving_sets": ("trainer", "none"), "serving_scores": ("member", "none"),
-    "report_deliveries": ("admin", "none"),
+    "report_deliveries": ("admin", "none"), "ended_sessions": ("member", "member"),
     "operating_numbers": ("member", "none"), "erasures": ("admin", "admin"), "erased_names": ("member", "admin"),
     "retraining_due": ("trainer", "none"), "erased_archive_rows": ("none", "none"),
 }  # fmt: skip

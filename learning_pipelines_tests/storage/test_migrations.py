@@ -191,6 +191,16 @@ def test_head_is_required_by_name(empty: Empty) -> None:
         require_head(database)
 
 
+def test_the_service_looks_at_the_schema_with_its_own_login_alone(empty: Empty) -> None:
+    database = empty()
+    migrate(database, "0048")
+    own = Database(database.role_urls["api"], database.dagster_url, {"api": database.role_urls["api"]}, embedded=False)
+    with pytest.raises(LearningError, match=r"older than this version needs.*learning-pipelines migrate"):
+        require_head(own)
+    migrate(database)
+    require_head(own)
+
+
 def test_an_embedded_database_that_is_not_there_yet_is_migrated_on_the_spot(empty: Empty) -> None:
     database = empty()
     require_head(database)
