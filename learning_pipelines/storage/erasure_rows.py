@@ -100,7 +100,7 @@ _KEYS: Steps = (
     ("outbox", f"DELETE FROM outbox o USING {_IDS} AS t WHERE o.organization_id = %(organization)s AND o.kind = t.kind AND o.row_id = t.id"),
     ("outbox", """
     DELETE FROM outbox o WHERE o.organization_id = %(organization)s AND (o.execution_id IN (SELECT execution_id FROM erased_executions)
-        OR o.kind = 'annotations' AND o.row_id IN (SELECT example_id FROM erased_examples))"""),
+        OR o.kind IN ('annotations', 'reviews') AND o.row_id IN (SELECT example_id FROM erased_examples))"""),
 )  # fmt: skip
 
 _PEOPLE: Steps = (
