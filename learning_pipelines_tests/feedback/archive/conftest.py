@@ -6,7 +6,8 @@ Belongs here: fixtures. Not here: assertions.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,26 +39,30 @@ def store(database: Database, tmp_path: Path) -> Store:
 @pytest.fixture
 def arrived(database: Database, pipeline: Connection, load: Load) -> Arrived:
     """`arrived(month, executions=[…], feedback=[…], organization=…)` imports rows as if they had arrived in the middle of that month."""
+    return functools.partial(arrive, database, pipeline, load)
 
-    def load_into(month: dt.date, executions: list[Row] = [], feedback: list[Row] = [], organization: str = "default") -> None:  # noqa: B006
-        at = dt.datetime.combine(month, dt.time(12), dt.UTC) + dt.timedelta(days=14)
-        with database.connect("owner") as owner:
-            for name in ("agent_executions", "agent_feedback"):
-                owner.execute("SELECT learning.make_partitions(%s, %s, 1)", [name, month])
-        for kind, rows, name in (("executions", executions, "agent_executions"), ("feedback", feedback, "agent_feedback")):
-            if not rows:
-                continue
-            load(kind, [{"created_at": at.isoformat(), **row} for row in rows], organization)
-            ids = [row.get("execution_id" if kind == "executions" else "feedback_id") for row in rows]
-            own = "organization_id = learning.organization_id(%s)"
-            pipeline.execute(f"UPDATE {name} SET received_at = %s WHERE {own} AND id = ANY(%s)", [at, organization, ids])  # type: ignore[arg-type]
-            pipeline.execute(
-                f"UPDATE ingest_keys SET received_at = %s WHERE {own} AND kind = %s AND external_id = ANY(%s)",  # type: ignore[arg-type]
-                [at, organization, kind, ids],
-            )
-            pipeline.execute(f"UPDATE outbox SET received_at = %s WHERE {own} AND row_id = ANY(%s)", [at, organization, ids])  # type: ignore[arg-type]
 
-    return load_into
+def arrive(
+    database: Database, connection: Connection, load: Callable[..., Any], month: dt.date,
+    executions: Sequence[Row] = (), feedback: Sequence[Row] = (), organization: str = "default",
+) -> None:  # fmt: skip
+    """Imports rows as if they had arrived in the middle of a month."""
+    at = dt.datetime.combine(month, dt.time(12), dt.UTC) + dt.timedelta(days=14)
+    with database.connect("owner") as owner:
+        for name in ("agent_executions", "agent_feedback"):
+            owner.execute("SELECT learning.make_partitions(%s, %s, 1)", [name, month])
+    for kind, rows, name in (("executions", executions, "agent_executions"), ("feedback", feedback, "agent_feedback")):
+        if not rows:
+            continue
+        load(kind, [{"created_at": at.isoformat(), **row} for row in rows], organization)
+        ids = [row.get("execution_id" if kind == "executions" else "feedback_id") for row in rows]
+        own = "organization_id = learning.organization_id(%s)"
+        connection.execute(f"UPDATE {name} SET received_at = %s WHERE {own} AND id = ANY(%s)", [at, organization, ids])  # type: ignore[arg-type]
+        connection.execute(
+            f"UPDATE ingest_keys SET received_at = %s WHERE {own} AND kind = %s AND external_id = ANY(%s)",  # type: ignore[arg-type]
+            [at, organization, kind, ids],
+        )
+        connection.execute(f"UPDATE outbox SET received_at = %s WHERE {own} AND row_id = ANY(%s)", [at, organization, ids])  # type: ignore[arg-type]
 
 
 @pytest.fixture
