@@ -165,6 +165,8 @@ async def _worked(service: Service, who: Principal, erasure_id: UUID) -> Erasure
 
 
 def _start(service: Service, erasure_id: UUID) -> subprocess.Popen[bytes] | None:
+    if service.settings.database_url is None and service.settings.api_database_url is not None:
+        return None  # the service has no login but its own: whoever has the pipeline's does it
     with contextlib.suppress(OSError, LearningError):
         return worker.start(service.settings, service.database(), erasure_id)
     log.error("no process could be started for erasure %s", erasure_id)

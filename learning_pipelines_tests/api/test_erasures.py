@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from learning_pipelines.feedback.erasure import worker
 from learning_pipelines.feedback.erasure.certificate import checksum
 from learning_pipelines.feedback.identity import organization_id
 from learning_pipelines.storage import erasure_requests
+from learning_pipelines_tests.api.conftest import MakeSettings
 from learning_pipelines_tests.api.serving import Api
 from learning_pipelines_tests.api.test_authentication import bearer
 
@@ -91,6 +93,11 @@ def test_where_no_process_can_be_started_the_request_stays(api: Api, monkeypatch
     assert answer.status_code == 202
     with api.database.connect("pipeline") as connection:
         assert UUID(answer.json()["erasure_id"]) in {one.id for one in erasure_requests.nobodys(connection, 0)}
+
+
+def test_a_service_with_no_login_but_its_own_leaves_it_to_the_sensor(make_settings: MakeSettings, no_process: list[UUID]) -> None:
+    service = SimpleNamespace(settings=make_settings(api_database_url="postgresql://learning_api@localhost/learning"))
+    assert erasures._start(service, UUID(int=1)) is None and no_process == []  # type: ignore[arg-type]
 
 
 def test_nobody_but_an_admin_may(api: Api, no_process: list[UUID]) -> None:
