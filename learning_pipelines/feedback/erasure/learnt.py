@@ -70,7 +70,7 @@ def erase(connection: Connection, store: Store, person: Person, touched: Touched
     _stop_runs(connection, store, person, touched)
     found = _found(connection, person)
     replaced = examples.replace_datasets(connection, person.organization_id, person.organization, found.words)
-    _tell_datasets(store, touched, replaced)
+    _tell_datasets(store, person, touched, replaced)
     for table, count in erasure_datasets.delete_examples(connection, person.organization_id).items():
         touched.rows[table] += count
     for table, count in erasure_datasets.delete_demonstrations(connection, person.organization_id).items():
@@ -116,7 +116,7 @@ def _stop_runs(connection: Connection, store: Store, person: Person, touched: To
         shutil.rmtree(store.settings.home / "training" / str(run_id), ignore_errors=True)
 
 
-def _tell_datasets(store: Store, touched: Touched, replaced: Collection[examples.Replaced]) -> None:
+def _tell_datasets(store: Store, person: Person, touched: Touched, replaced: Collection[examples.Replaced]) -> None:
     below = f"{store.settings.artifacts.rstrip('/')}/"
     elsewhere = list[str]()
     for one in replaced:
@@ -126,7 +126,8 @@ def _tell_datasets(store: Store, touched: Touched, replaced: Collection[examples
         touched.rows["dataset_examples"] += one.examples
         touched.rows["dataset_pairs"] += one.pairs
         touched.rows["dataset_exports"] += len(one.exports)
-        touched.files += [path.removeprefix(below) for path in one.exports if path.startswith(below)]
+        # The version's whole folder: also where the store was moved since, and what was half written.
+        touched.files.append(f"datasets/{person.organization}/{one.agent.agent}/v{one.version}")
         elsewhere += [path for path in one.exports if not path.startswith(below)]
     if elsewhere:
         touched.kept.append(KEPT["elsewhere"].format(", ".join(elsewhere)))

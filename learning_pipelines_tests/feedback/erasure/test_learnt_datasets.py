@@ -109,7 +109,7 @@ def test_recorded_exports_of_the_old_version_are_forgotten_and_their_files_named
     artifacts = Settings(home=tmp_path).artifacts
     export_to_artifacts(pipeline, agent_ref(pipeline), dataset(pipeline), "parquet", artifacts)
     touched = erase(pipeline, tmp_path)
-    assert touched.files == ["datasets/default/desk/v1/parquet.train.parquet"]
+    assert touched.files == ["datasets/default/desk/v1"]
     assert table(pipeline, "dataset_exports") == []
 
 

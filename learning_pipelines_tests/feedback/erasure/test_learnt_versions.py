@@ -278,7 +278,7 @@ def test_a_policy_loses_the_steps_and_ids_of_the_person_and_goes_on_serving(load
     left = files.load(artifacts.fetch(settings, Artifact(str(found.artifact_path), str(found.artifact_sha256))))
     assert set(left.demonstrations) == {one.id for one in made_desk(60, 1)} - {f"d{number}" for number in range(5)}
     assert set(left.neighbours.steps.owner.tolist()) == set(range(55))
-    assert touched.files == [artifact.path.rsplit("/", 1)[0]]
+    assert artifact.path.rsplit("/", 1)[0] in touched.files
     assert {"agent": "desk", "kind": "policy", "version": 2} in touched.retrain
     assert retraining.due(pipeline, desk, "behavior_policy") is not None
 
@@ -328,7 +328,7 @@ def test_an_expansion_loses_words_that_nobody_else_says(load: Load, desk: AgentR
     config = IndexConfig.from_json(found.config)
     assert config.expansion is not None
     assert Expansion.load(artifacts.fetch(settings, config.expansion)).associations == {"bill": (("invoic", 0.5),)}
-    assert touched.files == [artifact.path.rsplit("/", 1)[0]]
+    assert artifact.path.rsplit("/", 1)[0] in touched.files
     assert indexes.version(pipeline, desk, 1) is None
 
 
