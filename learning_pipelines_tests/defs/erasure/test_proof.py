@@ -53,6 +53,7 @@ MAYBE = {
     "correction_clusters", "correction_findings", "example_embeddings", "judge_verdicts", "llm_responses", "prompt_candidates", "prompt_evaluations",
     "quality_calibrations", "retrieval_answers", "adjudications", "dataset_uses", "chunk_edits", "chunk_edit_operations", "learning_reports", "serving_sets",
     "review_settings", "learning_experiments", "experiment_decisions", "example_changes", "lexical_changes",
+    "ended_sessions",
 }  # fmt: skip
 """Tables that may hold a trace, but in which this world leaves none, or not surely; afterwards there must be none in them either."""
 NOWHERE = {
@@ -72,6 +73,7 @@ NOWHERE = {
 FILES = ("artifacts/archive/agent_executions/", "artifacts/archive/agent_feedback/", "artifacts/datasets/")
 COUNTED_AGAIN = {
     "archived_metrics", "archived_partitions", "archived_raters", "archived_thumbs", "annotation_agreement", "audit_log", "curation_state", "dataset_exports",
+    "behavior_labels", "behavior_versions", "index_labels", "index_versions", "proposals",
     "dataset_states", "erasures", "example_changes", "example_quality", "expert_reliability", "feedback_metrics", "operating_numbers", "outbox",
     "outbox_positions", "prompt_labels", "prompt_performance", "prompt_versions", "rater_weights", "retraining_due", "retrieval_feedback_state",
     "retrieval_queries", "stale_quality", "training_datasets",
