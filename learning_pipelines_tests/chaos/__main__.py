@@ -34,8 +34,8 @@ def main() -> int:
         chosen.seed, chosen.events, chosen.model, chosen.megabytes, chosen.pace, chosen.rest, until, conditions=chosen.conditions, keep=chosen.keep
     )  # fmt: skip
     report = run(options, lambda line: print(line, flush=True))
-    page = report.write(chosen.out)
     print(report.as_markdown())
+    page = report.write(chosen.out)
     print(f"{page} and {page.with_suffix('.json')}")
     return 0 if report.holds else 1
 

@@ -51,7 +51,9 @@ class Report:
 
     def as_json(self) -> dict[str, Any]:
         machine = f"{os.cpu_count()} CPUs, {platform.machine()}, Python {platform.python_version()}"
-        return {**dataclasses.asdict(self), "machine": machine, "events_by_kind": dict(self.by_kind()), "holds": self.holds}
+        missed = dict(self.missed)  # asdict makes a Counter of the pairs of a Counter
+        fields = dataclasses.asdict(dataclasses.replace(self, missed=Counter()))
+        return {**fields, "missed": missed, "machine": machine, "events_by_kind": dict(self.by_kind()), "holds": self.holds}
 
     def by_kind(self) -> Counter[str]:
         return Counter(event.kind for event in self.events)

@@ -208,9 +208,11 @@ def test_a_seed_names_one_sequence_of_blows_in_which_every_kind_occurs() -> None
 def test_a_report_says_what_was_struck_and_what_failed(tmp_path: Path) -> None:
     report = Report(7, "fake", True, invariants={"all is well": []})
     report.events = [Event("api", 1.0, "api: 1 killed", 2.5), Event("disk", 5.0, "disk full", None)]
+    report.missed["model"] += 2
     assert report.holds and "| api | 1 | 1 | 2.5 | 2.5 |" in report.as_markdown()
     report.invariants["nothing is lost"] = ["feedback f1 is lost"]
     page = report.write(tmp_path).read_text()
     assert not report.holds and "AN INVARIANT FAILED" in page and "NO: feedback f1 is lost" in page
     written = orjson.loads((tmp_path / "chaos-7.json").read_bytes())
-    assert (written["holds"], written["seed"], written["events_by_kind"]) == (False, 7, {"api": 1, "disk": 1})
+    found = (written["holds"], written["seed"], written["events_by_kind"], written["missed"])
+    assert found == (False, 7, {"api": 1, "disk": 1}, {"model": 2})
