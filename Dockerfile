@@ -11,7 +11,7 @@ WORKDIR /src
 RUN python -m venv /opt/venv
 COPY pyproject.toml constraints.txt README.md LICENSE NOTICE dagster.yaml workspace.yaml ./
 COPY learning_pipelines ./learning_pipelines
-RUN /opt/venv/bin/pip install --no-cache-dir -c constraints.txt ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} .
+RUN /opt/venv/bin/pip install --no-cache-dir -c constraints.txt ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} ".[scale]"
 
 FROM python:3.11-slim AS base
 # OpenMP, for LightGBM (re-rankers).
@@ -19,7 +19,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 && rm 
 RUN useradd --uid 10001 --create-home --home-dir /home/learning learning \
     && mkdir -p /opt/dagster /var/lib/learning /var/lib/artifacts && chown learning /opt/dagster /var/lib/learning /var/lib/artifacts
 COPY --from=build /opt/venv /opt/venv
-COPY dagster.yaml /opt/dagster/dagster.yaml
+COPY --chown=10001 dagster.yaml /opt/dagster/dagster.yaml
 # The code server is known by its name in the network; a variable may say another one.
 RUN printf 'load_from:\n  - grpc_server:\n      host: {env: LEARNING_CODE_SERVER}\n      port: 4000\n      location_name: learning_pipelines\n' > /opt/dagster/workspace.yaml
 ENV PATH=/opt/venv/bin:$PATH \
@@ -31,6 +31,8 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1
 USER 10001
 WORKDIR /var/lib/learning
+# With LEARNING_CELERY_BROKER dagster.yaml sends runs to workers.
+ENTRYPOINT ["sh", "-c", "python -m learning_pipelines.defs.instance && exec \"$@\"", "--"]
 
 FROM base AS code-server
 EXPOSE 4000

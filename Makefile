@@ -12,7 +12,7 @@ PEER_OPTIMIZERS := .venv-peer-optimizers/.installed
 PEER_EXPERIMENTS := .venv-peer-experiments/.installed
 PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: audit install demo up down learning-worker learning-scheduler learning-optimize learning-train learning-analyze learning-cleanup learning-report learning-status learning-test-all test test-browser test-slow lint types fuzz outage chaos state-machines behavior-story peers peer-servers peer-optimizers peer-experiments review-real-data clean
+.PHONY: audit install demo up down learning-worker learning-scheduler learning-optimize learning-train learning-analyze learning-cleanup learning-report learning-status learning-test-all test test-browser test-slow lint types fuzz outage chaos state-machines behavior-story peers peer-servers peer-optimizers peer-experiments review-real-data scale-out clean
 
 install: $(STAMP)
 
@@ -161,6 +161,10 @@ bench-experiments: peer-experiments
 # Real human judgements through the annotation queue; LEARNING_TEST_DATA names the folder of the data sets.
 review-real-data: install
 	@$(BIN)/python -m learning_pipelines_tests.api.real_reviews $(ARGS)
+
+# 1,000 agents on two workers of separate file systems, one of them killed in the middle; needs root for the file systems, and redis-server (Debian's package).
+scale-out: install
+	@$(BIN)/python -m learning_pipelines_tests.scale_out.story $(ARGS)
 
 clean: down
 	rm -rf $(VENV) .venv-peers .venv-peer-servers .venv-peer-optimizers .venv-peer-experiments .venv-audit .learning

@@ -26,6 +26,7 @@ from learning_pipelines.cli_playbooks import playbooks_command
 from learning_pipelines.cli_prompts import COMMANDS as PROMPT_COMMANDS
 from learning_pipelines.cli_prune import prune_command
 from learning_pipelines.cli_search import search_command
+from learning_pipelines.cli_worker import celery_worker_command
 from learning_pipelines.errors import BadInput
 from learning_pipelines.settings import load_settings
 
@@ -206,6 +207,7 @@ def report_command(week: str | None, organization: str | None, output: Output) -
     output.answer(numbers, lambda: [week_markdown(numbers)])
 
 
+main.add_command(celery_worker_command)
 main.add_command(keys)
 main.add_command(experiments)
 main.add_command(experts)

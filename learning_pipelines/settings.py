@@ -39,6 +39,12 @@ class Settings(BaseSettings):
     )
     dagster_database_url: str | None = Field(default=None, description="Dagster's own storage; unset: database `dagster` beside the data.")
     artifacts_url: str | None = Field(default=None, description="fsspec URL for artifacts; unset: LEARNING_HOME/artifacts.")
+    celery_broker: str | None = Field(
+        default=None, description="Celery's broker, redis://… (extra [scale]): runs go to `celery-worker`s, on other machines too; unset: they stay here."
+    )
+    celery_runs: int = Field(
+        default=16, ge=1, le=1_000, description="With a broker: runs, and steps of a pool, that go on at once; a few more than workers have places."
+    )
     api_host: str = Field(default="127.0.0.1", description="Address the feedback API binds to.")
     api_port: int = Field(default=8000, ge=1, le=65535, description="Port of the feedback API.")
     dagster_port: int = Field(default=3000, ge=1, le=65535, description="Port of the Dagster UI (loopback only: it has no login).")

@@ -87,7 +87,7 @@ def stored(artifacts: str) -> tuple[Any, str, list[str]]:
     from fsspec.core import url_to_fs
 
     try:
-        system, root = url_to_fs(artifacts)
+        system, root = url_to_fs(artifacts, use_listings_cache=False)
         root = root.rstrip("/")
         found = system.find(root)
     except FileNotFoundError:

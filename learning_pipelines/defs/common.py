@@ -119,6 +119,12 @@ def bring_up_to_date(context: dg.OpExecutionContext | dg.AssetExecutionContext, 
     context.log.info(f"Brought up to date: {len(behind)} agents behind, {len(days)} days computed, {time.monotonic() - begun:.1f} s.")
 
 
+def refresh_agent(context: dg.OpExecutionContext | dg.AssetExecutionContext, connection: Connection, store: Store, agent: AgentRef) -> None:
+    """Examples → duplicates, agreement, quality → dataset of one agent, recorded as materializations of those assets. Again changes nothing."""
+    _derive_examples(context, connection, agent)
+    _curate(context, connection, store, agent)
+
+
 def _derive_examples(context: dg.OpExecutionContext | dg.AssetExecutionContext, connection: Connection, agent: AgentRef) -> None:
     context.instance.add_dynamic_partitions("agents", [agent.partition])
     done = refresh_examples(connection, agent)

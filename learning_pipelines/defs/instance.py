@@ -1,6 +1,8 @@
 """The Dagster instance of an installation as its processes see it: DAGSTER_HOME, environment, the right interpreter.
 
 Belongs here: files and variables. Not here: starting long-running processes (processes.py); dagster is not imported.
+
+`python -m learning_pipelines.defs.instance` writes dagster.yaml into DAGSTER_HOME as the settings say; containers do it when they start.
 """
 
 from __future__ import annotations
@@ -12,10 +14,11 @@ import sys
 from pathlib import Path
 from typing import IO
 
+import yaml
 from psycopg import conninfo
 
 from learning_pipelines.errors import LearningError
-from learning_pipelines.settings import PROJECT, Settings
+from learning_pipelines.settings import PROJECT, Settings, load_settings
 from learning_pipelines.storage.database import Database
 
 _PACKAGED = Path(__file__).parent.parent / "_project"
@@ -27,13 +30,34 @@ def project_file(name: str) -> Path:
     return here if here.exists() else _PACKAGED / name
 
 
-def environment(settings: Settings, database: Database) -> dict[str, str]:
-    """Makes DAGSTER_HOME and returns the environment every Dagster process of this installation runs in."""
-    settings.dagster_home.mkdir(parents=True, exist_ok=True)
-    target = settings.dagster_home / "dagster.yaml"
-    wanted = project_file("dagster.yaml").read_bytes()
+def instance_file(settings: Settings) -> bytes:
+    """What DAGSTER_HOME/dagster.yaml holds: the project's file, and with a broker of Celery what sends runs to its workers instead of keeping them here."""
+    text = project_file("dagster.yaml").read_bytes()
+    if settings.celery_broker is None:
+        return text
+    made = yaml.safe_load(text)
+    made["run_launcher"] = {
+        "module": "learning_pipelines.celery_launcher", "class": "CeleryLauncher", "config": {"broker": {"env": "LEARNING_CELERY_BROKER"}},
+    }  # fmt: skip
+    made["concurrency"]["runs"]["max_concurrent_runs"] = settings.celery_runs
+    # A pool of one place would let one worker work at a time. What must not happen twice at once is locked in the database, agent by agent.
+    made["concurrency"]["pools"]["default_limit"] = settings.celery_runs
+    # Runs wait for a free worker as "starting"; one whose worker was killed is noticed within the interval. Dagster's own: 180 and 120 s.
+    made["run_monitoring"] |= {"start_timeout_seconds": 7200, "poll_interval_seconds": 10, "free_slots_after_run_end_seconds": 60}
+    return yaml.safe_dump(made, sort_keys=False).encode()
+
+
+def write_instance_file(settings: Settings, folder: Path) -> None:
+    """dagster.yaml in the folder, untouched if it is right already."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target, wanted = folder / "dagster.yaml", instance_file(settings)
     if not target.exists() or target.read_bytes() != wanted:
         target.write_bytes(wanted)
+
+
+def environment(settings: Settings, database: Database) -> dict[str, str]:
+    """Makes DAGSTER_HOME and returns the environment every Dagster process of this installation runs in."""
+    write_instance_file(settings, settings.dagster_home)
     parts = conninfo.conninfo_to_dict(database.dagster_url)
     variables = {
         "DAGSTER_HOME": str(settings.dagster_home),
@@ -50,6 +74,8 @@ def environment(settings: Settings, database: Database) -> dict[str, str]:
         # torch is shared with the user's machine: idle threads must not spin.
         "OMP_WAIT_POLICY": "PASSIVE",
     }
+    if settings.celery_broker is not None:
+        variables["LEARNING_CELERY_BROKER"] = settings.celery_broker
     if "sslmode" in parts:
         variables["PGSSLMODE"] = str(parts["sslmode"])
     return {**os.environ, **variables}
@@ -69,3 +95,7 @@ def child(module: str, env: dict[str, str], *, stderr: IO[str] | None = None) ->
     return subprocess.Popen(
         [sys.executable, "-m", module], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True, encoding="utf-8"
     )
+
+
+if __name__ == "__main__":
+    write_instance_file(load_settings(), Path(os.environ["DAGSTER_HOME"]))

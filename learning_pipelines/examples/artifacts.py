@@ -10,11 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import fsspec
 import orjson
 
 from learning_pipelines.errors import LearningError
-from learning_pipelines.examples.export_files import file_hash, require_inside, tenant_folder
+from learning_pipelines.examples.export_files import file_hash, located, require_inside, tenant_folder
 from learning_pipelines.examples.export_guard import RULES_VERSION, Guard
 from learning_pipelines.examples.exporting import TooFew, artifact_path, export_to_artifacts
 from learning_pipelines.examples.exports import RULES
@@ -113,7 +112,8 @@ def _expected(connection: Connection, agent: AgentRef, dataset: Version) -> Mapp
 
 
 def _read(record: ExportRecord) -> Iterator[Any]:
-    with fsspec.open(record.path, "rb") as file:
+    system, path = located(record.path)
+    with system.open(path, "rb") as file:
         if record.format != "parquet":
             for line in file:
                 yield orjson.loads(line)

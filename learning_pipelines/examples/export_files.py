@@ -66,7 +66,7 @@ def whole_file(target: str, *, make_folders: bool = False) -> Iterator[HashedFil
     Written beside it under a name of its own and then moved there; what was there before stays until then. BadInput: the target cannot be
     written (a folder, a missing folder, no permission, an unknown kind of URL). LearningError: the disk is full.
     """
-    system, path = _located(target)
+    system, path = located(target)
     local = _is_local(system)
     _check(system, path, target, make_folders)
     part = posixpath.join(posixpath.dirname(path), f".{posixpath.basename(path)}.{uuid4().hex[:12]}.part")
@@ -91,7 +91,7 @@ def whole_file(target: str, *, make_folders: bool = False) -> Iterator[HashedFil
 
 def file_hash(location: str) -> tuple[str, int] | None:
     """SHA-256 and size of a file as it is now; None if there is none."""
-    system, path = _located(location)
+    system, path = located(location)
     digest, size = hashlib.sha256(), 0
     try:
         with system.open(path, "rb") as file:
@@ -113,7 +113,7 @@ def tenant_folder(artifacts: str, agent: AgentRef) -> str:
 
 def require_inside(folder: str, location: str) -> None:
     """Raises LearningError unless `location` lies below `folder`, symbolic links followed: no tenant reads or writes in another's folder."""
-    (system, inner), (other, base) = _located(location), _located(folder)
+    (system, inner), (other, base) = located(location), located(folder)
     if _is_local(system):
         inner, base = os.path.realpath(inner), os.path.realpath(base)
     else:
@@ -122,11 +122,15 @@ def require_inside(folder: str, location: str) -> None:
         raise LearningError(f"{location} does not lie below {folder}.", "It may belong to another tenant: it is neither read nor written.")
 
 
-def _located(target: str) -> tuple[Any, str]:
+def located(target: str) -> tuple[Any, str]:
+    """The file system of a path or fsspec URL, and the path in it. Raises BadInput for a kind of URL that cannot be used.
+
+    Listings are not remembered: object stores would show a process that stays what other machines had stored when it first looked.
+    """
     from fsspec.core import url_to_fs
 
     try:
-        system, path = url_to_fs(target if "://" in target else str(Path(target).expanduser().absolute()))
+        system, path = url_to_fs(target if "://" in target else str(Path(target).expanduser().absolute()), use_listings_cache=False)
     except ImportError as error:
         raise BadInput(f"{target} needs a package that is not installed: {error}.", "Install it, or give a path on this machine.") from error
     except ValueError as error:

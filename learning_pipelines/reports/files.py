@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import fsspec
 import orjson
 
+from learning_pipelines.examples.export_files import whole_file
 from learning_pipelines.reports.markdown import week_markdown
 from learning_pipelines.reports.page import week_html
 
@@ -36,6 +36,6 @@ def write_report(artifacts: str, numbers: Mapping[str, Any], link: str) -> dict[
     paths = {}
     for suffix in FORMATS:
         paths[suffix] = report_path(artifacts, numbers["organization"], numbers["week"], suffix)
-        with fsspec.open(paths[suffix], "wb", auto_mkdir=True) as file:
+        with whole_file(paths[suffix], make_folders=True) as file:
             file.write(content(numbers, suffix, link))
     return paths

@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 
 from learning_pipelines.errors import LearningError, Unavailable
-from learning_pipelines.examples.export_files import BLOCK, whole_file
+from learning_pipelines.examples.export_files import BLOCK, located, whole_file
 from learning_pipelines.retrieval.index import Artifact, IndexConfig
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage.tenants import AgentRef
@@ -102,10 +102,8 @@ def fetch(settings: Settings, artifact: Artifact) -> Path:
 
 def stored(settings: Settings, agent: AgentRef) -> list[tuple[str, dt.datetime]]:
     """Paths of what lies in an agent's folder of the store, and when each was last written; also what was half put."""
-    from fsspec.core import url_to_fs
-
     folder = f"{ROOT}/{agent.organization}/{agent.agent}"
-    system, root = url_to_fs(_url(settings, folder))
+    system, root = located(_url(settings, folder))
     try:
         found = system.find(root, detail=True)
     except FileNotFoundError:
@@ -131,9 +129,7 @@ def _modified(system: Any, file: str, info: Mapping[str, Any]) -> dt.datetime:
 
 def delete(settings: Settings, artifact: Artifact) -> None:
     """Deletes an artifact from the store and, where its hash is given, from this machine; one that is gone already is no error."""
-    from fsspec.core import url_to_fs
-
-    system, path = url_to_fs(_url(settings, _relative(artifact.path).as_posix()))
+    system, path = located(_url(settings, _relative(artifact.path).as_posix()))
     try:
         system.rm(path.rsplit("/", 1)[0], recursive=True)  # the folder named by the hash holds nothing else
     except FileNotFoundError:
@@ -196,9 +192,7 @@ def _folder_hash(hashes: Mapping[str, str]) -> str:
 
 
 def _download(settings: Settings, artifact: Artifact, target: Path) -> None:
-    from fsspec.core import url_to_fs
-
-    system, path = url_to_fs(_url(settings, artifact.path))
+    system, path = located(_url(settings, artifact.path))
     manifest = f"{path}/{MANIFEST}"
     if not system.exists(manifest):
         _copy(system, path, target)

@@ -15,7 +15,7 @@ from learning_pipelines_tests.cli.command_line import call
 from learning_pipelines_tests.cli.conftest import Import, Load
 from learning_pipelines_tests.feedback.rows import AGENT, execution, one_of_each, said
 
-VERBS = ("up", "down", "demo", "migrate", "verify", "import", "run", "status", "report", "datasets", "export", "search", "backup", "restore")
+VERBS = ("up", "down", "demo", "migrate", "verify", "import", "run", "status", "report", "datasets", "export", "search", "backup", "restore", "celery-worker")
 REPORT_KEYS = {"organization", "week", "starts", "ends", "executions", "feedback", "feedback_rate", "avg_rating", "corrections", "change", "issues", "agents"}
 
 

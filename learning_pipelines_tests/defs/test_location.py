@@ -241,7 +241,7 @@ def test_every_former_background_job_is_there(repository: dg.RepositoryDefinitio
     assert {name for name in repository.job_names if not name.startswith("__")} == {
         "prompt_optimization", "rag_training", "ab_test_analysis", "cleanup", "learning_report", "examples_refresh", "dataset_refresh", "index_refresh",
         "weights_refresh", "metrics_refresh", "judge_sample", "pairs_refresh", "fine_tuning", "behavior_learning", "report_redelivery",
-        "erasure",
+        "erasure", "agents_refresh",
     }  # fmt: skip
 
 

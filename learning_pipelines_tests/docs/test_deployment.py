@@ -33,7 +33,9 @@ from learning_pipelines_tests.docs.snippets import PROJECT
 
 PROGRAMS = Path(sys.executable).parent
 DOCKERFILE = (PROJECT / "Dockerfile").read_text(encoding="utf-8")
-PIECES = {"postgres", "migrate", "logins", "api", "code-server", "webserver", "daemon"}
+PIECES = {"postgres", "migrate", "logins", "api", "code-server", "webserver", "daemon", "redis", "celery-worker"}
+OTHERS = {"postgres", "redis", "logins"}
+"""Pieces that are not of our image."""
 SECRETS = {
     "POSTGRES_PASSWORD": "postgres-secret", "LEARNING_API_PASSWORD": "api-secret", "LEARNING_PIPELINE_PASSWORD": "pipeline-secret",
     "LEARNING_TOKEN_SECRET": "a secret of the tests that is long enough",
@@ -59,7 +61,7 @@ def test_every_piece_is_a_service_and_exactly_one_daemon_runs(services: dict[str
 
 
 def test_services_use_only_keys_of_the_compose_specification_that_we_know(services: dict[str, Any]) -> None:
-    known = {"image", "build", "restart", "environment", "volumes", "ports", "command", "depends_on", "healthcheck", "network_mode", "shm_size"}
+    known = {"image", "build", "restart", "environment", "volumes", "ports", "command", "depends_on", "healthcheck", "network_mode", "shm_size", "profiles"}
     assert {name: set(one) - known for name, one in services.items() if set(one) - known} == {}
 
 
@@ -76,7 +78,7 @@ def test_services_wait_for_what_can_be_waited_for(services: dict[str, Any]) -> N
 def test_what_has_no_login_is_published_on_loopback_only(services: dict[str, Any]) -> None:
     published = [port for one in services.values() for port in one.get("ports", [])]
     assert published and all(port.startswith("127.0.0.1:") for port in published)
-    assert "ports" not in services["postgres"]
+    assert "ports" not in services["postgres"] and "ports" not in services["redis"]
 
 
 def test_the_webserver_is_where_the_service_looks_for_it(services: dict[str, Any]) -> None:
@@ -96,7 +98,7 @@ def test_volumes_are_declared_and_no_home_is_shared(compose: dict[str, Any], ser
 def test_every_variable_is_one_that_something_reads(services: dict[str, Any]) -> None:
     server = EmbeddedServerUrl()
     known = {f"LEARNING_{name.upper()}" for name in Settings.model_fields} | set(dagster_variables(server)) | {"OPENAI_BASE_URL", "OPENAI_API_KEY"}
-    for name in PIECES - {"postgres", "logins"}:
+    for name in PIECES - OTHERS:
         assert set(services[name]["environment"]) <= known, name
     read = set(re.findall(r"env: (\w+)", (PROJECT / "dagster.yaml").read_text(encoding="utf-8")))
     assert read and read <= set(services["daemon"]["environment"])
@@ -132,7 +134,7 @@ def test_values_that_may_be_given_are_those_of_the_page() -> None:
 
 def test_programs_of_all_commands_are_installed(services: dict[str, Any]) -> None:
     commands = [one["command"] for name, one in services.items() if "command" in one and name != "logins"]
-    commands += [one["healthcheck"]["test"][1:] for name, one in services.items() if "healthcheck" in one and name != "postgres"]
+    commands += [one["healthcheck"]["test"][1:] for name, one in services.items() if "healthcheck" in one and name not in OTHERS]
     commands += [yaml.safe_load(found) for found in re.findall(r"^CMD (\[.*\])$", DOCKERFILE, re.MULTILINE)]
     words = [shlex.split(part)[0] for command in commands for part in (command[2].split("&&") if command[:2] == ["sh", "-c"] else [command[0]])]
     assert len(words) >= 8
@@ -153,6 +155,25 @@ def test_files_that_the_image_takes_are_there_and_are_sent() -> None:
     assert len(taken) > 8
     assert {word.removeprefix("./") for word in taken} <= sent
     assert [word for word in taken if not (PROJECT / word).exists()] == []
+
+
+def test_workers_are_there_only_where_they_are_asked_for_and_share_what_runs_write(services: dict[str, Any]) -> None:
+    assert {name for name, one in services.items() if one.get("profiles") == ["scale"]} == {"redis", "celery-worker"}
+    assert services["celery-worker"]["volumes"] == services["code-server"]["volumes"]
+    assert services["celery-worker"]["environment"] == services["daemon"]["environment"]
+
+
+def test_containers_write_their_instance_file_before_anything_starts(tmp_path: Path) -> None:
+    """The image's entry point, with and without a broker."""
+    (found,) = re.findall(r"^ENTRYPOINT (\[.*\])$", DOCKERFILE, re.MULTILINE)
+    bare = {name: value for name, value in os.environ.items() if not name.startswith(("LEARNING_", "DAGSTER_"))}
+    for broker in ("", "redis://redis:6379/0"):
+        env = {**bare, "PATH": f"{PROGRAMS}:{os.environ['PATH']}", "DAGSTER_HOME": str(tmp_path), "LEARNING_CELERY_BROKER": broker}
+        ended = subprocess.run([*yaml.safe_load(found), "echo", "two words"], env=env, capture_output=True, text=True, check=True)
+        assert ended.stdout == "two words\n"
+        written = (tmp_path / "dagster.yaml").read_bytes()
+        assert (written == (PROJECT / "dagster.yaml").read_bytes()) is (not broker)
+        assert ("learning_pipelines.celery_launcher" in written.decode()) is bool(broker)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from learning_pipelines.errors import LearningError, Unavailable
-from learning_pipelines.examples.export_files import HashedFile, file_hash, whole_file
+from learning_pipelines.examples.export_files import HashedFile, file_hash, located, whole_file
 from learning_pipelines.storage.archive import Entry
 from learning_pipelines.storage.archive_export import COLUMNS, digest_of
 
@@ -170,10 +170,10 @@ def read_back(artifacts: str, table: str, path: str, zone: ZoneInfo) -> Content:
 
 def batches(artifacts: str, path: str, columns: Sequence[str]) -> Iterator[Any]:
     """The record batches of a file, some columns of it. Raises LearningError: it is gone or no such file; Unavailable: the store does not answer."""
-    import fsspec
     import pyarrow.parquet as pq
 
-    with readable(path), fsspec.open(url_of(artifacts, path), "rb") as file, pq.ParquetFile(file) as parquet:
+    system, place = located(url_of(artifacts, path))
+    with readable(path), system.open(place, "rb") as file, pq.ParquetFile(file) as parquet:
         yield from parquet.iter_batches(batch_size=GROUP_ROWS, columns=list(columns))
 
 
@@ -221,10 +221,9 @@ def write_manifest(artifacts: str, path: str, manifest: dict[str, Any]) -> None:
 
 def read_manifest(artifacts: str, path: str) -> dict[str, Any] | None:
     """The manifest beside a file; None if there is none that can be read."""
-    import fsspec
-
+    system, place = located(url_of(artifacts, manifest_path(path)))
     try:
-        with fsspec.open(url_of(artifacts, manifest_path(path)), "rb") as file:
+        with system.open(place, "rb") as file:
             found = orjson.loads(file.read())
     except (OSError, orjson.JSONDecodeError):
         return None
@@ -252,8 +251,7 @@ def rows(artifacts: str, entry: Entry, column: str, values: Sequence[str]) -> li
 def lookup(artifacts: str, entry: Entry, column: str, values: Sequence[str], columns: Sequence[str]) -> Any:
     """The same as a pyarrow table of some columns."""
     import pyarrow.parquet as pq
-    from fsspec.core import url_to_fs
 
     with readable(entry.path):
-        system, path = url_to_fs(url_of(artifacts, entry.path))
+        system, path = located(url_of(artifacts, entry.path))
         return pq.read_table(path, filesystem=system, columns=list(columns), filters=[(column, "in", list(values))], partitioning=None)
