@@ -19,7 +19,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 && rm 
 RUN useradd --uid 10001 --create-home --home-dir /home/learning learning \
     && mkdir -p /opt/dagster /var/lib/learning /var/lib/artifacts && chown learning /opt/dagster /var/lib/learning /var/lib/artifacts
 COPY --from=build /opt/venv /opt/venv
-COPY --chown=10001 dagster.yaml /opt/dagster/dagster.yaml
+COPY dagster.yaml /opt/dagster/dagster.yaml
 # The code server is known by its name in the network; a variable may say another one.
 RUN printf 'load_from:\n  - grpc_server:\n      host: {env: LEARNING_CODE_SERVER}\n      port: 4000\n      location_name: learning_pipelines\n' > /opt/dagster/workspace.yaml
 ENV PATH=/opt/venv/bin:$PATH \

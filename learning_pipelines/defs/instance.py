@@ -52,7 +52,9 @@ def write_instance_file(settings: Settings, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     target, wanted = folder / "dagster.yaml", instance_file(settings)
     if not target.exists() or target.read_bytes() != wanted:
-        target.write_bytes(wanted)
+        part = folder / f".dagster-{os.getpid()}.yaml"
+        part.write_bytes(wanted)
+        part.replace(target)  # whole for whoever starts at the same moment; and where the file is another user's, as in the image
 
 
 def environment(settings: Settings, database: Database) -> dict[str, str]:
