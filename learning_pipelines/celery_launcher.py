@@ -18,14 +18,14 @@ from learning_pipelines.storage.store import Store
 
 
 class CeleryLauncher(CeleryRunLauncher):
-    """A run is one task of one worker. One whose worker is gone fails at the next look of run monitoring, and `run_retries` starts it again elsewhere."""
+    """A run is one task of one worker. One whose worker is gone fails at the next look of run monitoring, and the sensor `crashed_runs` asks for it again."""
 
     def app_args(self) -> dict[str, Any]:
         return app_arguments(self.broker)
 
     @property
     def supports_resume_run(self) -> bool:
-        return False  # the in-process executor goes on by a retry from the failed step, which is a run of its own
+        return False  # one that crashed is asked for again, which is a run of its own
 
     def _launch_celery_task_run(self, run: dg.DagsterRun, task_signature: Any, routing_key: str) -> None:
         """The task has the id of its run, and the tag is set before a worker can see it: tags that two processes set at once overwrite each other."""

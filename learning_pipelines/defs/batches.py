@@ -9,7 +9,7 @@ import zlib
 
 import dagster as dg
 
-from learning_pipelines.defs.common import refresh_agent
+from learning_pipelines.defs.common import AFTER_TAG, refresh_agent
 from learning_pipelines.defs.datasets import export_metadata
 from learning_pipelines.errors import LearningError
 from learning_pipelines.examples.artifacts import refresh_artifacts
@@ -19,7 +19,6 @@ from learning_pipelines.storage.store import Store
 BATCHES = 40
 batches = dg.StaticPartitionsDefinition([f"{number:02}" for number in range(BATCHES)])
 """Keys are two digits. An agent stays in its batch, so that no two batches ever write the same agent."""
-_PARENT_TAG = "dagster/parent_run_id"
 _LAST = dg.AssetKey("dataset_exports")
 
 
@@ -57,7 +56,7 @@ def _already(context: dg.OpExecutionContext) -> set[str]:
     """Partitions that the runs which this one repeats had finished: their workers were killed in the middle."""
     done: set[str] = set()
     run: dg.DagsterRun | None = context.run
-    while run is not None and (parent := run.tags.get(_PARENT_TAG)) is not None:
+    while run is not None and (parent := run.tags.get(AFTER_TAG)) is not None:
         records = context.instance.get_records_for_run(parent, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION).records
         events = [record.event_log_entry.dagster_event for record in records]
         done |= {event.partition for event in events if event is not None and event.asset_key == _LAST and event.partition is not None}

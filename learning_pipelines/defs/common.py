@@ -29,6 +29,7 @@ from learning_pipelines.storage.tenants import AgentRef
 OWNERS = ["team:learning"]
 STATUS_TAG, REASON_TAG, ORGANIZATION_TAG = "learning/status", "learning/reason", "learning/organization"
 HOST_TAG = "learning/host"
+AFTER_TAG = "learning/after"  # of a run that is tried again: the id of the attempt before
 """The machine on which a command runs a job in its own process."""
 
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from learning_pipelines.defs import erasure, jobs, maintenance
-from learning_pipelines.defs.common import HOST_TAG
+from learning_pipelines.defs import batches, erasure, jobs, maintenance
+from learning_pipelines.defs.common import AFTER_TAG, HOST_TAG
 
 ATTEMPT_TAG = "learning/attempt"
 MOST_ATTEMPTS = 5
@@ -29,7 +29,7 @@ _AWAY = {
 }  # fmt: skip
 """Errors of a step that say that something around it was away."""
 _KEPT = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
-_FOUND = (*vars(jobs).values(), *vars(maintenance).values(), *vars(erasure).values())
+_FOUND = (*vars(batches).values(), *vars(jobs).values(), *vars(maintenance).values(), *vars(erasure).values())
 _ALL = [one for one in _FOUND if isinstance(one, dg.JobDefinition) or type(one).__name__ == "UnresolvedAssetJobDefinition"]
 
 
@@ -60,7 +60,7 @@ def again(run: dg.DagsterRun) -> dg.RunRequest:
     kept = {name: value for name, value in run.tags.items() if name in _KEPT or name.startswith("learning/")}
     return dg.RunRequest(
         run_key=f"again/{run.run_id}", job_name=run.job_name, partition_key=run.tags.get(_PARTITION), run_config=dict(run.run_config),
-        tags={**kept, ATTEMPT_TAG: str(_attempt(run) + 1)},
+        tags={**kept, ATTEMPT_TAG: str(_attempt(run) + 1), AFTER_TAG: run.run_id},
     )  # fmt: skip
 
 

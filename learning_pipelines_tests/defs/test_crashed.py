@@ -111,7 +111,7 @@ def test_a_crashed_run_is_asked_for_again_over_the_same_partition_and_with_what_
     assert crashed.tried_again(run, [])
     request = crashed.again(run)
     assert (request.job_name, request.partition_key, request.run_key) == ("examples_refresh", "default/desk", "again/r1")
-    assert request.tags == {"learning/budget": "20", "learning/attempt": "2"} | {
+    assert request.tags == {"learning/budget": "20", "learning/attempt": "2", "learning/after": "r1"} | {
         name: value for name, value in request.tags.items() if name.startswith("dagster/")
     }
 
