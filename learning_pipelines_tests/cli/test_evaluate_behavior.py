@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from learning_pipelines import cli_evaluate_behavior
+from learning_pipelines.behavior.policy import files
 from learning_pipelines.behavior.policy.fitting import fit
 from learning_pipelines.behavior.task import Shown
 from learning_pipelines.cli import main
@@ -69,7 +70,7 @@ def evaluate(home: Path, organization: str, tmp_path: Path, monkeypatch: pytest.
 
 def learnt(home: Path, organization: str, folder: Path, label: behavior_versions.Label) -> None:
     policy = fit(desk(30, 1), [], words(), 0)
-    policy.save(folder / "policy")
+    files.save(policy.learnt, folder / "policy")
     with database_of(home).connect("pipeline") as connection:
         agent = agents(connection, organization, "desk")[0]
         made = put_folder(Settings(home=home, database_url=None), agent, folder / "policy")

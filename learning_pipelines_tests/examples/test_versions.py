@@ -20,7 +20,8 @@ from learning_pipelines_tests.conftest import Load
 from learning_pipelines_tests.examples.approved import choice, correction, dataset, example, refresh
 from learning_pipelines_tests.feedback.rows import AGENT, agent_ref, table
 
-Refused = (psycopg.errors.RestrictViolation, psycopg.errors.InsufficientPrivilege)
+Refused = (psycopg.errors.RestrictViolation, psycopg.errors.InsufficientPrivilege, psycopg.errors.ForeignKeyViolation)
+"""A sealed version's contents may be deleted by the pipeline once no row of a version is left that refers to them, which only an erasure brings about."""
 
 
 @pytest.fixture
