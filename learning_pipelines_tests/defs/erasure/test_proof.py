@@ -73,7 +73,7 @@ NOWHERE = {
 FILES = ("artifacts/archive/agent_executions/", "artifacts/archive/agent_feedback/", "artifacts/datasets/")
 COUNTED_AGAIN = {
     "archived_metrics", "archived_partitions", "archived_raters", "archived_thumbs", "annotation_agreement", "audit_log", "curation_state", "dataset_exports",
-    "behavior_labels", "behavior_versions", "index_labels", "index_versions", "proposals",
+    "behavior_labels", "behavior_versions", "index_labels", "index_versions", "llm_responses", "proposals",
     "dataset_states", "erasures", "example_changes", "example_quality", "expert_reliability", "feedback_metrics", "operating_numbers", "outbox",
     "outbox_positions", "prompt_labels", "prompt_performance", "prompt_versions", "rater_weights", "retraining_due", "retrieval_feedback_state",
     "retrieval_queries", "stale_quality", "training_datasets",
