@@ -151,6 +151,13 @@ class Settings(BaseSettings):
         default=5, ge=1,
         description="Newest learnt versions kept per agent, kind of behaviour and topic; those that serve, served before or await a verdict are kept beside.",
     )  # fmt: skip
+    prompt_versions_kept: int = Field(
+        default=50, ge=1,
+        description="Newest prompt versions kept per agent; older ones go after 30 days where nothing ever used them and no other version came from them.",
+    )  # fmt: skip
+    exports_kept: int = Field(
+        default=5, ge=1, description="Newest dataset versions per agent and format whose exported files are kept; older files go after 7 days, versions never."
+    )
     history_days: int = Field(
         default=180, ge=1, description="Days for which prompts that searches dropped, and every hourly look at ended experiments, are kept."
     )

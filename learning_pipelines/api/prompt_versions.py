@@ -12,7 +12,7 @@ from fastapi import APIRouter, Path
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 
-from learning_pipelines.api.problems import not_found
+from learning_pipelines.api.problems import Problem, not_found
 from learning_pipelines.api.service import Serving, Trainer
 from learning_pipelines.prompts.prompt import from_stored
 from learning_pipelines.storage import prompts
@@ -112,7 +112,10 @@ async def get_prompt_version(agent_id: str, version: Number, who: Trainer, servi
 
     def read() -> dict[str, Any]:
         with service.acting(who) as connection:
-            found = prompts.version(connection, service.agent(connection, who, agent_id), version)
+            agent = service.agent(connection, who, agent_id)
+            found = prompts.version(connection, agent, version)
+            if found is None and prompts.was_deleted(connection, agent, version):
+                raise Problem(404, "This version was deleted: it was old, nothing had used it and no other version came from it.", field="version")
         if found is None:
             raise not_found("prompt version", "version")
         return _whole(found)

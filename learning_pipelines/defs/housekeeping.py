@@ -9,10 +9,11 @@ import datetime as dt
 from dataclasses import dataclass, field
 from typing import Any
 
+from learning_pipelines.examples import export_retention
 from learning_pipelines.feedback.archive import checking
 from learning_pipelines.feedback.archive.archiving import Archived, archive
 from learning_pipelines.retrieval import retention
-from learning_pipelines.storage import dataset_states, ended_sessions, index_retention, outbox, peers, tenants, version_retention
+from learning_pipelines.storage import dataset_states, ended_sessions, index_retention, outbox, peers, prompt_retention, tenants, version_retention
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.migrate import make_partitions
 from learning_pipelines.storage.store import Store
@@ -43,9 +44,11 @@ def tidy(store: Store) -> Tidied:
     with store.pipeline() as connection:
         touched = _consumed(connection, store)
         # Before artifacts are looked through: what these versions name goes with them.
-        for agent in tenants.agents(connection):
-            touched["behavior_versions"] += version_retention.prune_behavior(connection, agent, store.settings.behavior_versions_kept, retention.GRACE)
+        _versions(connection, store, touched)
         indexes = retention.prune(connection, store.settings)
+        touched["dataset_exports"] = sum(
+            export_retention.prune_exports(connection, agent, store.settings.artifacts, store.settings.exports_kept) for agent in tenants.agents(connection)
+        )
     pruned = indexes.pruned
     touched |= {"index_versions": pruned.versions, "encoder_versions": pruned.encoders, "chunk_edits": pruned.edits}
     archived = archive(store)
@@ -57,9 +60,10 @@ def would_tidy(store: Store) -> Tidied:
     """What tidy() would touch; changes nothing. Artifacts are not counted: which nothing names follows from what was deleted."""
     with store.pipeline() as connection, connection.transaction(force_rollback=True):
         touched = _consumed(connection, store)
-        total = dict.fromkeys(("index_versions", "encoder_versions", "chunk_edits"), 0)
+        _versions(connection, store, touched)
+        total = dict.fromkeys(("index_versions", "encoder_versions", "chunk_edits", "dataset_exports"), 0)
         for agent in tenants.agents(connection):
-            touched["behavior_versions"] += version_retention.prune_behavior(connection, agent, store.settings.behavior_versions_kept, retention.GRACE)
+            total["dataset_exports"] += export_retention.would_prune(connection, agent, store.settings.artifacts, store.settings.exports_kept)
             total["index_versions"] += index_retention.prune_versions(connection, agent, store.settings.index_versions_kept, retention.GRACE)
         for organization in index_retention.organizations(connection):
             unnamed = index_retention.prune_unnamed(connection, organization, retention.GRACE)
@@ -67,6 +71,14 @@ def would_tidy(store: Store) -> Tidied:
             total["chunk_edits"] += unnamed.edits
     archived = archive(store, dry_run=True)
     return Tidied(touched | total | archived.rows, archived)
+
+
+def _versions(connection: Connection, store: Store, touched: dict[str, int]) -> None:
+    """Behaviour first: a prompt that only a version of guidance named, which goes now, goes with it."""
+    settings = store.settings
+    for agent in tenants.agents(connection):
+        touched["behavior_versions"] += version_retention.prune_behavior(connection, agent, settings.behavior_versions_kept, retention.GRACE)
+        touched["prompt_versions"] += prompt_retention.prune_prompts(connection, agent, settings.prompt_versions_kept, dt.timedelta(days=settings.history_days))
 
 
 def _consumed(connection: Connection, store: Store) -> dict[str, int]:
@@ -79,4 +91,5 @@ def _consumed(connection: Connection, store: Store) -> dict[str, int]:
         "experiment_decisions": version_retention.prune_looks(connection, history),
         "ended_sessions": ended_sessions.prune(connection),
         "behavior_versions": 0,
+        "prompt_versions": 0,
     }

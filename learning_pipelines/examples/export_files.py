@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
 
-from learning_pipelines.errors import BadInput, LearningError
+from learning_pipelines.errors import BadInput, LearningError, Unavailable
 from learning_pipelines.storage.tenants import AgentRef
 
 BLOCK = 1 << 20
@@ -101,6 +101,20 @@ def file_hash(location: str) -> tuple[str, int] | None:
     except FileNotFoundError:
         return None
     return digest.hexdigest(), size
+
+
+def delete_file(location: str) -> None:
+    """Deletes a file, and its folder on a disk where that is empty then; one that is gone already is no error. Raises Unavailable if it cannot be."""
+    system, path = located(location)
+    try:
+        system.rm_file(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise Unavailable(f"The file {location} cannot be deleted: {error.strerror or error}.", "See to the store; the next clean-up tries again.") from error
+    if _is_local(system):
+        with suppress(OSError):
+            Path(path).parent.rmdir()
 
 
 def tenant_folder(artifacts: str, agent: AgentRef) -> str:

@@ -58,6 +58,8 @@ def named_version(connection: Connection, agent: AgentRef, name: str = "serving"
         missing = f"No version of {agent.partition}'s prompt has the label {label}."
     found = None if number is None else prompts.version(connection, agent, number)
     if found is None:
+        if number is not None and prompts.was_deleted(connection, agent, number):
+            missing = f"{agent.partition}'s prompt version {number} was deleted: it was old, nothing had used it and no other version came from it."
         known = [f"{row['version']}{' (' + ', '.join(row['labels']) + ')' if row['labels'] else ''}" for row in prompts.list_versions(connection, agent)]
         there = f"There are: {', '.join(known[:20])}." if known else "It has no prompt yet: import one (kind agents, system_prompt), or write one."
         raise BadInput(missing, there)

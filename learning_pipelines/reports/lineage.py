@@ -25,6 +25,7 @@ LATER = "{count} feedback events speak for these examples since their dataset wa
 WHOLE = "{count} of the examples came in whole (imported, demonstrated, or their feedback was taken back): no feedback leads to them."
 HIDDEN = "Of feedback and examples only the ids of your own are listed; the counts are of everybody's."
 NOTHING = "Nothing was learnt for it: no run, no dataset."
+DELETED = "Old prompt versions that were never used and led to no other were deleted: what was learnt for them is listed, they are not."
 ARCHIVED = "The feedback was archived or erased: its key and what it led to are still there."
 
 
@@ -48,13 +49,16 @@ def of_feedback(connection: Connection, organization_id: UUID, feedback_id: str,
     if found is None:
         return None
     used = any(example["datasets"] for example in found["examples"])
-    return {**_more(found), "used": used, "notes": [*([ARCHIVED] if found["archived"] else []), *_notes(found), AGGREGATES]}
+    deleted = lineage.lacks_prompts(connection, organization_id)
+    return {**_more(found), "used": used, "notes": [*([ARCHIVED] if found["archived"] else []), *_notes(found, deleted), AGGREGATES]}
 
 
 def of_user(connection: Connection, organization_id: UUID, user: str, *, limit: int = SHOWN) -> dict[str, Any] | None:
     """What came from a user and what it led to; None if nobody of this name was ever seen."""
     found = lineage.of_user(connection, organization_id, user, limit=limit)
-    return None if found is None else {**_more(found), "notes": [*_notes(found), AGGREGATES]}
+    if found is None:
+        return None
+    return {**_more(found), "notes": [*_notes(found, lineage.lacks_prompts(connection, organization_id)), AGGREGATES]}
 
 
 def lines(found: Mapping[str, Any]) -> list[str]:
@@ -94,10 +98,10 @@ def _more(found: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _notes(found: Mapping[str, Any]) -> list[str]:
+def _notes(found: Mapping[str, Any], deleted: bool) -> list[str]:
     kinds = {one["kind"] for one in found["behavior"]["items"]}
     return [
         *([TRAINED] if found["datasets"]["count"] else []),
         *([RETRIEVAL] if any(run["type"] == "rag_tuning" for run in found["training_runs"]["items"]) or found["indexes"]["count"] else []),
-        *([POLICY] if "policy" in kinds else []),
+        *([POLICY] if "policy" in kinds else []), *([DELETED] if deleted and found["training_runs"]["count"] else []),
     ]  # fmt: skip

@@ -5,6 +5,7 @@ Belongs here: SQL behind exports, dataset_exports. Not here: formats and files (
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -59,6 +60,17 @@ class ExportRecord:
     bytes: int
     held_back: dict[str, int]
     rules: str
+
+
+@dataclass(frozen=True, slots=True)
+class OldExport:
+    """A recorded file whose version is not among the newest. `made`: when it was recorded; one written anew since is another."""
+
+    dataset_id: UUID
+    format: str
+    split: str
+    path: str
+    made: dt.datetime
 
 
 def read_members(connection: Connection, agent: AgentRef, dataset_id: UUID, splits: Sequence[str]) -> Generator[MemberRow, None, None]:
@@ -116,6 +128,28 @@ def recorded_exports(connection: Connection, agent: AgentRef, dataset_id: UUID) 
             [agent.organization_id, dataset_id],
         ).fetchall()
     return [ExportRecord(**row) for row in rows]
+
+
+def old_exports(connection: Connection, agent: AgentRef, kept: int, age: dt.timedelta) -> list[OldExport]:
+    """Recorded files of an agent's dataset older than `age`, but for those of the newest `kept` versions that have files of their format."""
+    rows = connection.execute(
+        """SELECT dataset_id, format, split, path, created_at FROM (
+            SELECT x.dataset_id, x.format, x.split, x.path, x.created_at, d.version,
+                dense_rank() OVER (PARTITION BY d.name, x.format ORDER BY d.version DESC) AS place
+            FROM dataset_exports x JOIN training_datasets d ON d.organization_id = x.organization_id AND d.id = x.dataset_id
+            WHERE x.organization_id = %s AND d.agent_ids @> ARRAY[%s]) r
+        WHERE place > %s AND created_at < now() - %s ORDER BY version, format, split""",
+        [agent.organization_id, agent.agent_id, kept, age],
+    ).fetchall()
+    return [OldExport(*row) for row in rows]
+
+
+def forget_export(connection: Connection, agent: AgentRef, old: OldExport) -> int:
+    """Forgets a file, unless it was recorded anew since; returns how many rows went (0 or 1)."""
+    return connection.execute(
+        "DELETE FROM dataset_exports WHERE organization_id = %s AND dataset_id = %s AND format = %s AND split = %s AND path = %s AND created_at = %s",
+        [agent.organization_id, old.dataset_id, old.format, old.split, old.path, old.made],
+    ).rowcount
 
 
 def _stream(connection: Connection, query: str, values: dict[str, Any]) -> Generator[tuple[Any, ...], None, None]:

@@ -42,6 +42,14 @@ def of_user(connection: Connection, organization_id: UUID, user: str, *, limit: 
     return None if row is None or row[0] is None else dict(row[0])
 
 
+def lacks_prompts(connection: Connection, organization_id: UUID) -> bool:
+    """Whether prompt versions of the organization were deleted: numbers are given in turn, so that gaps tell."""
+    row = connection.execute(
+        "SELECT EXISTS (SELECT FROM prompt_versions WHERE organization_id = %s GROUP BY agent_id HAVING max(version) > count(*))", [organization_id]
+    ).fetchone()
+    return row is not None and bool(row[0])
+
+
 def sees_feedback(connection: Connection, organization_id: UUID, feedback_id: str) -> bool:
     """Whether whoever the transaction acts for sees the feedback, of either kind; what was archived is seen by whoever sees everyone's."""
     row = connection.execute(

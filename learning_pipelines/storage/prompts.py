@@ -133,6 +133,16 @@ def version(connection: Connection, agent: AgentRef, number: int) -> Version | N
     return None if row is None else Version(*row)
 
 
+def was_deleted(connection: Connection, agent: AgentRef, number: int) -> bool:
+    """Whether there was a version of this number that the clean-up deleted: numbers are given in turn, and none is given again."""
+    row = connection.execute(
+        """SELECT count(*) FILTER (WHERE version = %(number)s) = 0 AND coalesce(max(version), 0) > %(number)s FROM prompt_versions
+        WHERE organization_id = %(organization)s AND agent_id = %(agent)s""",
+        {"organization": agent.organization_id, "agent": agent.agent_id, "number": number},
+    ).fetchone()
+    return row is not None and number > 0 and bool(row[0])
+
+
 def list_versions(connection: Connection, agent: AgentRef) -> list[dict[str, Any]]:
     """Every version, newest first: {version, labels, strategy, score, verdict, origin, parent, model, dataset_version, training_run_id, scores, created_at}.
 

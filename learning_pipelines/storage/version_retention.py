@@ -1,8 +1,7 @@
 """What nobody needs any more of learnt behaviour, of searches for prompts and of looks at ended experiments.
 
-Belongs here: SQL that deletes them. Not here: index versions (index_retention.py), artifacts (retrieval/retention.py: what no version names goes).
-
-Versions of prompts stay: they are small, executions name them by number, and every one of them can be served again.
+Belongs here: SQL that deletes them. Not here: versions of prompts (prompt_retention.py) and of indexes (index_retention.py), artifacts
+(retrieval/retention.py: what no version names goes).
 """
 
 from __future__ import annotations

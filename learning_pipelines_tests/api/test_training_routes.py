@@ -83,6 +83,15 @@ def test_versions_that_are_not_there_are_told_apart_from_names_that_are_none(api
     assert api.get(f"/prompts/{path}", api.key("trainer")).status_code == status
 
 
+def test_a_version_that_the_clean_up_deleted_is_said_to_have_been_there(api: Api, agent: AgentRef) -> None:
+    with api.database.connect("pipeline") as connection:
+        gone = learnt(connection, agent, "One.")
+        learnt(connection, agent, "Two.")
+        connection.execute("DELETE FROM prompt_versions WHERE agent_id = %s AND version = %s", [agent.agent_id, gone])
+    refused = api.get(f"/prompts/{agent.agent}/versions/{gone}", api.key("trainer"))
+    assert (refused.status_code, "was deleted" in refused.json()["detail"]) == (404, True)
+
+
 def test_a_version_written_by_hand_names_the_version_it_was_written_from(api: Api, agent: AgentRef) -> None:
     admin = api.key("admin")
     with api.database.connect("pipeline") as connection:

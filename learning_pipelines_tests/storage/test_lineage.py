@@ -6,6 +6,7 @@ Belongs here: answers of reports/lineage.py over storage/lineage.py. Not here: r
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -21,6 +22,7 @@ from learning_pipelines.reports import lineage
 from learning_pipelines.storage import acceptance, behavior_versions, experiments, indexes, prompt_runs, training_runs, versions
 from learning_pipelines.storage.database import Connection, Database
 from learning_pipelines.storage.experiment_rows import Arm
+from learning_pipelines.storage.prompt_retention import prune_prompts
 from learning_pipelines.storage.sessions import Acting, act_as
 from learning_pipelines.storage.tenants import AgentRef
 from learning_pipelines_tests.acceptance.proposing import learnt, proposed
@@ -129,6 +131,18 @@ def test_what_was_imported_was_learnt_from_nothing_and_an_unknown_version_is_not
     found = of_prompt(pipeline, story, 1)
     assert (found["datasets"]["count"], found["feedback"]["count"], found["notes"]) == (0, 0, [lineage.NOTHING])
     assert lineage.of_prompt(pipeline, story.agent, 9) is None
+
+
+def test_when_old_versions_that_led_nowhere_were_deleted_the_others_lead_back_as_before_and_answers_say_so(pipeline: Connection, story: Story) -> None:
+    learnt(pipeline, story.agent, "Nobody tries this.", training_run_id=story.run)
+    newest = learnt(pipeline, story.agent, "The newest.", parent=2)
+    before = of_prompt(pipeline, story)
+    assert lineage.DELETED not in of_feedback(pipeline, story)["notes"] + of_user(pipeline, story)["notes"]
+    assert prune_prompts(pipeline, story.agent, 1, dt.timedelta(days=180), young=dt.timedelta(0)) == 1
+    found = of_feedback(pipeline, story)
+    assert [one["version"] for one in found["prompts"]["items"]] == [2, newest] and ids(found["training_runs"]) == [str(story.run)]
+    assert lineage.DELETED in found["notes"] and lineage.DELETED in of_user(pipeline, story)["notes"]
+    assert of_prompt(pipeline, story) == before and of_prompt(pipeline, story, newest)["feedback"]["count"] == SAID
 
 
 def test_feedback_that_came_after_the_dataset_is_counted_apart(pipeline: Connection, story: Story, load: Load) -> None:
