@@ -159,8 +159,9 @@ class Settings(BaseSettings):
         default=5, ge=1, description="Newest dataset versions per agent and format whose exported files are kept; older files go after 7 days, versions never."
     )
     history_days: int = Field(
-        default=180, ge=1, description="Days for which prompts that searches dropped, and every hourly look at ended experiments, are kept."
-    )
+        default=180, ge=1,
+        description="Days for which prompts that searches dropped, every hourly look at ended experiments, and failed checks and jobs are kept.",
+    )  # fmt: skip
     outbox_retention_days: int = Field(default=30, ge=1, description="Days for which consumed outbox entries are kept.")
     otel_endpoint: str | None = Field(
         default=None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT", description="OTLP/HTTP collector that traces go to; unset: none are made."

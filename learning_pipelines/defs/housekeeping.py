@@ -13,7 +13,7 @@ from learning_pipelines.examples import export_retention
 from learning_pipelines.feedback.archive import checking
 from learning_pipelines.feedback.archive.archiving import Archived, archive
 from learning_pipelines.retrieval import retention
-from learning_pipelines.storage import dataset_states, ended_sessions, index_retention, outbox, peers, prompt_retention, tenants, version_retention
+from learning_pipelines.storage import dataset_states, ended_sessions, incidents, index_retention, outbox, peers, prompt_retention, tenants, version_retention
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.migrate import make_partitions
 from learning_pipelines.storage.store import Store
@@ -90,6 +90,7 @@ def _consumed(connection: Connection, store: Store) -> dict[str, int]:
         "prompt_candidates": version_retention.prune_candidates(connection, history),
         "experiment_decisions": version_retention.prune_looks(connection, history),
         "ended_sessions": ended_sessions.prune(connection),
+        "incidents": incidents.prune(connection, history),
         "behavior_versions": 0,
         "prompt_versions": 0,
     }

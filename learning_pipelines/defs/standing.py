@@ -4,6 +4,7 @@ Belongs here: reading the instance and the code location, as plain values. Not h
 """
 
 import datetime as dt
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
@@ -32,6 +33,30 @@ def failures(instance: dg.DagsterInstance, jobs: list[str], since: dt.datetime) 
     return {
         job: instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since)) for job in jobs
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """A check as a run left it; `partition`: '' without one."""
+
+    asset: str
+    check: str
+    partition: str
+    passed: bool
+    severity: str
+    at: dt.datetime
+
+
+def evaluations(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[Evaluated]:
+    """The checks that a run evaluated, in their order, without those that only found nothing better."""
+    found = []
+    for record in instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records:
+        one = record.event_log_entry.dagster_event.asset_check_evaluation_data
+        if one.check_name not in VERDICTS:
+            partition = one.partition or run.tags.get("dagster/partition", "")
+            at = dt.datetime.fromtimestamp(record.event_log_entry.timestamp, dt.UTC)
+            found.append(Evaluated(one.asset_key.to_user_string(), one.check_name, partition, one.passed, one.severity.value.lower(), at))
+    return found
 
 
 def failed_checks(instance: dg.DagsterInstance, repository: dg.RepositoryDefinition) -> list[dict[str, Any]]:

@@ -52,6 +52,15 @@ def _failures(numbers: Numbers) -> Iterator[Action]:
         yield _action("failed_runs", text, _counted(failed, "failed run"), "incidents", "/training")
 
 
+def _checks(numbers: Numbers) -> Iterator[Action]:
+    found = next(one["by_name"] for one in numbers["incidents"] if one["key"] == "failing_checks")
+    failing = [one for one in found if one["still_failing"]]
+    if failing:
+        names = ", ".join(one["name"] for one in failing[:3])
+        text = f"Find out why checks of the data still fail ({names}): learning-pipelines status leads to their runs."
+        yield _action("failing_checks", text, _counted(sum(one["still_failing"] for one in failing), "failing check"), "failures", "/")
+
+
 def _approvals(numbers: Numbers) -> Iterator[Action]:
     waiting = numbers["learning"]["waiting_for_approval"]
     if waiting:
@@ -128,7 +137,7 @@ def _unmeasured(numbers: Numbers) -> Iterator[Action]:
 
 
 RULES: tuple[Callable[[Numbers], Iterator[Action]], ...] = (
-    _drift, _rolled_back, _failures, _nothing, _approvals, _rising, _rating, _review, _rate, _disagreement, _conflicts, _orphans, _unmeasured,
+    _drift, _rolled_back, _failures, _checks, _nothing, _approvals, _rising, _rating, _review, _rate, _disagreement, _conflicts, _orphans, _unmeasured,
 )  # fmt: skip
 
 

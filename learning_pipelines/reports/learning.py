@@ -21,7 +21,11 @@ INCIDENTS = {
     "conflicts_open": "Contradictory examples that nobody settled",
     "failed_runs": "Training runs that failed",
     "refused_exposures": "Executions that experiments could not count",
+    "failing_checks": "Checks of the data that failed, each once until it passes",
+    "failed_jobs": "Runs of jobs that failed and were not tried again",
 }
+_NAMED = {"failing_checks": "check", "failed_jobs": "run"}
+"""Incidents that are listed by name, with their kind in the rows."""
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -84,13 +88,18 @@ def cost(models: Rows, training: Rows) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def incidents(rows: Rows) -> list[dict[str, Any]]:
-    """What is wrong with the data, by kind; all kinds, so that 0 is seen to be 0. A count is None where it is not known any more."""
+def incidents(rows: Rows, failures: Rows) -> list[dict[str, Any]]:
+    """What is wrong with the data, by kind; all kinds, so that 0 is seen to be 0. A count is None where it is not known. `by_name`: which checks and jobs."""
     counts = rows[0] if rows else {}
     found = {key: counts.get(key, 0) for key in INCIDENTS}
     return [
-        {"key": key, "label": label, "count": None if found[key] is None else int(found[key]), "query": "incidents"} for key, label in INCIDENTS.items()
-    ]
+        {"key": key, "label": label, "count": None if found[key] is None else int(found[key]), "query": "incidents",
+         "by_name": [
+            {"name": row["name"], "count": row["count"], "still_failing": row["still_failing"], "query": "failures"}
+            for row in failures if row["kind"] == _NAMED.get(key)
+         ]}
+        for key, label in INCIDENTS.items()
+    ]  # fmt: skip
 
 
 def serving(rows: Rows) -> list[dict[str, Any]]:

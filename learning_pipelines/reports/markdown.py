@@ -121,7 +121,11 @@ def _cost(numbers: Mapping[str, Any]) -> list[str]:
 
 
 def _incidents(numbers: Mapping[str, Any]) -> list[str]:
-    return ["", "## Data quality", "", *(f"- {one['label']}: {wording.NONE if one['count'] is None else one['count']}" for one in numbers["incidents"])]
+    lines = ["", "## Data quality", ""]
+    for one in numbers["incidents"]:
+        lines.append(f"- {one['label']}: {wording.NONE if one['count'] is None else one['count']}")
+        lines += [f"  - {named['name']}: {wording.failures(named)}" for named in one.get("by_name", ())]  # reports of earlier versions do not name them
+    return lines
 
 
 def _queries(numbers: Mapping[str, Any]) -> list[str]:

@@ -29,6 +29,7 @@ FORMAT = 2
 NOTES = (
     "Scores of what serves are measured once, at the end of their week, and stored: what served in an earlier week cannot be asked any more.",
     "Weights of raters, agreement, open conflicts, proposals that wait, orphans and examples that wait for review are as of the last computation.",
+    "Failed checks and jobs are known from the first run that was looked at; those of runs over several organizations are in no report.",
     "Intervals take ratings as independent of each other; a person who says much counts as often as they speak.",
 )
 """What a reader, or whoever computes an old week again, should know."""
@@ -92,7 +93,7 @@ def week_numbers(connection: Connection, organization: str, monday: dt.date, zon
         "serving": learning.serving(rows["serving"]),
         "experiments": learning.experiments(rows["experiments"], rows["running experiments"]),
         "cost": learning.cost(rows["model cost"], rows["training"]),
-        "incidents": learning.incidents(rows["incidents"]),
+        "incidents": learning.incidents(rows["incidents"], rows["failures"]),
         "history": _history(rows["history"], monday),
         "queries": queries,
         "notes": list(NOTES),

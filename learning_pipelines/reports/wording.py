@@ -57,6 +57,11 @@ def changes(row: Mapping[str, Any]) -> str:
     return f"{change(row['change'], unit)} ({low} to {high}): {said}"
 
 
+def failures(named: Mapping[str, Any]) -> str:
+    """How often a check or job failed, and how many of these checks still do."""
+    return f"{count(named['count'])}{', ' + count(named['still_failing']) + ' still failing' if named['still_failing'] else ''}"
+
+
 def seconds(number: float) -> str:
     """In the largest unit that leaves a number above 1."""
     for size, name in ((3600, "h"), (60, "min")):

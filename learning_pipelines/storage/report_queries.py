@@ -30,6 +30,16 @@ def _within(column: str) -> str:
     return f"{column} >= %(start)s AND {column} < %(end)s"
 
 
+_DURING = "i.began_at < %(end)s AND (i.ended_at IS NULL OR i.ended_at >= %(start)s)"
+"""Of incidents: what failed at any moment of the week; a check that failed before and did not pass since fails in it too."""
+
+
+def _incidents_of(kind: str) -> str:
+    """NULL where no run of the organization was looked at: 0 would say that none failed."""
+    of = "FROM incidents i WHERE i.organization_id = o.organization_id AND i.kind ="
+    return f"CASE WHEN EXISTS (SELECT {of} 'watch' AND {_DURING}) THEN (SELECT count(*) {of} '{kind}' AND {_DURING}) END"
+
+
 QUERIES: Mapping[str, str] = {
     "feedback": f"""SELECT w.period, {_ADDED},
     sum(executions_with_feedback) / nullif(sum(executions), 0) AS feedback_rate,
@@ -104,8 +114,13 @@ WHERE o.slug = %(organization)s AND {_within("coalesce(r.completed_at, r.started
     (SELECT count(*) FROM training_runs r WHERE r.organization_id = o.organization_id AND r.status = 'failed'
         AND {_within("coalesce(r.completed_at, r.started_at, r.created_at)")}) AS failed_runs,
     (SELECT count(*) FROM experiment_executions x JOIN agent_executions a ON a.organization_id = x.organization_id AND a.id = x.execution_id
-        WHERE x.organization_id = o.organization_id AND x.refused IS NOT NULL AND {_within("a.created_at")}) AS refused_exposures
+        WHERE x.organization_id = o.organization_id AND x.refused IS NOT NULL AND {_within("a.created_at")}) AS refused_exposures,
+    {_incidents_of("check")} AS failing_checks,
+    {_incidents_of("run")} AS failed_jobs
 FROM organizations o WHERE o.slug = %(organization)s""",
+    "failures": f"""SELECT i.kind, i.name, count(*) AS count, count(*) FILTER (WHERE i.ended_at IS NULL OR i.ended_at >= %(end)s) AS still_failing
+FROM incidents i JOIN organizations o USING (organization_id)
+WHERE o.slug = %(organization)s AND i.kind IN ('check', 'run') AND {_DURING} GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2""",
     "serving": """SELECT a.slug AS agent, s.kind, s.version, s.set_number, s.metric, s.model, s.n, s.score, s.low, s.high, s.faults, s.calls, s.reason,
     f.first_week, b.score AS first_score, s.drift
 FROM serving_scores s JOIN organizations o USING (organization_id) JOIN agents a ON a.organization_id = s.organization_id AND a.id = s.agent_id

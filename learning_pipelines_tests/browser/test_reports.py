@@ -44,6 +44,8 @@ def test_the_list_leads_to_a_report_and_its_numbers_to_their_queries(visit: Visi
     expect(page.locator("#query-feedback")).to_be_focused()
     expect(page.get_by_text("SELECT count(*) FROM agent_feedback").first).to_be_visible()
     expect(page.get_by_text(EVIL)).to_be_visible()
+    page.get_by_role("link", name="2, 1 still failing").click()
+    expect(page.locator("#query-failures")).to_be_focused()
     assert page.url.endswith("#2026-W46")
 
 

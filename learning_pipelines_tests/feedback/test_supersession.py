@@ -116,3 +116,12 @@ def test_a_day_whose_feedback_is_superseded_later_is_counted_again(load: Load, p
     assert counted(pipeline) == {"2026-05-05": (1, 1, 0)}
     load("feedback", [said("f2", "e1", "thumbs_down", user="ada", created_at="2026-08-05T08:00:00Z")])
     assert counted(pipeline) == {"2026-08-05": (1, 0, 1)}
+
+
+def test_what_is_in_force_of_an_execution_is_looked_up_without_what_its_rater_said_elsewhere(pipeline: Connection) -> None:
+    """Tables without statistics: a plan must not take the index of raters, whose rows can be very many."""
+    with pipeline.transaction(force_rollback=True):
+        pipeline.execute("SET LOCAL enable_seqscan = off")
+        plan = pipeline.execute("EXPLAIN SELECT * FROM feedback_in_force WHERE organization_id = learning.organization_id('default') AND execution_id = 'e1'")
+        text = "\n".join(str(line) for (line,) in plan.fetchall())
+    assert "organization_id_execution_id_idx" in text and "user_id_created_at_idx" not in text

@@ -96,7 +96,10 @@ def numbers() -> dict[str, Any]:
               "cost_usd": 1.84, "unpriced": 0}],
             [{"type": "prompt_optimization", "runs": 2, "failed": 0, "seconds": 1912.0}, {"type": "rag_tuning", "runs": 3, "failed": 1, "seconds": 2740.0}],
         ),
-        "incidents": learning.incidents([dict(zip(learning.INCIDENTS, (4, 2, 3, 5, 1, 0), strict=True))]),
+        "incidents": learning.incidents([dict(zip(learning.INCIDENTS, (4, 2, 3, 5, 1, 0, 3, 0), strict=True))], [
+            {"kind": "check", "name": "learning_examples:references_hold", "count": 2, "still_failing": 1},
+            {"kind": "check", "name": "knowledge_index:every_chunk_is_found", "count": 1, "still_failing": 0},
+        ]),
         "history": _history(), "queries": dict.fromkeys(QUERIES, "SELECT 1"), "notes": list(NOTES),
     }  # fmt: skip
     return {**found, "actions": suggested(found)}

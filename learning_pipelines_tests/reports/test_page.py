@@ -9,6 +9,7 @@ import re
 from html.parser import HTMLParser
 from typing import Any
 
+from learning_pipelines.reports.markdown import week_markdown
 from learning_pipelines.reports.page import content_policy, week_html
 from learning_pipelines_tests.reports.sample import numbers
 
@@ -64,3 +65,13 @@ def test_the_policy_it_is_served_with_allows_its_own_styles_and_nothing_else() -
 def test_a_drift_alarm_stands_at_the_top() -> None:
     page = week_html(numbers(), LINK)
     assert 0 < page.index("Drift alarm:") < page.index('class="cards"')
+
+
+def test_failing_checks_are_named_and_lead_to_their_query_and_reports_that_do_not_name_them_still_open() -> None:
+    found = numbers()
+    part = week_html(found, LINK).split('id="incidents"')[1].split("</section>")[0]
+    assert "learning_examples:references_hold: " in part and "2, 1 still failing</a>" in part and 'href="#query-failures"' in part
+    found["incidents"] = [{name: value for name, value in one.items() if name != "by_name"} for one in found["incidents"]]
+    part = week_html(found, LINK).split('id="incidents"')[1].split("</section>")[0]
+    assert "references_hold" not in part and "Checks of the data that failed, each once until it passes: " in part
+    assert "references_hold" not in week_markdown(found).split("## Data quality")[1]

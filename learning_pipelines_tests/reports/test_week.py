@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import statistics as plain
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import orjson
@@ -18,6 +18,7 @@ from learning_pipelines.feedback import statistics
 from learning_pipelines.reports.files import FORMATS, content
 from learning_pipelines.reports.week import week_numbers
 from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.incidents import Seen, record
 from learning_pipelines_tests.conftest import Load
 from learning_pipelines_tests.feedback.rows import execution, said
 from learning_pipelines_tests.reports.weeks import MONDAY, week_of
@@ -139,3 +140,37 @@ def test_a_week_in_which_the_clock_is_changed_has_167_hours(load: Load, pipeline
 def test_the_interval_of_the_ratings_holds_their_mean(two_weeks: None, pipeline: Connection) -> None:
     numbers = numbers_of(pipeline)
     assert numbers["rating_interval"][0] < plain.mean([2] * 20 + [4] * 20) < numbers["rating_interval"][1]
+
+
+def failures(numbers: dict[str, Any]) -> dict[str, int | None]:
+    return {one["key"]: one["count"] for one in numbers["incidents"] if one["key"] in ("failing_checks", "failed_jobs")}
+
+
+def test_failed_checks_and_jobs_are_counted_by_name_in_every_week_in_which_they_failed(two_weeks: None, pipeline: Connection) -> None:
+    def seen(check: str, day: int, *, kind: Literal["check", "run"] = "check", failed: bool = True, run: str = "r1", organization: str = "default") -> Seen:
+        return Seen(organization, kind, check, "", failed, dt.datetime(2024, 7, day, 12, tzinfo=UTC), run)
+
+    record(pipeline, [
+        seen("a:repaired", 1), seen("a:repaired", 2, failed=False), seen("a:repaired", 3, run="r2"), seen("a:repaired", 4, failed=False),
+        seen("a:since", 5), seen("refresh", 7, kind="run"), seen("fine", 16, kind="run", failed=False), seen("a:theirs", 3, organization="nobody"),
+    ])  # fmt: skip
+    numbers = numbers_of(pipeline)
+    assert failures(numbers) == {"failing_checks": 3, "failed_jobs": 1}
+    named = {one["name"]: (one["count"], one["still_failing"]) for incident in numbers["incidents"] for one in incident["by_name"]}
+    assert named == {"a:repaired": (2, 0), "a:since": (1, 1), "refresh": (1, 0)}
+    assert {row["name"]: (row["count"], row["still_failing"]) for row in asked(pipeline, numbers, "failures")} == named
+    (row,) = asked(pipeline, numbers, "incidents")
+    assert (row["failing_checks"], row["failed_jobs"]) == (3, 1)
+    assert failures(numbers_of(pipeline, MONDAY + WEEK)) == {"failing_checks": 1, "failed_jobs": 0}
+    for suffix in FORMATS:
+        page = content(numbers, suffix, LINK).decode()
+        assert all(name in page for name in named) and ("1, 1 still failing" in page or suffix == "json")
+
+
+def test_weeks_in_which_no_run_was_looked_at_have_no_evidence_of_failures_instead_of_0(two_weeks: None, pipeline: Connection) -> None:
+    record(pipeline, [Seen("default", "run", "refresh", "", False, dt.datetime(2024, 7, 3, 12, tzinfo=UTC), "r1")])
+    assert failures(numbers_of(pipeline)) == {"failing_checks": 0, "failed_jobs": 0}
+    for monday in (MONDAY - WEEK, MONDAY + WEEK):
+        numbers = numbers_of(pipeline, monday)
+        assert failures(numbers) == {"failing_checks": None, "failed_jobs": None}
+        assert "Runs of jobs that failed and were not tried again: no evidence" in content(numbers, "md", LINK).decode()

@@ -24,7 +24,7 @@ VALUES: dict[str, Any] = {
     "serving_sets.kind": "prompt", "serving_sets.items": ["e1"], "serving_scores.kind": "prompt", "serving_scores.scores": [0.5],
     "serving_scores.reason": "", "channel": "email", "report_deliveries.state": "sent",
     "experiment_decisions.decision": "inconclusive", "chunk_relevance.alpha": 1, "chunk_relevance.beta": 1,
-    "erased_archive_rows.table_name": "agent_feedback",
+    "erased_archive_rows.table_name": "agent_feedback", "incidents.kind": "check",
 }  # fmt: skip
 OF_TYPE: dict[str, Any] = {
     "integer": 1, "bigint": 1, "smallint": 1, "double precision": 0, "bytea": b"x" * 32, "jsonb": "{}", "text[]": [], "boolean": True,

@@ -67,7 +67,7 @@ RULES: dict[str, tuple[str, str]] = {
     "experiment_executions": ("experimenter", "none"), "serving_sets": ("trainer", "none"), "serving_scores": ("member", "none"),
     "report_deliveries": ("admin", "none"), "ended_sessions": ("member", "member"),
     "operating_numbers": ("member", "none"), "erasures": ("admin", "admin"), "erased_names": ("member", "admin"),
-    "retraining_due": ("trainer", "none"), "erased_archive_rows": ("none", "none"),
+    "retraining_due": ("trainer", "none"), "erased_archive_rows": ("none", "none"), "incidents": ("none", "none"),
 }  # fmt: skip
 READ_BY_APPLICATIONS = ("outbox", "outbox_positions")
 """Beside the rule: ids and times of what changed, for exact statistics."""

@@ -60,7 +60,7 @@ NOWHERE = {
     "what an agent is, and who may use the installation": {"agents", "organizations", "alembic_version"},
     "counts and sums of many people": {
         "annotation_agreement", "archived_metrics", "feedback_metrics", "experiment_epochs", "experiment_metrics", "prompt_performance", "serving_scores",
-        "acceptance_tests", "examination_curves", "chunk_relevance", "llm_usage", "operating_numbers", "report_deliveries",
+        "acceptance_tests", "examination_curves", "chunk_relevance", "llm_usage", "operating_numbers", "report_deliveries", "incidents",
     },
     "documents of the installation and what follows from them": {
         "documents", "document_chunkings", "knowledge_chunks", "chunk_embeddings", "lexical_members", "lexical_postings", "lexical_segments", "lexical_states",

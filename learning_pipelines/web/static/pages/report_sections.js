@@ -147,7 +147,13 @@ function cost(report) {
 
 function incidents(report) {
   return [h("h3", {}, "Data quality"),
-    h("ul", {}, report.incidents.map((one) => h("li", {}, `${one.label}: `, linked(one.query, count(one.count)))))];
+    h("ul", {}, report.incidents.map((one) => h("li", {}, `${one.label}: `, linked(one.query, count(one.count)), named(one.by_name ?? []))))];
+}
+
+/** Which checks and jobs; reports of earlier versions do not name them. */
+function named(failures) {
+  const line = (one) => `${count(one.count)}${one.still_failing ? `, ${count(one.still_failing)} still failing` : ""}`;
+  return failures.length > 0 && h("ul", {}, failures.map((one) => h("li", {}, `${one.name}: `, linked(one.query, line(one)))));
 }
 
 function queries(report) {
