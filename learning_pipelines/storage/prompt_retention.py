@@ -6,7 +6,7 @@ erasure (erasure_prompts.py), when it is done (defs/housekeeping.py).
 Most versions stay for ever, and are meant to. Whatever was proposed, tried, measured, executed or labelled leads back from a version to the feedback it
 was learnt from, through all the versions before it: a link taken out of that line would cut everything behind it, so a version that is needed keeps the
 whole line it came from. What goes are ends: versions that were written or learnt, led to no other and were never used. A link is kept with its text,
-since any version can be served again and thousands of texts are megabytes.
+since any version can be served again and texts are small (5,000 of 8,000 characters: 32 MB).
 
 Executions in archived months are not asked: every file of the archive would be read for it. What can have answered them is known without: versions that
 a label ever pointed at (the audit log tells), that were imported, that an experiment tried or whose answers the judge scored.

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from learning_pipelines.errors import Unavailable
-from learning_pipelines.examples.export_retention import prune_exports, would_prune
+from learning_pipelines.examples.export_retention import GRACE, prune_exports, would_prune
 from learning_pipelines.examples.exporting import export_to_artifacts
 from learning_pipelines.examples.formats import FormatName
 from learning_pipelines.storage.database import Connection
-from learning_pipelines.storage.exports import ExportRecord
+from learning_pipelines.storage.exports import ExportRecord, forget_export, old_exports
 from learning_pipelines_tests.conftest import Load
 from learning_pipelines_tests.examples.approved import correction, dataset, refresh
 from learning_pipelines_tests.feedback.rows import AGENT, agent_ref, table
@@ -95,6 +95,15 @@ def test_a_clean_up_that_was_killed_after_the_file_is_ended_by_the_next(three: N
     age(pipeline)
     (folder(tmp_path) / "v1" / "parquet.train.parquet").unlink()
     assert (prune(pipeline, tmp_path), len(table(pipeline, "dataset_exports"))) == (1, 1)
+
+
+def test_a_file_that_was_written_anew_meanwhile_is_not_forgotten(three: None, pipeline: Connection, tmp_path: Path) -> None:
+    for version in (1, 2):
+        export(pipeline, tmp_path, version)
+    age(pipeline)
+    (old,) = old_exports(pipeline, agent_ref(pipeline), 1, GRACE)
+    export(pipeline, tmp_path, 1)
+    assert forget_export(pipeline, agent_ref(pipeline), old) == 0
 
 
 def test_a_file_that_cannot_be_deleted_keeps_its_row(three: None, pipeline: Connection, tmp_path: Path) -> None:

@@ -190,6 +190,12 @@ def test_what_may_go(named: tuple[int, ...], kept: int, gone: set[int]) -> None:
     assert unneeded(links, kept, named) == gone
 
 
+def test_a_tombstone_and_what_took_its_place_hold_each_other_though_neither_came_from_the_other() -> None:
+    links = [Link(1, None, None, True), Link(2, 1, 3, False), Link(3, 1, None, False), Link(4, 1, None, False)]
+    assert unneeded(links, 1, [3]) == unneeded(links, 1, [2]) == set()
+    assert unneeded(links, 1, []) == {2, 3}
+
+
 def test_a_batch_takes_along_what_refers_to_it() -> None:
     links = [Link(1, None, None, True), Link(2, 1, 5, False), Link(3, 2, None, False), Link(4, 1, None, False), Link(5, 2, None, False)]
     assert batch(links, {2, 3, 4, 5}, 1) == {2, 3, 5}
