@@ -1,6 +1,6 @@
 """The launcher of runs: Dagster's own, which also knows whether the process of a run is still there.
 
-Belongs here: that look. Not here: what follows (the daemon's run monitoring fails the run, dagster.yaml has it tried again).
+Belongs here: that look. Not here: what follows (the daemon's run monitoring fails the run, the sensor crashed_runs asks for it again).
 
 Dagster's default launcher has no such look: a run whose process went with its code server, or while the database was away so that nobody could write
 it down, says that it runs until max_runtime_seconds, and keeps its pool for as long.

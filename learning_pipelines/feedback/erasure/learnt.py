@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from learning_pipelines.behavior import erasing as behavior
+from learning_pipelines.errors import LearningError
 from learning_pipelines.examples import erasing as examples
 from learning_pipelines.feedback.erasure import retraining
 from learning_pipelines.feedback.erasure.person import Person
@@ -113,7 +114,13 @@ def _stop_runs(connection: Connection, store: Store, person: Person, touched: To
     agents = erasure_words.agents(connection)
     for run_id in erasure_versions.cancel_runs(connection, person.organization_id, agents, WHY):
         touched.rows["training_runs"] += 1
-        shutil.rmtree(store.settings.home / "training" / str(run_id), ignore_errors=True)
+        folder = store.settings.home / "training" / str(run_id)
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:
+            continue  # it left nothing, or not on this machine
+        except OSError as error:
+            raise LearningError(f"The folder {folder} of a run that learnt cannot be deleted: {error}.", "See to it, then erase again.") from error
 
 
 def _tell_datasets(store: Store, person: Person, touched: Touched, replaced: Collection[examples.Replaced]) -> None:

@@ -193,6 +193,17 @@ def test_a_run_under_way_is_ended_and_what_it_would_store_is_refused(desk: Agent
         a_prompt(pipeline, desk, [SYSTEM, *turn(ASKED, ANSWERED)], training_run_id=begun.id, label="")
 
 
+def test_what_a_run_left_and_cannot_be_deleted_is_named_and_nothing_is_called_erased(desk: AgentRef, pipeline: Connection, tmp_path: Path) -> None:
+    begun = training_runs.begin(
+        pipeline, desk, "prompt_optimization", dataset_id=dataset(pipeline).id, config={"fingerprint": "f"}, dagster_run_id=None
+    )  # fmt: skip
+    (tmp_path / "training").mkdir()
+    (tmp_path / "training" / str(begun.id)).write_text(LONG)  # a file, where a folder is deleted
+    with pytest.raises(LearningError, match=f"{begun.id} of a run that learnt cannot be deleted"):
+        erase(pipeline, tmp_path)
+    training_runs.progressed(pipeline, desk, begun.id, 0.5)  # taken back as a whole: the run goes on
+
+
 def test_what_saw_the_person_is_listed_and_due_until_a_later_run_is_complete(desk: AgentRef, pipeline: Connection, tmp_path: Path) -> None:
     used = dataset(pipeline).id
     begun = training_runs.begin(pipeline, desk, "prompt_optimization", dataset_id=used, config={"fingerprint": "f"}, dagster_run_id=None)
