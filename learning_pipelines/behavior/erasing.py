@@ -10,7 +10,6 @@ text would be another rule. A tombstone's labels point at the nearest earlier ve
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,8 +26,9 @@ from learning_pipelines.behavior.playbooks.playbook import Playbook
 from learning_pipelines.behavior.policy import files
 from learning_pipelines.behavior.policy.erasing import without
 from learning_pipelines.behavior.policy.policy import Learnt
-from learning_pipelines.errors import LearningError
+from learning_pipelines.errors import LearningError, Unavailable
 from learning_pipelines.experiments import canary
+from learning_pipelines.feedback.erasure.files import delete_here
 from learning_pipelines.feedback.erasure.words import Words, strings, tokens
 from learning_pipelines.prompts.erasing import ERASURE, WHY, Buried, reject_proposals
 from learning_pipelines.retrieval import artifacts
@@ -146,6 +146,8 @@ class _Run:
             return None
         try:
             return files.load(artifacts.fetch(self.settings, Artifact(*one.artifact)))
+        except Unavailable:
+            raise  # a store that is away now says nothing about the policy: the erasure is tried again
         except LearningError:
             return None
 
@@ -228,7 +230,7 @@ class _Run:
         )  # fmt: skip
         if one.artifact is not None:
             path, sha256 = one.artifact
-            shutil.rmtree(artifacts.cache_folder(self.settings) / sha256, ignore_errors=True)
+            delete_here(artifacts.cache_folder(self.settings) / sha256)
             self.done.files.append(path)
 
 

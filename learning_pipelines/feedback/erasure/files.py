@@ -1,13 +1,25 @@
-"""Files of an erased person in the artifact store: deleted once no row names them.
+"""Files of an erased person: in the artifact store deleted once no row names them, on this machine with the rows.
 
 Belongs here: deleting. Not here: which files (the steps before), archived files (archives.py).
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
 from learning_pipelines.errors import LearningError
+
+
+def delete_here(folder: Path) -> None:
+    """Deletes a folder of this machine that learnt things left, if there is one. Raises LearningError for one that cannot be deleted."""
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise LearningError(f"{folder}, which may hold what the person said, cannot be deleted: {error}.", "See to it, then erase again.") from error
 
 
 def delete(artifacts: str, paths: Sequence[str]) -> list[str]:

@@ -10,15 +10,14 @@ names them, examples and demonstrations before behaviour that is stated anew fro
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
 from learning_pipelines.behavior import erasing as behavior
-from learning_pipelines.errors import LearningError
 from learning_pipelines.examples import erasing as examples
 from learning_pipelines.feedback.erasure import retraining
+from learning_pipelines.feedback.erasure.files import delete_here
 from learning_pipelines.feedback.erasure.person import Person
 from learning_pipelines.feedback.erasure.touched import Touched
 from learning_pipelines.feedback.erasure.words import Words, folded
@@ -114,13 +113,7 @@ def _stop_runs(connection: Connection, store: Store, person: Person, touched: To
     agents = erasure_words.agents(connection)
     for run_id in erasure_versions.cancel_runs(connection, person.organization_id, agents, WHY):
         touched.rows["training_runs"] += 1
-        folder = store.settings.home / "training" / str(run_id)
-        try:
-            shutil.rmtree(folder)
-        except FileNotFoundError:
-            continue  # it left nothing, or not on this machine
-        except OSError as error:
-            raise LearningError(f"The folder {folder} of a run that learnt cannot be deleted: {error}.", "See to it, then erase again.") from error
+        delete_here(store.settings.home / "training" / str(run_id))
 
 
 def _tell_datasets(store: Store, person: Person, touched: Touched, replaced: Collection[examples.Replaced]) -> None:

@@ -21,7 +21,7 @@ from learning_pipelines.behavior.playbooks import making
 from learning_pipelines.behavior.playbooks.gate import config_of
 from learning_pipelines.behavior.policy import files
 from learning_pipelines.behavior.policy.fitting import fit
-from learning_pipelines.errors import BadInput, LearningError
+from learning_pipelines.errors import BadInput, LearningError, Unavailable
 from learning_pipelines.examples.refresh import refresh_examples
 from learning_pipelines.prompts.registry import add_learnt, named_version
 from learning_pipelines.reports import week as weeks
@@ -199,7 +199,7 @@ def test_what_a_run_left_and_cannot_be_deleted_is_named_and_nothing_is_called_er
     )  # fmt: skip
     (tmp_path / "training").mkdir()
     (tmp_path / "training" / str(begun.id)).write_text(LONG)  # a file, where a folder is deleted
-    with pytest.raises(LearningError, match=f"{begun.id} of a run that learnt cannot be deleted"):
+    with pytest.raises(LearningError, match=f"{begun.id}, which may hold what the person said, cannot be deleted"):
         erase(pipeline, tmp_path)
     training_runs.progressed(pipeline, desk, begun.id, 0.5)  # taken back as a whole: the run goes on
 
@@ -283,6 +283,10 @@ def test_a_policy_loses_the_steps_and_ids_of_the_person_and_goes_on_serving(load
     with pipeline.transaction():
         number = behavior_versions.add(pipeline, desk, "policy", config={}, metrics={}, artifact=(artifact.path, artifact.sha256))
         behavior_versions.point(pipeline, desk, "policy", "serving", number, None)
+    with pytest.MonkeyPatch.context() as away, pytest.raises(Unavailable), pipeline.transaction():
+        away.setattr(artifacts, "fetch", lambda *_: (_ for _ in ()).throw(Unavailable("The store is away.", "Wait.")))
+        erase(pipeline, tmp_path)
+    assert behavior_versions.label_target(pipeline, desk, "policy", "serving") == number, "a store that is away buries nothing"
     touched = erase(pipeline, tmp_path)
     (found,) = behavior_versions.serving(pipeline, desk.organization_id, desk.agent_id, "policy")
     assert (found.number, found.artifact_path != artifact.path) == (2, True)
