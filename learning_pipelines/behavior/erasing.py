@@ -28,7 +28,6 @@ from learning_pipelines.behavior.policy.erasing import without
 from learning_pipelines.behavior.policy.policy import Learnt
 from learning_pipelines.errors import LearningError, Unavailable
 from learning_pipelines.experiments import canary
-from learning_pipelines.feedback.erasure.files import delete_here
 from learning_pipelines.feedback.erasure.words import Words, strings, tokens
 from learning_pipelines.prompts.erasing import ERASURE, WHY, Buried, reject_proposals
 from learning_pipelines.retrieval import artifacts
@@ -62,10 +61,12 @@ class Theirs:
 
 @dataclass
 class Done:
-    """`buried`: (kind, number, successor) of tombstones, 0 where nothing learnt is in their place; `files`: artifacts that no version names any more."""
+    """`buried`: (kind, number, successor) of tombstones, 0 where nothing learnt is in their place; `files`: artifacts that no version names any more;
+    `copies`: hashes of those whose copies on this machine go."""
 
     buried: list[tuple[str, int, int]] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
+    copies: list[str] = field(default_factory=list)
     clusters: int = 0
     patterns: int = 0
 
@@ -230,8 +231,8 @@ class _Run:
         )  # fmt: skip
         if one.artifact is not None:
             path, sha256 = one.artifact
-            delete_here(artifacts.cache_folder(self.settings) / sha256)
             self.done.files.append(path)
+            self.done.copies.append(sha256)
 
 
 def _renamed(name: str, moved: Mapping[str, str]) -> str:

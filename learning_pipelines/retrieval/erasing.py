@@ -9,13 +9,12 @@ left with what others said of it.
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from learning_pipelines.errors import LearningError
+from learning_pipelines.errors import LearningError, Unavailable
 from learning_pipelines.experiments import canary
 from learning_pipelines.feedback.erasure.words import Words
 from learning_pipelines.prompts.erasing import ERASURE, WHY, reject_proposals
@@ -33,10 +32,12 @@ from learning_pipelines.storage.tenants import AgentRef
 
 @dataclass
 class Done:
-    """`buried`: (number, successor) of tombstones, 0 where the base index is in their place; `files`: artifacts that may be nobody's any more."""
+    """`buried`: (number, successor) of tombstones, 0 where the base index is in their place; `files`: artifacts that may be nobody's any more;
+    `copies`: hashes of those whose copies on this machine go."""
 
     buried: list[tuple[int, int]] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
+    copies: list[str] = field(default_factory=list)
 
 
 def erase_indexes(connection: Connection, agent: AgentRef, settings: Settings, words: Words) -> Done:
@@ -58,8 +59,8 @@ def erase_indexes(connection: Connection, agent: AgentRef, settings: Settings, w
         _bury(connection, agent, one, number)
         done.buried.append((one.number, number))
         if config.expansion is not None and gone:
-            shutil.rmtree(artifacts.cache_folder(settings) / config.expansion.sha256, ignore_errors=True)
             done.files.append(config.expansion.path)
+            done.copies.append(config.expansion.sha256)
     return done
 
 
@@ -88,6 +89,8 @@ def _without(
         return config, False
     try:
         expansion = Expansion.load(artifacts.fetch(settings, config.expansion))
+    except Unavailable:
+        raise  # a store that is away now says nothing about the expansion: the erasure is tried again
     except LearningError:
         return None, True  # it can be neither read nor served: what it holds goes with it
     terms = own_terms(expansion, own, others)

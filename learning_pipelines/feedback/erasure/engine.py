@@ -80,6 +80,7 @@ def _in_one_transaction(store: Store, connection: Connection, person: Person, to
 def _end(store: Store, connection: Connection, erasure: Erasure, say: Callable[[str], None], step: Step) -> dict[str, Any]:
     person, touched = person_of(erasure), Touched.of(erasure.touched)
     say("Files, and runs of Dagster …")
+    files.delete_here(store.settings.home, touched.here)
     deleted = files.delete(store.settings.artifacts, erasure.files)
     step("files")
     touched.rows["runs"] += erasure_runs.rename(store.database, person.name, person.tombstone)

@@ -1,4 +1,4 @@
-"""Files of an erased person: in the artifact store deleted once no row names them, on this machine with the rows.
+"""Files of an erased person, in the artifact store and on this machine: deleted once the rows are gone, for deleting cannot be taken back and rows can.
 
 Belongs here: deleting. Not here: which files (the steps before), archived files (archives.py).
 """
@@ -11,15 +11,21 @@ from pathlib import Path
 
 from learning_pipelines.errors import LearningError
 
+_GOES_ON = "the erasure goes on there with the sensor requested_erasures, or with the same command."
 
-def delete_here(folder: Path) -> None:
-    """Deletes a folder of this machine that learnt things left, if there is one. Raises LearningError for one that cannot be deleted."""
-    try:
-        shutil.rmtree(folder)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise LearningError(f"{folder}, which may hold what the person said, cannot be deleted: {error}.", "See to it, then erase again.") from error
+
+def delete_here(home: Path, folders: Sequence[str]) -> None:
+    """Deletes folders of this machine that learnt things left, named relative to LEARNING_HOME; what is gone already is passed over.
+
+    Raises LearningError for one that cannot be deleted: the erasure is not done until it is.
+    """
+    for folder in map(home.joinpath, dict.fromkeys(folders)):
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise LearningError(f"{folder}, which may hold what the person said, cannot be deleted: {error}.", f"See to it; {_GOES_ON}") from error
 
 
 def delete(artifacts: str, paths: Sequence[str]) -> list[str]:
@@ -40,6 +46,6 @@ def delete(artifacts: str, paths: Sequence[str]) -> list[str]:
         except OSError as error:
             raise LearningError(
                 f"The file {path} of the artifact store cannot be deleted: {error}.",
-                "See to the store; the erasure goes on there with the sensor requested_erasures, or with the same command.",
+                f"See to the store; {_GOES_ON}",
             ) from error
     return list(dict.fromkeys(paths))

@@ -12,18 +12,20 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 from uuid import UUID
 
 from learning_pipelines.behavior import erasing as behavior
 from learning_pipelines.examples import erasing as examples
 from learning_pipelines.feedback.erasure import retraining
-from learning_pipelines.feedback.erasure.files import delete_here
 from learning_pipelines.feedback.erasure.person import Person
 from learning_pipelines.feedback.erasure.touched import Touched
 from learning_pipelines.feedback.erasure.words import Words, folded
 from learning_pipelines.prompts import erasing as prompts
 from learning_pipelines.reports import erasing as reports
 from learning_pipelines.retrieval import erasing as retrieval
+from learning_pipelines.retrieval.artifacts import cache_folder
+from learning_pipelines.retrieval.training import folder_of
 from learning_pipelines.storage import (
     erasure_corrections,
     erasure_datasets,
@@ -109,11 +111,11 @@ def _found(connection: Connection, person: Person) -> _Found:
 
 
 def _stop_runs(connection: Connection, store: Store, person: Person, touched: Touched) -> None:
-    """Ends what learns now, and forgets what killed runs left on this machine: their folders may hold texts."""
+    """Ends what learns now; what runs left on this machine goes once that is certain: a run that goes on after all needs it."""
     agents = erasure_words.agents(connection)
     for run_id in erasure_versions.cancel_runs(connection, person.organization_id, agents, WHY):
         touched.rows["training_runs"] += 1
-        delete_here(store.settings.home / "training" / str(run_id))
+        touched.here.append(_here(store, folder_of(store.settings, run_id)))
 
 
 def _tell_datasets(store: Store, person: Person, touched: Touched, replaced: Collection[examples.Replaced]) -> None:
@@ -165,7 +167,12 @@ def _of_agent(
         touched.rows["index_versions"] += 1
         touched.retrain.append({"agent": agent.agent, "kind": "index", "version": number, "successor": successor})
         moved.add((agent.agent_id, "expansion"))
+    touched.here += [_here(store, cache_folder(store.settings) / sha256) for sha256 in (*done.copies, *of_index.copies)]
     return [*done.files, *of_index.files]
+
+
+def _here(store: Store, folder: Path) -> str:
+    return folder.relative_to(store.settings.home).as_posix()
 
 
 def _take_from_json(connection: Connection, person: Person, words: Words, touched: Touched) -> None:

@@ -12,13 +12,14 @@ from typing import Any
 
 @dataclass
 class Touched:
-    """`rows`: rows deleted or changed by table. `files`: paths in the artifact store (relative to it) that are to be deleted once the rows are gone.
-    `archives`: archived files that were written anew. `datasets`: {agent, old, successor}; `prompts`: {agent, old, successor, why};
-    `retrain`: {agent, kind, version}; `kept`: what stays and why, in words; `remaining`: columns in which something of the
-    person was found afterwards. None of it names the person."""
+    """`rows`: rows deleted or changed by table. `files`: paths in the artifact store (relative to it), `here`: folders of this machine (relative to
+    LEARNING_HOME), both to be deleted once the rows are gone. `archives`: archived files that were written anew. `datasets`: {agent, old, successor};
+    `prompts`: {agent, old, successor, why}; `retrain`: {agent, kind, version}; `kept`: what stays and why, in words; `remaining`: columns in which something
+    of the person was found afterwards. None of it names the person."""
 
     rows: Counter[str] = field(default_factory=Counter)
     files: list[str] = field(default_factory=list)
+    here: list[str] = field(default_factory=list)
     archives: list[str] = field(default_factory=list)
     datasets: list[dict[str, Any]] = field(default_factory=list)
     prompts: list[dict[str, Any]] = field(default_factory=list)
@@ -28,12 +29,12 @@ class Touched:
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "rows": dict(self.rows), "files": self.files, "archives": self.archives, "datasets": self.datasets, "prompts": self.prompts,
-            "retrain": self.retrain, "kept": self.kept, "remaining": self.remaining,
+            "rows": dict(self.rows), "files": self.files, "here": self.here, "archives": self.archives, "datasets": self.datasets,
+            "prompts": self.prompts, "retrain": self.retrain, "kept": self.kept, "remaining": self.remaining,
         }  # fmt: skip
 
     @classmethod
     def of(cls, document: dict[str, Any]) -> Touched:
         """What `as_json` gave; parts that are missing are empty."""
-        lists = {name: list(document.get(name, [])) for name in ("files", "archives", "datasets", "prompts", "retrain", "kept", "remaining")}
+        lists = {name: list(document.get(name, [])) for name in ("files", "here", "archives", "datasets", "prompts", "retrain", "kept", "remaining")}
         return cls(rows=Counter(document.get("rows", {})), **lists)

@@ -210,6 +210,36 @@ def test_a_file_outside_of_the_artifact_store_is_not_deleted(store: Store, pipel
         engine.erase(store, ask(pipeline))
 
 
+def test_folders_of_this_machine_go_once_the_rows_are_gone(store: Store, pipeline: Connection, ada: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An erasure that is taken back had deleted the checkpoints of a run that then went on."""
+    from learning_pipelines.feedback.erasure import learnt
+
+    (kept := store.settings.home / "training" / "run").mkdir(parents=True)
+    monkeypatch.setattr(learnt, "erase", lambda connection, store, person, touched: touched.here.extend(["training/run", "training/gone"]))
+    erasure, account = ask(pipeline), engine.account.erase
+    with monkeypatch.context() as taken_back, pytest.raises(LearningError):
+        taken_back.setattr(engine.account, "erase", lambda *arguments: (account(*arguments), (_ for _ in ()).throw(LearningError("No.", "Nothing."))))
+        engine.erase(store, erasure)
+    assert kept.exists()
+    engine.erase(store, erasure)
+    assert not kept.exists()
+
+
+def test_a_folder_that_cannot_be_deleted_is_named_and_nothing_is_called_erased(store: Store, pipeline: Connection, ada: UUID, monkeypatch: Any) -> None:
+    from learning_pipelines.feedback.erasure import learnt
+
+    (left := store.settings.home / "training" / "run").parent.mkdir(parents=True)
+    left.write_text("words")  # a file, where a folder is deleted
+    monkeypatch.setattr(learnt, "erase", lambda connection, store, person, touched: touched.here.append("training/run"))
+    erasure = ask(pipeline)
+    with pytest.raises(LearningError, match="training/run, which may hold what the person said, cannot be deleted"):
+        engine.erase(store, erasure)
+    assert value(pipeline, "SELECT certificate FROM erasures") is None
+    left.unlink()
+    engine.erase(store, erasure)
+    assert value(pipeline, "SELECT state FROM erasures") == "done"
+
+
 def test_erasing_waits_for_the_archive_and_says_so(store: Store, pipeline: Connection, ada: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     erasure = ask(pipeline)

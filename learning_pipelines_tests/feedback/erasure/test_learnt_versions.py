@@ -182,26 +182,12 @@ def test_a_run_under_way_is_ended_and_what_it_would_store_is_refused(desk: Agent
     begun = training_runs.begin(
         pipeline, desk, "prompt_optimization", dataset_id=dataset(pipeline).id, config={"fingerprint": "f"}, dagster_run_id=None
     )  # fmt: skip
-    left = tmp_path / "training" / str(begun.id)
-    left.mkdir(parents=True)
-    (left / "lessons.json").write_text(LONG)
-    erase(pipeline, tmp_path)
-    assert not left.exists()
+    touched = erase(pipeline, tmp_path)
+    assert touched.here == [f"training/{begun.id}"], "what it left on this machine goes, once the rows are gone"
     with pytest.raises(LearningError, match="was erased; the next run begins anew"):
         training_runs.progressed(pipeline, desk, begun.id, 0.5)
     with pytest.raises(psycopg.errors.RestrictViolation, match="run the job again"):
         a_prompt(pipeline, desk, [SYSTEM, *turn(ASKED, ANSWERED)], training_run_id=begun.id, label="")
-
-
-def test_what_a_run_left_and_cannot_be_deleted_is_named_and_nothing_is_called_erased(desk: AgentRef, pipeline: Connection, tmp_path: Path) -> None:
-    begun = training_runs.begin(
-        pipeline, desk, "prompt_optimization", dataset_id=dataset(pipeline).id, config={"fingerprint": "f"}, dagster_run_id=None
-    )  # fmt: skip
-    (tmp_path / "training").mkdir()
-    (tmp_path / "training" / str(begun.id)).write_text(LONG)  # a file, where a folder is deleted
-    with pytest.raises(LearningError, match=f"{begun.id}, which may hold what the person said, cannot be deleted"):
-        erase(pipeline, tmp_path)
-    training_runs.progressed(pipeline, desk, begun.id, 0.5)  # taken back as a whole: the run goes on
 
 
 def test_what_saw_the_person_is_listed_and_due_until_a_later_run_is_complete(desk: AgentRef, pipeline: Connection, tmp_path: Path) -> None:
@@ -337,7 +323,13 @@ def test_an_expansion_loses_words_that_nobody_else_says(load: Load, desk: AgentR
             pipeline, desk, encoder_id=encoder, kind="expansion", parent=0, config=IndexConfig(expansion=artifact).as_json(), metrics={}, training_run_id=None
         )  # fmt: skip
         indexes.point(pipeline, desk, "serving", number, None)
+    with pytest.MonkeyPatch.context() as away, pytest.raises(Unavailable):
+        away.setattr(artifacts, "fetch", lambda *_: (_ for _ in ()).throw(Unavailable("The store is away.", "Wait.")))
+        erase(pipeline, tmp_path)
+    pipeline.execute("DELETE FROM erasures")
+    assert indexes.version(pipeline, desk, 1) is not None, "a store that is away takes no index out of service"
     touched = erase(pipeline, tmp_path)
+    assert f"cache/artifacts/{artifact.sha256}" in touched.here
     found = indexes.serving(pipeline, desk.organization_id, desk.agent_id)
     assert found is not None and found.number == 2
     config = IndexConfig.from_json(found.config)
