@@ -77,9 +77,10 @@ def run(one: Benchmark, size: str, given: list[str], publish: bool = False) -> i
     if code or not found:
         print(f"== {one.name} failed (exit code {code}, {len(found)} figures): no result is kept", file=sys.stderr)
         return code or 1
+    after = record.in_use()
     result = record.Result(
         one.name, size, asked, git, f"{dt.datetime.now(dt.UTC):%Y-%m-%d}", one.seed_of(asked), round(seconds, 1), record.described(),
-        [before, record.in_use()], found, left_out,
+        [before[0], after[0]], found, left_out, [before[1], after[1]],
     )  # fmt: skip
     path = record.path_of(one.name, size) if size != "own" or publish else _own(one.name)
     record.write(result, path)

@@ -27,7 +27,7 @@ OURS = "ours"
 UNITS = {"_cpu_ms": "ms of a core", "_ms": "ms"}
 """What endings of names mean, the longer before the shorter."""
 BUSY = 0.10
-"""A machine is called quiet if less than this share of its cores was in use before the benchmark began and after it ended."""
+"""A machine is called quiet if other work of ordinary priority had less than this share of its cores before the benchmark began and after it ended."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ class Figure:
 @dataclass(frozen=True)
 class Result:
     """One run of one benchmark. `size`: full, quick or own (with `arguments` of somebody's choice); `busy`: shares of the cores that other work had just before
-    the run and just after; `seconds` of the whole run; `left_out`: what it could not measure here, in words."""
+    the run and just after, `yielding`: those that work of lower priority (nice) had, which makes way but shares caches and the disk; `seconds` of the whole
+    run; `left_out`: what it could not measure here, in words."""
 
     benchmark: str
     size: str
@@ -60,6 +61,7 @@ class Result:
     busy: list[float]
     figures: list[Figure]
     left_out: list[str] = field(default_factory=list)
+    yielding: list[float] = field(default_factory=lambda: [0.0, 0.0])
 
     @property
     def quiet(self) -> bool:
@@ -143,11 +145,12 @@ def described() -> dict[str, Any]:
     return {"cores": os.cpu_count(), "cpu": model, "memory_gb": memory, "python": platform.python_version(), "system": platform.system()}
 
 
-def in_use(seconds: float = 3.0) -> float:
-    """Share of the machine's cores that is in use now."""
+def in_use(seconds: float = 3.0) -> tuple[float, float]:
+    """Shares of the machine's cores that are in use now: by work of ordinary priority, and by work that makes way for it (nice)."""
     import psutil
 
-    return round(psutil.cpu_percent(seconds) / 100, 3)
+    found = psutil.cpu_times_percent(seconds)
+    return round(max(0.0, 100 - found.idle - getattr(found, "iowait", 0.0) - found.nice) / 100, 3), round(found.nice / 100, 3)
 
 
 def revision() -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from benchmarks.record import OURS, PROJECT, RESULTS, Figure, Result, newest
+from benchmarks.record import BUSY, OURS, PROJECT, RESULTS, Figure, Result, newest
 from benchmarks.registry import BENCHMARKS, Benchmark
 
 README = PROJECT / "README.md"
@@ -64,7 +64,8 @@ def about(one: Benchmark, result: Result) -> str:
     """Size, conditions and version of a run. Where figures are counts and scores, conditions do not matter."""
     size = {"full": "", "quick": "**quick**, ", "own": f"`{' '.join(result.arguments)}`, "}[result.size]
     before, after = result.busy
-    machine = f"{result.machine['cores']} cores, {'quiet' if result.quiet else f'**busy** ({before:.0%}, {after:.0%})'}"
+    beside = f" but for niced work ({', '.join(f'{share:.0%}' for share in result.yielding)})" if max(result.yielding) >= BUSY else ""
+    machine = f"{result.machine['cores']} cores, {f'quiet{beside}' if result.quiet else f'**busy** ({before:.0%}, {after:.0%})'}"
     return f"{size}{'counts' if one.exact else machine}, {result.date}, {result.git}, seed {result.seed}"
 
 

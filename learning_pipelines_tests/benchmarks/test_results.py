@@ -127,7 +127,17 @@ def test_what_was_not_run_small_or_beside_other_work_is_said() -> None:
     assert table._rows(ONE, None) == ["| few-shot | looks up | not run on this version | a peer | | |"]
     loud = Result(**{**vars(MADE), "size": "quick", "busy": [0.02, 0.4]})
     assert table.about(ONE, loud) == "**quick**, 2 cores, **busy** (2%, 40%), 2026-11-26, abc, seed 7"
+    beside = Result(**{**vars(MADE), "busy": [0.02, 0.04], "yielding": [0.9, 0.0]})
+    assert table.about(ONE, beside) == "2 cores, quiet but for niced work (90%, 0%), 2026-11-26, abc, seed 7"
     assert table.about(replace(ONE, exact=True), loud) == "**quick**, counts, 2026-11-26, abc, seed 7"
+
+
+def test_work_that_makes_way_is_told_from_other_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    import psutil
+
+    shares = psutil.cpu_times(percpu=False)._replace(**dict.fromkeys(psutil.cpu_times()._fields, 0.0))
+    monkeypatch.setattr(psutil, "cpu_times_percent", lambda seconds: shares._replace(user=5.0, system=2.0, nice=60.0, iowait=3.0, idle=30.0))
+    assert record.in_use() == (0.07, 0.6)
 
 
 def test_a_result_in_full_goes_before_a_small_one(tmp_path: Path) -> None:
@@ -138,7 +148,7 @@ def test_a_result_in_full_goes_before_a_small_one(tmp_path: Path) -> None:
 
 
 def test_a_benchmark_that_fails_leaves_no_result(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(record, "in_use", lambda: 0.0)
+    monkeypatch.setattr(record, "in_use", lambda: (0.0, 0.0))
     monkeypatch.setattr(record, "path_of", lambda name, size: tmp_path / f"{name}.json")
     assert runner.run(Benchmark("not-there", "nothing", "", (1, 1), ()), "full", []) == 1
     assert list(tmp_path.iterdir()) == []
