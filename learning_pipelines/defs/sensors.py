@@ -11,6 +11,7 @@ import dagster as dg
 
 from learning_pipelines.defs import jobs
 from learning_pipelines.defs.partitions import agents
+from learning_pipelines.defs.queued import FIRST_TAG, LAST_TAG, not_waiting
 from learning_pipelines.errors import LearningError
 from learning_pipelines.feedback.statistics import stretches
 from learning_pipelines.storage import outbox, overview, pairs_ready, reviewed
@@ -20,7 +21,6 @@ from learning_pipelines.storage.store import Store
 ENTRIES_PER_TICK = 10_000
 STRETCHES_PER_TICK = 3
 AGENTS_PER_TICK = 200
-_RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def new_feedback(context: dg.SensorEvaluationContext, store: dg.ResourceParam[St
     requests, days = _requests(waiting, news, store.settings.start_date)
     after = Cursor(news.position.cluster, news.position.xid, news.position.id, days)
     return dg.SensorResult(
-        run_requests=requests,
+        run_requests=not_waiting(context.instance, requests),
         cursor=json.dumps(asdict(after)),
         dynamic_partitions_requests=[agents.build_add_request(found)] if (found := _new_agents(context.instance, news)) else [],
     )
@@ -88,7 +88,7 @@ def _requests(waiting: list[str], news: News, start: dt.date) -> tuple[list[dg.R
         dg.RunRequest(
             run_key=f"{key}/days/{part.first}",
             job_name="metrics_refresh",
-            tags={_RANGE_START: part.first.isoformat(), _RANGE_END: part.last.isoformat()},
+            tags={FIRST_TAG: part.first.isoformat(), LAST_TAG: part.last.isoformat()},
         )
         for part in stretches((day for day in changed if day >= start), STRETCHES_PER_TICK)
     ]
@@ -122,7 +122,7 @@ def reviewed_examples(context: dg.SensorEvaluationContext, store: dg.ResourcePar
     ]
     new = [one.partition for one in behind if not context.instance.has_dynamic_partition(agents.name, one.partition)]
     return dg.SensorResult(
-        run_requests=requests,
+        run_requests=not_waiting(context.instance, requests, "dataset_refresh"),
         cursor=json.dumps(asdict(Cursor(last.cluster, last.xid, last.id))),
         dynamic_partitions_requests=[agents.build_add_request(new)] if new else [],
     )
@@ -147,8 +147,9 @@ def new_documents(context: dg.SensorEvaluationContext, store: dg.ResourceParam[S
     after = news.position
     key = f"{after.cluster}/{after.xid}/{after.id}"
     new = [partition for partition in news.partitions if not context.instance.has_dynamic_partition(agents.name, partition)]
+    requests = [dg.RunRequest(run_key=f"{key}/{partition}", partition_key=partition) for partition in news.partitions]
     return dg.SensorResult(
-        run_requests=[dg.RunRequest(run_key=f"{key}/{partition}", partition_key=partition) for partition in news.partitions],
+        run_requests=not_waiting(context.instance, requests, "index_refresh"),
         cursor=json.dumps(asdict(Cursor(after.cluster, after.xid, after.id))),
         dynamic_partitions_requests=[agents.build_add_request(new)] if new else [],
         skip_reason=None if news.partitions else "New documents, but of no organization with an agent: searching takes them up.",
@@ -172,6 +173,7 @@ def training_pairs_ready(context: dg.SensorEvaluationContext, store: dg.Resource
         return dg.SkipReason(str(error))
     key = f"{after.cluster}/{after.xid}/{after.id}"
     requests = [dg.RunRequest(run_key=f"{key}/{partition}/pairs", job_name="pairs_refresh", partition_key=partition) for partition in behind]
+    requests = not_waiting(context.instance, requests)
     # Once a day for the same agent at most, whatever comes of the run: the daily schedule comes anyway.
     requests += [
         dg.RunRequest(run_key=f"{one.partition}/{one.newest:%Y-%m-%d}/training", job_name="rag_training", partition_key=one.partition) for one in ready

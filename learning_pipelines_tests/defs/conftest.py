@@ -5,12 +5,16 @@ Belongs here: fixtures, rows of the small example week. Not here: assertions.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.code_pointer import ModuleCodePointer
+from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from learning_pipelines.definitions import defs
 from learning_pipelines.settings import Settings
@@ -81,3 +85,10 @@ def metadata_of(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]
 def asked(name: str, question: str, **more: Any) -> dict[str, Any]:
     """An execution with an input of its own words (near-duplicates would share a split)."""
     return execution(name, **more) | {"input": question}
+
+
+def queued(instance: dg.DagsterInstance, job: dg.JobDefinition, tags: dict[str, str] | None = None) -> dg.DagsterRun:
+    """A run that waits in the queue, as the code location's."""
+    origin = RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("learning_pipelines"), "__repository__"), job.name)
+    code = JobPythonOrigin(job.name, RepositoryPythonOrigin(sys.executable, ModuleCodePointer("learning_pipelines.definitions", "defs")))
+    return instance.create_run_for_job(job, status=dg.DagsterRunStatus.QUEUED, tags=tags, remote_job_origin=origin, job_code_origin=code)

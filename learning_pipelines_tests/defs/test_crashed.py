@@ -19,10 +19,14 @@ from dagster._core.definitions.metadata import MetadataValue
 from dagster._core.events import EngineEventData
 from dagster._core.launcher.base import WorkerStatus
 from dagster._core.storage.tags import GRPC_INFO_TAG
+from dagster._grpc.client import DagsterGrpcClient
+from dagster._grpc.types import CanCancelExecutionResult
+from dagster._serdes import serialize_value
 
 from learning_pipelines.defs import crashed
 from learning_pipelines.defs.common import HOST_TAG
-from learning_pipelines.defs.run_launcher import WatchedRunLauncher, process_there
+from learning_pipelines.defs.run_launcher import LAUNCH_SECONDS, WatchedRunLauncher, process_there
+from learning_pipelines_tests.defs.conftest import queued
 
 HERE = {GRPC_INFO_TAG: '{"host": "127.0.0.1", "port": 4000}'}
 
@@ -141,11 +145,77 @@ def test_a_command_that_failed_is_repeated_by_whoever_typed_it() -> None:
 
 def test_the_sensor_asks_again(location: dg.Definitions, kept: dg.DagsterInstance) -> None:
     run = kept.create_run_for_job(a_job(), status=dg.DagsterRunStatus.STARTED)
-    kept.report_run_failed(run, "its process is gone")
-    stored = kept.get_run_by_id(run.run_id)
-    assert stored is not None
-    (event,) = [entry.dagster_event for entry in kept.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)]
-    assert event is not None
-    context = dg.build_run_status_sensor_context("crashed_runs", event, kept, stored, repository_def=location.get_repository_def()).for_run_failure()
-    asked = crashed.crashed_runs(context)
+    asked = tick(location, kept, run)
     assert isinstance(asked, dg.RunRequest) and asked.run_key == f"again/{run.run_id}"
+
+
+def tick(location: dg.Definitions, instance: dg.DagsterInstance, run: dg.DagsterRun) -> object:
+    """What the sensor crashed_runs says when a run failed because its process was gone."""
+    instance.report_run_failed(run, "its process is gone")
+    stored = instance.get_run_by_id(run.run_id)
+    (event,) = [entry.dagster_event for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)]
+    assert stored is not None and event is not None
+    context = dg.build_run_status_sensor_context("crashed_runs", event, instance, stored, repository_def=location.get_repository_def())
+    return crashed.crashed_runs(context.for_run_failure())
+
+
+def stored_run(location: dg.Definitions, instance: dg.DagsterInstance, status: dg.DagsterRunStatus, agent: str, job: str = "examples_refresh") -> dg.DagsterRun:
+    definition, tags = location.resolve_job_def(job), {"dagster/partition": agent}
+    if status is dg.DagsterRunStatus.QUEUED:
+        return queued(instance, definition, tags)
+    return instance.create_run_for_job(definition, status=status, tags=tags)
+
+
+def test_a_refresh_is_not_asked_for_again_while_the_same_one_waits(location: dg.Definitions, kept: dg.DagsterInstance) -> None:
+    stored_run(location, kept, dg.DagsterRunStatus.QUEUED, "default/desk")
+    stored_run(location, kept, dg.DagsterRunStatus.STARTED, "default/tax")  # it may have read before that row came
+    asked = {agent: tick(location, kept, stored_run(location, kept, dg.DagsterRunStatus.STARTED, agent)) for agent in ("default/desk", "default/tax")}
+    assert isinstance(asked["default/desk"], dg.SkipReason)
+    assert isinstance(asked["default/tax"], dg.RunRequest)
+    other = tick(location, kept, stored_run(location, kept, dg.DagsterRunStatus.STARTED, "default/desk", "dataset_refresh"))
+    assert isinstance(other, dg.RunRequest)
+
+
+def test_a_training_is_asked_for_again_although_another_one_waits(location: dg.Definitions, kept: dg.DagsterInstance) -> None:
+    stored_run(location, kept, dg.DagsterRunStatus.QUEUED, "default/desk", "prompt_optimization")
+    crash = stored_run(location, kept, dg.DagsterRunStatus.STARTED, "default/desk", "prompt_optimization")
+    assert isinstance(tick(location, kept, crash), dg.RunRequest)
+
+
+def launched(instance: dg.DagsterInstance, ago: float, tags: dict[str, str], pid: int | None = None) -> dg.DagsterRun:
+    """A run that left the queue so many seconds ago and has not begun."""
+    run = queued(instance, a_job(), tags)
+    event = dg.DagsterEvent(event_type_value=dg.DagsterEventType.RUN_STARTING.value, job_name=run.job_name)
+    instance.report_dagster_event(event, run.run_id, timestamp=time.time() - ago)
+    if pid is not None:
+        instance.report_engine_event("Started process for run.", run, EngineEventData({"pid": MetadataValue.text(str(pid))}))
+    return run
+
+
+def status_after_a_look(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRunStatus:
+    crashed.lost_starts(dg.build_sensor_context(instance=instance))
+    found = instance.get_run_by_id(run.run_id)
+    assert found is not None
+    return found.status
+
+
+def test_a_run_that_was_lost_while_it_was_launched_fails_and_others_get_its_place(kept: dg.DagsterInstance, ended_process: int) -> None:
+    for run in (launched(kept, LAUNCH_SECONDS + 1, {}), launched(kept, 1, HERE, ended_process)):
+        assert status_after_a_look(kept, run) is dg.DagsterRunStatus.FAILURE
+        stored = kept.get_run_by_id(run.run_id)
+        assert stored is not None and crashed.tried_again(stored, [])
+
+
+def test_a_run_that_may_still_start_is_left_alone(kept: dg.DagsterInstance) -> None:
+    away = {GRPC_INFO_TAG: '{"host": "127.0.0.1", "port": 1}'}  # a server that is restarted this moment may know it or not
+    elsewhere = {GRPC_INFO_TAG: '{"host": "code-server", "port": 4000}'}
+    for run in (launched(kept, LAUNCH_SECONDS - 10, {}), launched(kept, 100, HERE, os.getpid()), launched(kept, 100, away), launched(kept, 1, elsewhere, 1)):
+        assert status_after_a_look(kept, run) is dg.DagsterRunStatus.STARTING
+
+
+def test_a_code_server_that_knows_nothing_of_a_run_will_never_start_it(kept: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = launched(kept, LAUNCH_SECONDS + 1, HERE)
+    for known, status in ((True, dg.DagsterRunStatus.STARTING), (False, dg.DagsterRunStatus.FAILURE)):
+        answer = serialize_value(CanCancelExecutionResult(can_cancel=known))
+        monkeypatch.setattr(DagsterGrpcClient, "can_cancel_execution", lambda *_, answer=answer, **__: answer)
+        assert status_after_a_look(kept, run) is status

@@ -293,6 +293,7 @@ def test_sensors_start_the_jobs_of_what_changed(repository: dg.RepositoryDefinit
         "failed_runs": [],
         "requested_erasures": ["erasure"],
         "failed_checks": [],
+        "lost_starts": [],
         "crashed_runs": sorted({*repository.job_names} - {"__ASSET_JOB"}),
     }
 

@@ -17,7 +17,7 @@ from learning_pipelines.defs import sensors
 from learning_pipelines.storage.database import Connection, Database
 from learning_pipelines.storage.store import Store
 from learning_pipelines_tests.conftest import Load
-from learning_pipelines_tests.defs.conftest import RANGE_END, RANGE_START, Materialize
+from learning_pipelines_tests.defs.conftest import RANGE_END, RANGE_START, Materialize, queued
 from learning_pipelines_tests.feedback.rows import AGENT, execution, one_of_each, said, table
 
 Tick = Callable[..., Any]
@@ -222,3 +222,21 @@ def test_nothing_is_observed_twice(desk: None, load: Load, tick: Tick) -> None:
 
 def test_observing_waits_while_the_database_is_away(tick: Tick, away: Store) -> None:
     assert "cannot be used" in str(tick(sensor=sensors.stored_rows, store=away).skip_message)
+
+
+def test_a_tick_asks_for_nothing_that_waits_already(desk: None, load: Load, tick: Tick, instance: dg.DagsterInstance, location: dg.Definitions) -> None:
+    load("agents", [{**AGENT, "agent": "second"}])
+    some(load, 1)
+    load("executions", [execution("s1", "second", created_at="2025-03-10T09:00:00Z")])
+    load("feedback", [said("f1", "e0", created_at="2025-03-11T09:00:00Z")])
+    queued(instance, location.resolve_job_def("examples_refresh"), {"dagster/partition": "default/desk"})
+    days = {RANGE_START: "2025-03-01", RANGE_END: "2025-03-10"}
+    queued(instance, location.resolve_job_def("metrics_refresh"), days)
+    weights = queued(instance, location.resolve_job_def("weights_refresh"))
+    result = tick()
+    assert (example_runs(result), stretches(result)) == (["default/second"], [("2025-03-10", "2025-03-11")])  # of the days only one is to come anyway
+    assert not [one for one in result.run_requests if one.job_name == "weights_refresh"]
+    instance.report_run_canceled(weights, "by hand")
+    assert [one.job_name for one in tick().run_requests if one.job_name == "weights_refresh"] == ["weights_refresh"]
+    queued(instance, location.resolve_job_def("metrics_refresh"), {**days, RANGE_END: "2025-03-11"})
+    assert stretches(tick()) == []
