@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from learning_pipelines.storage import operating, outbox
+from learning_pipelines_tests.chaos.asking import Asking, Call, Strike, faults, numbers
 from learning_pipelines_tests.chaos.blows import Blow, sequence, strike
 from learning_pipelines_tests.chaos.disk import Disk
 from learning_pipelines_tests.chaos.invariants import Evidence, judge
@@ -24,8 +25,6 @@ from learning_pipelines_tests.chaos.world import World, wait
 from learning_pipelines_tests.fake_endpoint import FakeEndpoint, echoes
 
 RECOVERY_SECONDS = 300.0
-PATIENCE_SECONDS = 6.0
-"""After most blows the next one comes whether the system is well again or not; after every tenth, and after the last, it is given RECOVERY_SECONDS."""
 START_SECONDS = 300.0
 _RUNS = "{ runsOrError(limit: 20000) { ... on Runs { results { runId status jobName } } } }"
 _UNFINISHED = {"QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"}
@@ -38,13 +37,18 @@ Say = Callable[[str], None]
 
 @dataclass
 class Options:
-    """`rest_seconds`: the longest that coming to rest may take; `until`: no further blow after this moment (seconds since 1970)."""
+    """`rest_seconds`: the longest that coming to rest may take; `until`: no further blow after this moment (seconds since 1970).
+
+    `patience`: after most blows the next one comes after so many seconds whether the system is well again or not; after every tenth, and after the last, it
+    is given RECOVERY_SECONDS.
+    """
 
     seed: int = 7
     events: int = 200
     model: str = "embedded"
     megabytes: int = 4000
     pace: float = 1.0
+    patience: float = 6.0
     rest_seconds: float = 900.0
     until: float = float("inf")
     conditions: str = ""
@@ -67,10 +71,12 @@ def run(options: Options, say: Say) -> Report:
         world = World(disk, variables)
         report = Report(options.seed, options.model, disk.limited, options.conditions)
         try:
-            load, seen = _storm(world, options, report, say)
+            load, seen, calls, strikes = _storm(world, options, report, say)
             say("Coming to rest …")
             report.rest = come_to_rest(world, load, options.rest_seconds, say)
             _judge(world, load, seen, report)
+            if options.model == "embedded":
+                report.invariants["every call of the models is answered, whatever is killed under it"] = faults(calls, strikes)
             load.close()
         finally:
             report.seconds = time.monotonic() - begun
@@ -80,15 +86,19 @@ def run(options: Options, say: Say) -> Report:
     return report
 
 
-def _storm(world: World, options: Options, report: Report, say: Say) -> tuple[Load, Seen]:
+def _storm(world: World, options: Options, report: Report, say: Say) -> tuple[Load, Seen, list[Call], list[Strike]]:
     keys = world.prepare()
     world.start()
     assert wait(world.well, START_SECONDS), world.log.read_text()[-3000:]
     load = Load(world, keys, options.seed, options.pace)
-    kinds = options.kinds
-    with Watch(world.home) as watch, load:
+    asking, strikes = Asking(world), list[Strike]()
+    with ExitStack() as stack:
+        watch = stack.enter_context(Watch(world.home))
+        stack.enter_context(load)
+        if options.model == "embedded":
+            stack.enter_context(asking)
         time.sleep(5)
-        blows = iter(_endless(options, kinds, report))
+        blows = iter(_endless(options))
         begun = time.monotonic()
         while len(report.events) < options.events and time.time() < options.until:
             blow = next(blows)
@@ -96,21 +106,26 @@ def _storm(world: World, options: Options, report: Report, say: Say) -> tuple[Lo
                 report.missed["disk"] += 1
                 continue
             time.sleep(blow.pause)
-            _deal(world, blow, report, options.events, begun, say)
+            _deal(world, blow, report, options, begun, strikes, say)
         time.sleep(3)
     report.answers, report.sent = load.ledger.numbers(), {kind: len(ids) for kind, ids in load.ledger.sent.items()}
     report.acknowledged = {kind: len(ids) for kind, ids in load.ledger.acknowledged.items()}
-    return load, watch.seen
+    calls = asking.calls()
+    report.calls = numbers(calls)
+    return load, watch.seen, calls, strikes
 
 
-def _endless(options: Options, kinds: dict[str, int] | None, report: Report) -> Sequence[Blow]:
+def _endless(options: Options) -> Sequence[Blow]:
     """More than are needed: some meet nothing that could be struck."""
-    return sequence(options.seed, options.events * 3, kinds)
+    return sequence(options.seed, options.events * 3, options.kinds)
 
 
-def _deal(world: World, blow: Blow, report: Report, events: int, begun: float, say: Say) -> None:
+def _deal(world: World, blow: Blow, report: Report, options: Options, begun: float, strikes: list[Strike], say: Say) -> None:
+    before = time.time()
     what = strike(world, blow)
+    strikes.append(Strike(blow.kind, before, time.time()))
     if what is None:
+        strikes.pop()
         report.missed[blow.kind] += 1
         return
     struck = time.monotonic()
@@ -122,8 +137,8 @@ def _deal(world: World, blow: Blow, report: Report, events: int, begun: float, s
         return world.well()
 
     number = len(report.events) + 1
-    judged = number % 10 == 0 or number == events
-    well = wait(recovered, RECOVERY_SECONDS if judged else PATIENCE_SECONDS, 0.3)
+    judged = number % 10 == 0 or number == options.events
+    well = wait(recovered, RECOVERY_SECONDS if judged else options.patience, 0.3)
     took = time.monotonic() - struck
     what += " (up started again)" if restarted else ""
     report.events.append(Event(blow.kind, round(struck - begun, 1), what, round(took, 1) if well else None, judged))

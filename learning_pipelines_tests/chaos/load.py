@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import string
 import threading
 import time
 import uuid
@@ -41,14 +42,14 @@ class Load:
         self._world, self._keys, self._pace = world, keys, pace
         self.ledger = Ledger()
         self._ends = threading.Event()
-        self._calm = threading.Event()
+        self._training: str | None = None
         self.client = Client(
             world.url, keys["user"], queue_dir=world.disk.outside / "queue",
             options=Options(max_delay=0.2, backoff_first=0.2, backoff_most=2.0, adopt_every=0.5, request_timeout=10.0),
         )  # fmt: skip
         people: dict[str, tuple[Callable[[random.Random], None], float]] = {
             "application": (self._application, 0.15), "library": (self._library, 0.15), "expert": (self._expert, 0.7), "librarian": (self._librarian, 1.5),
-            "reader": (self._reader, 0.2), "operator": (self._operator, 2.5), "trainer": (self._trainer, 45.0),
+            "reader": (self._reader, 0.2), "operator": (self._operator, 2.5), "trainer": (self._trainer, 15.0),
         }  # fmt: skip
         self._threads = [
             threading.Thread(target=self._work, args=(name, step, pause, random.Random(f"{seed}/{name}")), name=name) for name, (step, pause) in people.items()
@@ -132,7 +133,9 @@ class Load:
         self.ledger.done("feedback", said)
         if rng.random() < 0.3:
             found = [f"doc-{rng.randrange(DOCUMENTS)}" for _ in range(3)]
-            self.ledger.done("retrieval_feedback", self.client.retrieval_feedback(query=f"where is {topic}", relevant=found[:1], retrieved=found))
+            query = f"where is {topic} of {''.join(rng.choices(string.ascii_lowercase, k=12))}"
+            self.client.retrieval_feedback(query=query, relevant=found[:1], retrieved=found)
+            self.ledger.done("retrieval_feedback", query)
         self.ledger.answered("client", "taken")
 
     def _expert(self, rng: random.Random) -> None:
@@ -209,10 +212,18 @@ class Load:
         self.ledger.answered("propose", "stored")
 
     def _trainer(self, rng: random.Random) -> None:
+        """Asks for the next training when the one before has ended: others wait for it on the one model."""
+        if self._training is not None:
+            seen = self._send("GET", f"/runs/{self._training}", "trainer")
+            self.ledger.answered("progress", seen.status_code, seen.text)
+            if not seen.is_success or seen.json()["status"] in ("pending", "running"):
+                return
+            self._training = None
         answer = self._send("POST", "/optimize-prompt", "trainer", {"agent_id": rng.choice(AGENTS), "budget": 20})
         self.ledger.answered("optimize", answer.status_code, answer.text)
         if answer.is_success:
-            self.ledger.done("runs", answer.json()["run_id"])
+            self._training = answer.json()["run_id"]
+            self.ledger.done("runs", str(self._training))
 
 
 def queue_folder(world: World) -> Path:

@@ -38,6 +38,7 @@ class Report:
     events: list[Event] = dataclasses.field(default_factory=list)
     missed: Counter[str] = dataclasses.field(default_factory=Counter)
     answers: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
+    calls: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
     sent: dict[str, int] = dataclasses.field(default_factory=dict)
     acknowledged: dict[str, int] = dataclasses.field(default_factory=dict)
     runs: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -72,6 +73,7 @@ class Report:
         lines += [f"| {kind} | {count} | {self.acknowledged.get(kind, 0)} |" for kind, count in self.sent.items()]
         lines += ["", "| asked | answers |", "|---|---|"]
         lines += [f"| {kind} | {', '.join(f'{status}: {count}' for status, count in found.items())} |" for kind, found in self.answers.items()]
+        lines += [f"| {who}, called directly | {', '.join(f'{how}: {count}' for how, count in found.items())} |" for who, found in self.calls.items()]
         lines += ["", f"Runs: {self.runs}. Rows: {self.rows}. Coming to rest: {self.rest}.", "", "| invariant | holds |", "|---|---|"]
         lines += [f"| {name} | {'yes' if not faults else 'NO: ' + '; '.join(faults)} |" for name, faults in self.invariants.items()]
         return "\n".join(lines) + "\n"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -21,6 +22,7 @@ from learning_pipelines.storage import audit, metrics, outbox, prompts
 from learning_pipelines.storage.database import Connection, Database
 from learning_pipelines_tests.acceptance.proposing import learnt
 from learning_pipelines_tests.chaos import invariants
+from learning_pipelines_tests.chaos.asking import Call, Strike, faults, numbers
 from learning_pipelines_tests.chaos.blows import WEIGHTS, sequence
 from learning_pipelines_tests.chaos.invariants import INVARIANTS, Evidence
 from learning_pipelines_tests.chaos.ledger import Fetch, Ledger
@@ -50,6 +52,7 @@ def sound(make_database: MakeDatabase, tmp_path_factory: pytest.TempPathFactory)
         load("feedback", [said("f0", "e0"), said("f1", "e1", "correction", correction_text="Form 7."), said("f2", "e2", "star_rating", rating=2)])
         load("examples", [correction(number) for number in range(12)])
         load("documents", [{"document_id": "d1", "text": "VAT is due in May."}])
+        load("retrieval_feedback", [{"query": "when is VAT due", "retrieved": ["d1"], "relevant": ["d1"]}])
         agent = agent_ref(connection)
         refresh_examples(connection, agent)
         refresh(connection)
@@ -68,6 +71,7 @@ def evidence(sound: Database) -> Iterator[Evidence]:
         for identity in ids:
             ledger.done(kind, identity)
     ledger.corrections.add("f1")
+    ledger.done("retrieval_feedback", "when is VAT due")
     ledger.document("d1", "VAT is due in May.", True)
     ledger.fetched(Fetch("desk", 1, time.time(), time.time()))
     ledger.done("runs", "r1")
@@ -143,6 +147,7 @@ FAULTS: dict[str, tuple[str, Plant]] = {
     "an acknowledged feedback is lost": ("every acknowledged record is stored exactly once", sql("DELETE FROM agent_feedback WHERE id = 'f0'")),
     "a feedback is there twice": ("every acknowledged record is stored exactly once", again("agent_feedback", "id = 'f0'", arrival="arrival + 1000")),
     "a feedback that nobody sent": ("every acknowledged record is stored exactly once", ledger(lambda book: book.sent["feedback"].remove("f2"))),
+    "what was said of a search is there twice": ("every acknowledged record is stored exactly once", again("retrieval_events", id="'twice'")),
     "an annotation is lost": ("every acknowledged record is stored exactly once", ledger(lambda book: book.done("annotations", "a1"))),
     "feedback waits for what is there": ("feedback is joined to its execution", sql("UPDATE agent_feedback SET pending_execution = true WHERE id = 'f1'")),
     "two examples of one source": (
@@ -190,6 +195,20 @@ def test_a_planted_fault_is_found(evidence: Evidence, fault: str) -> None:
 
 def test_every_invariant_has_a_fault_that_breaks_it() -> None:
     assert {invariant for invariant, _ in FAULTS.values()} == INVARIANTS.keys()
+
+
+def test_a_call_of_a_model_may_fail_only_if_it_was_struck_twice_or_nothing_could_be_written() -> None:
+    fine = [Call(who, 20, 21) for who in ("model", "encoder")]
+    failed = Call("model", 10, 12, "EndpointDown")
+    kill, other, full = Strike("model", 11, 11), Strike("model", 9, 9), Strike("disk", 8, 11)
+    before = Call("model", 5, 8.5)
+    assert faults([before, failed, *fine], [kill, other]) == faults([before, failed, *fine], [kill, full]) == []
+    assert len(faults([before, failed, *fine], [kill])) == len(faults([before, failed, *fine], [kill, Strike("model", 1, 1)])) == 1
+    assert faults([replace(failed, opening=True), *fine], [kill]) == []
+    assert len(faults([*fine, Call("encoder", 30, 31, wrong="gave the same text another vector")], [])) == 1
+    assert len(faults([*fine, Call("encoder", 15, 16, "KeyError", ours=False)], [Strike("disk", 15, 16)])) == 1
+    assert faults(fine, [Strike("api", 22, 23)]) == [f"no call of the {who} was answered after the last blow" for who in ("model", "encoder")]
+    assert numbers([failed, *fine]) == {"model": {"EndpointDown": 1, "answered": 1}, "encoder": {"answered": 1}}
 
 
 def test_a_refused_or_unavailable_answer_is_no_fault() -> None:
