@@ -28,6 +28,11 @@ def test_it_is_the_chance_that_randomly_weighted_values_stay_below_the_mean(n: i
     assert p_value(values, -1, 0.05) == pytest.approx(share, abs=4 * np.sqrt(max(share * (1 - share), 1 / draws) / draws))
 
 
+def test_a_mean_below_all_that_is_possible_is_refuted_and_one_above_all_values_is_not() -> None:
+    values = np.array([0.2, 0.4])
+    assert (p_value(values, 0.0, -0.1), p_value(values, 0.0, 0.4), p_value(values, 0.0, 0.5)) == (0.0, 1.0, 1.0)
+
+
 def test_one_value_gives_what_markov_s_inequality_gives() -> None:
     assert p_value(np.array([0.8]), 0.0, 0.2) == pytest.approx(0.25)
 

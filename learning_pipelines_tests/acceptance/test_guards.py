@@ -5,11 +5,15 @@ Rates are by simulation on differences as real indexes have them (rankings.py); 
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.stats import norm, ttest_rel
 
 from learning_pipelines.acceptance.gate import Rules, Verdict, decide
-from learning_pipelines.acceptance.guards import FEWEST, LEVEL, Guard, guard, guarded, guards_of
+from learning_pipelines.acceptance.guards import FEWEST, LEVEL, MARGIN, Guard, _state, guard, guarded, guards_of
 from learning_pipelines.errors import BadInput
 from learning_pipelines_tests.acceptance.rankings import better, drawn
 
@@ -38,6 +42,64 @@ def test_a_loss_of_the_margin_fires_though_it_may_be_chance_and_a_smaller_one_is
     assert guard("narrow", before, [0.5 + (0.4 if number % 2 else -0.45) for number in range(30)]).state == "silent"
 
 
+def test_a_guard_is_the_paired_t_test_with_its_bound_and_the_chance_to_find_a_harm_of_the_margin() -> None:
+    rng = np.random.default_rng(1)
+    before = rng.uniform(0.3, 0.7, 40)
+    for spread in (0.02, 0.6):
+        after = np.clip(before + rng.normal(-0.01, spread, 40), 0, 1)
+        found = guard("part", before.tolist(), after.tolist(), level=0.1, margin=0.03)
+        test = ttest_rel(after, before, alternative="less")
+        sure = 0.03 / (float((after - before).std(ddof=1)) / math.sqrt(40))
+        assert (found.name, found.n, found.level, found.margin) == ("part", 40, 0.1, 0.03)
+        assert (found.incumbent_mean, found.candidate_mean, found.difference) == pytest.approx((before.mean(), after.mean(), (after - before).mean()))
+        assert found.p_harm == pytest.approx(test.pvalue)
+        assert found.low == pytest.approx(ttest_rel(after, before, alternative="greater").confidence_interval(0.9).low)
+        assert found.power == pytest.approx(norm.cdf(sure - min(norm.isf(0.1), sure)))
+
+
+def test_two_items_are_tested_and_one_is_told_as_it_is() -> None:
+    assert guard("one", [0.5], [0.25]) == Guard("one", 1, 0.5, 0.25, -0.25, -1.0, 1.0, 0.0, LEVEL, MARGIN, "too few")
+    two = guard("two", [0.0, 1.0], [0.5, 0.75])
+    assert (two.incumbent_mean, two.candidate_mean, two.low, two.power) == (0.5, 0.625, -1.0, 0.0)
+    assert two.p_harm == pytest.approx(ttest_rel([0.5, 0.75], [0.0, 1.0], alternative="less").pvalue)
+
+
+def test_without_any_spread_the_mean_is_what_is_known() -> None:
+    gain, loss = guard("gain", [0.5] * 20, [0.75] * 20), guard("loss", [0.5] * 20, [0.25] * 20)
+    assert (gain.p_harm, gain.low, gain.power, gain.state) == (1.0, 0.25, 1.0, "clear")
+    assert (loss.p_harm, loss.low, loss.power, loss.state) == (0.0, -0.25, 1.0, "fired")
+    assert guard("same", [0.5] * 20, [0.5] * 20).p_harm == 1.0
+
+
+@pytest.mark.parametrize(
+    ("n", "mean", "low", "p_harm", "strict", "state"),
+    [
+        (FEWEST - 1, -0.5, -0.6, 0.0, False, "too few"),
+        (FEWEST, 0.0, -0.04, 0.05, False, "fired"),
+        (FEWEST, 0.0, -0.04, 0.051, False, "clear"),
+        (FEWEST, 0.0, -0.05, 0.5, False, "silent"),
+        (FEWEST, -0.05, -0.2, 0.3, False, "fired"),
+        (FEWEST, -0.0499, -0.2, 0.3, False, "silent"),
+        (FEWEST, -0.06, -0.05, 0.0, True, "fired"),
+        (FEWEST, -0.06, -0.049, 0.0, True, "clear"),
+    ],
+)
+def test_where_each_state_begins(n: int, mean: float, low: float, p_harm: float, strict: bool, state: str) -> None:
+    assert _state(n, mean, low, p_harm, 0.05, 0.05, strict) == state
+
+
+def test_guards_are_kept_as_json_and_are_the_same_within_rounding() -> None:
+    found = harmed(60, 0.05)
+    assert Guard.from_json(found.as_json() | {"more": 1}) == found and found.same(found)
+    assert found.same(replace(found, low=found.low + 1e-12)) and not found.same(replace(found, low=found.low + 1e-6))
+    assert found.same(replace(found, low=found.low + 1e-4), 1e-3) and not found.same(replace(found, n=61))
+    large = replace(found, low=1e6)
+    assert large.same(replace(large, low=1e6 + 900), 1e-3) and not large.same(replace(large, low=1e6 + 1100), 1e-3)
+    assert not found.same(replace(found, p_harm="unknown")) and not replace(found, name=1).same(found)  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match="A guard of the evidence lacks name, n, incumbent_mean"):
+        Guard.from_json({"level": 0.05})
+
+
 def test_on_other_items_a_loss_of_the_margin_must_be_ruled_out_and_a_smaller_one_is_let_pass() -> None:
     before = [0.5] * 30
     unclear, small = [0.5 + (0.3 if number % 2 else -0.3) for number in range(30)], [0.49] * 30
@@ -56,11 +118,21 @@ def test_a_guard_that_fires_takes_the_verdict_and_says_which() -> None:
     assert refused.verdict is Verdict.NO_EVIDENCE
     assert "But it harms: new (60 items) by 0.0" in refused.reason
     assert guarded(evidence, [harmed(60, -0.05)]) == evidence
+    two = [replace(harmed(60, 0.05), name=name, difference=-0.125, p_harm=0.001) for name in ("new", "old")]
+    assert guarded(evidence, two).reason == f"{evidence.reason} But it harms: new (60 items) by 0.125 (p = 0.001); old (60 items) by 0.125 (p = 0.001)."
+    worse = decide([0.8] * 60, [0.2] * 60)
+    assert guarded(worse, two) == worse
 
 
 def test_parts_are_taken_from_the_scores_and_other_items_as_they_are() -> None:
     found = guards_of({"a": (0.1, 0.2), "b": (0.3, 0.1)}, {"old": {"a", "unknown"}, "new": {"b"}}, {"general": [(1.0, 0.0)]})
     assert [(one.name, one.n, round(one.difference, 9)) for one in found] == [("general", 1, -1.0), ("new", 1, -0.2), ("old", 1, 0.1)]
+
+
+def test_parts_may_lose_what_cannot_be_told_and_other_items_may_not() -> None:
+    unclear = {f"{number:02}": (0.5, 0.8 if number % 2 else 0.2) for number in range(30)}
+    found = guards_of(unclear, {"part": set(unclear)}, {"rest": list(unclear.values())})
+    assert {one.name: one.state for one in found} == {"part": "silent", "rest": "fired"}
 
 
 def test_scores_of_different_items_are_refused() -> None:

@@ -64,6 +64,19 @@ def test_the_interval_covers_at_its_level_whatever_is_true() -> None:
 def test_without_items_nothing_is_known() -> None:
     found = compare([], [], 0.0125)
     assert (found.p_better, found.p_worse, found.low, found.high) == (1.0, 1.0, -1.0, 1.0)
+    assert (found.n, found.incumbent_mean, found.candidate_mean, found.difference) == (0, 0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(("incumbent", "candidate"), [([0.0, 1.0, 0.0], [1.0, 0.5, 0.0]), ([1.0, 0.5, 0.0], [0.0, 1.0, 0.0])])
+def test_scores_of_which_one_side_is_graded_are_compared_as_graded(incumbent: list[float], candidate: list[float]) -> None:
+    assert compare(incumbent, candidate, 0.0125).method == BOUNDED_MEAN
+
+
+def test_means_are_those_of_the_scores_and_a_level_of_a_half_is_the_highest() -> None:
+    found = compare([0.0, 0.5], [1.0, 0.75], 0.5)
+    assert (found.incumbent_mean, found.candidate_mean, found.difference) == (0.25, 0.875, 0.625)
+    with pytest.raises(BadInput, match=r"level of 0\.6"):
+        compare([0.0], [1.0], 0.6)
 
 
 @pytest.mark.parametrize(

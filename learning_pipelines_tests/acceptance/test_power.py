@@ -41,6 +41,19 @@ def test_a_plan_says_how_many_approved_examples_are_missing() -> None:
     assert there.power >= 0.8
 
 
+def test_a_plan_says_what_it_was_made_for() -> None:
+    found = plan(30, 2, effect=0.25, min_effect=0.01, test_share=0.5)
+    assert (found.items, found.k, found.alpha, found.effect) == (30, 2, spent(2), 0.25)
+    assert found.power == power(30, 0.25, spent(2), min_effect=0.01)
+    assert found.needed == size(0.25, spent(2), min_effect=0.01) and isinstance(found.needed, int)
+    assert found.missing_examples == 2 * found.missing_items
+
+
+def test_one_item_is_enough_where_a_level_of_a_half_may_be_spent_and_everything_gains() -> None:
+    assert power(1, 1.0, 0.5) == 1.0 and size(1.0, 0.5) == 1
+    assert power(2, 1.0, 0.25) == 1.0 and size(1.0, 0.25) == 2
+
+
 def test_without_items_there_is_no_power() -> None:
     assert plan(0, 1, effect=0.30, min_effect=0.02, test_share=0.3).power == 0
 
