@@ -6,6 +6,7 @@ Belongs here: that list, and what is missing here to run one. Not here: running 
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -20,9 +21,9 @@ COUNT_SEEDS = ("rule-task", "gate")
 @dataclass(frozen=True)
 class Benchmark:
     """One benchmark. `quick`, `full`: arguments of its module (full: usually its own defaults); `minutes` of both on two quiet cores, as far as known;
-    `peers`: environments of `make peer-…`; `data`: folders of LEARNING_TEST_DATA; `chromium`: a part of it needs a browser, and is left out without one;
-    `exact`: the figures of its headlines are counts and scores, which other work on the machine does not change; `headlines`: patterns of the figures that
-    stand in the README's table; `seed`: what everything is drawn from where no argument says another."""
+    `peers`: environments of `make peer-…`; `data`: folders of LEARNING_TEST_DATA; `programs`: what else has to be installed; `chromium`: a part of it needs
+    a browser, and is left out without one; `exact`: the figures of its headlines are counts and scores, which other work on the machine does not change;
+    `headlines`: patterns of the figures that stand in the README's table; `seed`: what everything is drawn from where no argument says another."""
 
     name: str
     measures: str
@@ -33,6 +34,7 @@ class Benchmark:
     beside: str = ""
     peers: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
     model: bool = False
     chromium: bool = False
     exact: bool = False
@@ -47,6 +49,8 @@ class Benchmark:
         for peer in self.peers if peers else ():
             if not (PROJECT / f".venv-peer-{peer}" / "bin").exists():
                 return f"the peers' environment is not installed: make peer-{peer}"
+        if absent := [program for program in self.programs if shutil.which(program) is None]:
+            return f"not installed: {', '.join(absent)}"
         if absent := [folder for folder in self.data if not (data() / folder).is_dir()]:
             return f"the data sets {', '.join(absent)} are not there: LEARNING_TEST_DATA names their folder"
         return None
@@ -59,7 +63,7 @@ class Benchmark:
     def needs(self) -> list[str]:
         """In words, for --list."""
         said = [f"make peer-{peer}" for peer in self.peers] + [f"data: {', '.join(self.data)}"] * bool(self.data)
-        return said + ["the embedded model"] * self.model + ["Chromium for a part of it"] * self.chromium
+        return said + list(self.programs) + ["the embedded model"] * self.model + ["Chromium for a part of it"] * self.chromium
 
 
 def data() -> Path:
@@ -188,6 +192,11 @@ BENCHMARKS: dict[str, Benchmark] = {one.name: one for one in (
     Benchmark("privacy", "precision and recall of the privacy rules", "", (0.5, 0.5), (r"(precision|recall), PERSON",), exact=True),
     Benchmark("attacks", "labels under attack: raw votes, weighted votes, honest votes alone", "--rounds 2", (1, 20),
               (r"wrong labels by .* votes, all attacks",), seed=1, exact=True),
+    Benchmark(
+        "scale-out", "a thousand agents on two workers with file systems of their own, one killed in the middle", "--agents 24 --no-encoder", (4, 15),
+        (r"agents a minute, (all workers.*|a worker that lived)", r"from the kill until its run is done by another worker", r"counts that are not"),
+        full="--agents 1000 --workers 2 --no-encoder", seed=1, programs=("redis-server",),
+    ),
 )}  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import zlib
 
 import dagster as dg
 
-from learning_pipelines.defs.common import AFTER_TAG, refresh_agent
+from learning_pipelines.defs.common import AFTER_TAG, know_agents, refresh_agent
 from learning_pipelines.defs.datasets import export_metadata
 from learning_pipelines.errors import LearningError
 from learning_pipelines.examples.artifacts import refresh_artifacts
@@ -34,6 +34,7 @@ def refresh_batch(context: dg.OpExecutionContext, store: dg.ResourceParam[Store]
     with store.pipeline() as connection:
         mine = [agent for agent in tenants.agents(connection) if batch_of(agent.partition) == context.partition_key]
         done = _already(context)
+        know_agents(context, mine)
         for agent in mine:
             if agent.partition in done:
                 continue

@@ -1,28 +1,20 @@
 """What has to be true afterwards: nothing done twice, nothing missing; each by counts against what the rows say.
 
-Belongs here: counting in the database, in Dagster's storage and in the artifact store. Not here: making it happen.
+Belongs here: counting in the database, in what Dagster recorded and in the artifact store. Not here: making it happen, reading Dagster (history.py).
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import statistics
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
-
-import dagster as dg
 
 from learning_pipelines.examples.export_files import file_hash, located
-from learning_pipelines.settings import Settings
 from learning_pipelines.storage.database import Connection
-from learning_pipelines.storage.store import Store
-from learning_pipelines_tests.scale_out.installation import BATCHED, SINGLE, WORKER_TAG
-from learning_pipelines_tests.scale_out.rows import APPROVED, CORRECTED, names
-
-ASSETS = ("learning_examples", "duplicate_clusters", "annotation_agreement", "example_quality", "training_datasets", "preference_pairs", "dataset_exports")
-PARTITION = "dagster/partition"
+from learning_pipelines_tests.chaos import invariants
+from learning_pipelines_tests.chaos.ledger import Ledger
+from learning_pipelines_tests.scale_out.history import ASSETS, BATCHED, History
+from learning_pipelines_tests.scale_out.rows import APPROVED, CORRECTED, FILES, names
 
 
 @dataclass(frozen=True)
@@ -38,105 +30,92 @@ class Check:
         return self.expected == self.found
 
 
-_EXAMPLES = "SELECT count(*) FROM learning_examples WHERE is_active AND source_type = 'user_feedback'"
-_DATASETS = "SELECT count(*) FROM training_datasets"
-_WHOLE = "SELECT count(*) FROM (SELECT 1 FROM dataset_examples GROUP BY organization_id, dataset_id HAVING count(*) = %s) AS whole"
+@dataclass(frozen=True)
+class Told:
+    """What happened, as far as it says what has to be true: `runs` that were asked for, `cut`: ids of those whose worker was killed."""
+
+    job: str
+    agents: int
+    runs: int
+    cut: tuple[str, ...] = ()
 
 
-def checks(instance: dg.DagsterInstance, agents: int, runs: int) -> list[Check]:
-    """All of them, in the order of the story."""
-    keys = {f"default/{name}" for name in names(agents)}
-    with Store(Settings()).pipeline() as connection:
-        found = _rows(connection, agents)
-        found += _files(connection, agents)
-    return [*found, *_runs(instance, keys, runs)]
+def checks(connection: Connection, found: History, artifacts: str, told: Told) -> list[Check]:
+    """All of them, in the order of the story. `connection` acts as the pipelines do."""
+    in_rows = [*_rows(connection, told.agents), *_judged(connection), *_files(connection, artifacts, told.agents)]
+    return [*in_rows, *_runs(found, told), *_materialized(found, told)]
 
 
-def _rows(connection: Connection, agents: int) -> list[Check]:
-    def count(query: str, *values: object) -> int:
-        row = connection.execute(query, values).fetchone()  # type: ignore[arg-type]
-        assert row is not None
-        return int(row[0])
+_COUNTS = {
+    "corrections stored": (CORRECTED, "SELECT count(*) FROM agent_feedback WHERE feedback_type = 'correction'"),
+    "corrections that are in exactly one example": (
+        CORRECTED,
+        """SELECT count(*) FROM (SELECT s.feedback_id FROM example_sources s JOIN learning_examples e ON e.organization_id = s.organization_id
+            AND e.id = s.example_id AND e.is_active JOIN agent_feedback f ON f.organization_id = s.organization_id AND f.id = s.feedback_id
+            GROUP BY s.organization_id, s.feedback_id HAVING count(*) = 1) AS once""",
+    ),
+    "examples derived from them": (CORRECTED, "SELECT count(*) FROM learning_examples WHERE is_active AND source_type = 'user_feedback'"),
+    "different ones among these": (
+        CORRECTED,
+        "SELECT count(*) FROM (SELECT DISTINCT agent_id, content_hash FROM learning_examples WHERE source_type = 'user_feedback') AS one",
+    ),
+    "all examples": (APPROVED + CORRECTED, "SELECT count(*) FROM learning_examples"),
+    "dataset versions": (1, "SELECT count(*) FROM training_datasets"),
+    "agents with a dataset": (1, "SELECT count(DISTINCT a) FROM training_datasets, unnest(agent_ids) AS a"),
+    "datasets with all of their approved examples": (
+        1,
+        """SELECT count(*) FROM training_datasets d WHERE (d.total_examples, (SELECT count(*) FROM dataset_examples e
+            WHERE e.organization_id = d.organization_id AND e.dataset_id = d.id)) = (%s, %s)""",
+    ),
+    "agents with metrics of their day": (1, "SELECT count(DISTINCT agent_id) FROM feedback_metrics WHERE executions > 0"),
+    "corrections in the metrics": (CORRECTED, "SELECT sum(corrections) FROM feedback_metrics"),
+}  # fmt: skip
+"""Per agent so many, and how they are counted."""
 
-    once = "SELECT count(*) FROM (SELECT DISTINCT agent_id, content_hash FROM learning_examples WHERE source_type = 'user_feedback') AS one"
-    return [
-        Check("examples derived from feedback", agents * CORRECTED, count(_EXAMPLES)),
-        Check("different ones among them", agents * CORRECTED, count(once)),
-        Check("all examples", agents * (APPROVED + CORRECTED), count("SELECT count(*) FROM learning_examples")),
-        Check("dataset versions", agents, count(_DATASETS)),
-        Check("agents with a dataset", agents, count("SELECT count(DISTINCT a) FROM training_datasets, unnest(agent_ids) AS a")),
-        Check("datasets with all of their approved examples", agents, count(_WHOLE, APPROVED)),
-    ]
+
+def _rows(connection: Connection, agents: int) -> Iterator[Check]:
+    for name, (each, query) in _COUNTS.items():
+        row = connection.execute(query, [APPROVED, APPROVED] if "%s" in query else []).fetchone()  # type: ignore[arg-type]
+        yield Check(name, agents * each, int(row[0] or 0) if row else 0)
 
 
-def _files(connection: Connection, agents: int) -> list[Check]:
+def _judged(connection: Connection) -> Iterator[Check]:
+    """What also has to hold after chaos: no source twice, datasets that hash to what is recorded, counters that equal a recount."""
+    evidence = invariants.Evidence(connection, Ledger())
+    for judge in (invariants.examples_once, invariants.datasets_whole, invariants.counters_equal_recounts):
+        yield Check(f"faults: {judge.__name__.replace('_', ' ')}", 0, len(list(judge(evidence))))
+
+
+def _files(connection: Connection, artifacts: str, agents: int) -> Iterator[Check]:
     """Every exported file is in the store, to the byte; and no part of one."""
-    artifacts = Settings().artifacts
     recorded = connection.execute("SELECT path, sha256, bytes FROM dataset_exports").fetchall()
-    right = sum(file_hash(path) == (sha256, size) for path, sha256, size in recorded)
     system, root = located(artifacts)
-    stored = len([path for path in system.find(root) if not path.rsplit("/", 1)[1].startswith(".")])
-    owners = len({path.rsplit("/", 2)[0] for path, _, _ in recorded})
-    return [
-        Check("agents with exported files", agents, owners),
-        Check("recorded files with their bytes in the store", len(recorded), right),
-        Check("files in the store", len(recorded), stored),
-    ]
+    stored = [path for path in system.find(root) if not path.rsplit("/", 1)[1].startswith(".")]
+    yield Check("agents with exported files", agents, len({path.rsplit("/", 2)[0] for path, _, _ in recorded}))
+    yield Check("recorded files", agents * FILES, len(recorded))
+    yield Check("recorded files with their bytes in the store", agents * FILES, sum(file_hash(path) == (sha256, size) for path, sha256, size in recorded))
+    yield Check("files in the store", agents * FILES, len(stored))
 
 
-def _runs(instance: dg.DagsterInstance, keys: set[str], wanted: int) -> list[Check]:
-    runs = [run for run in instance.get_runs() if run.job_name in (BATCHED, SINGLE)]
-    succeeded = Counter(run.tags[PARTITION] for run in runs if run.status is dg.DagsterRunStatus.SUCCESS)
-    ended = sum(run.is_finished for run in runs)
-    materialized = [set(instance.get_materialized_partitions(dg.AssetKey(name))) for name in ASSETS]
-    return [
-        Check("partitions of the job whose run succeeded", wanted, len(succeeded)),
-        Check("runs that succeeded", wanted, succeeded.total()),
-        Check("runs that have ended", len(runs), ended),
-        *(Check(f"partitions of {name}", len(keys), len(keys & done)) for name, done in zip(ASSETS, materialized, strict=True)),
-    ]
+def _runs(found: History, told: Told) -> Iterator[Check]:
+    good = [run for run in found.runs if run.status == "SUCCESS"]
+    again = [run for run in good if run.after in told.cut]
+    workers = {run.id: run.worker for run in found.runs}
+    yield Check("runs", told.runs + len(told.cut), len(found.runs))
+    yield Check("runs that succeeded", told.runs, len(good))
+    yield Check("partitions of the job whose run succeeded", told.runs, len({run.partition for run in good}))
+    yield Check("runs that failed, other than the killed ones", 0, len([run for run in found.runs if run.status != "SUCCESS" and run.id not in told.cut]))
+    yield Check("runs that a worker began more than once", 0, len([run for run in found.runs if run.starts > 1]))
+    yield Check("killed runs that another worker did again", len(told.cut), len([run for run in again if run.worker != workers[str(run.after)]]))
 
 
-def repeated(instance: dg.DagsterInstance) -> dict[str, int]:
-    """Materializations of an asset beyond one per partition: the step that a killed worker had recorded and not finished."""
-    found = {}
-    for name in ASSETS:
-        counts = Counter(record.partition_key for record in materializations(instance, name))
-        if more := counts.total() - len(counts):
-            found[name] = more
-    return found
-
-
-def materializations(instance: dg.DagsterInstance, asset: str) -> Iterator[dg.EventLogRecord]:
-    """All that were recorded of an asset."""
-    cursor: str | None = None
-    while True:
-        page = instance.fetch_materializations(dg.AssetKey(asset), limit=1_000, cursor=cursor)
-        yield from page.records
-        if not page.has_more:
-            return
-        cursor = page.cursor
-
-
-def throughput(instance: dg.DagsterInstance) -> list[dict[str, Any]]:
-    """Per worker: agents that it finished, runs that succeeded and failed, seconds of a run, agents a minute between its first and its last."""
-    by_worker: dict[str, list[Any]] = {}
-    for record in instance.get_run_records():
-        if record.dagster_run.job_name in (BATCHED, SINGLE) and record.start_time and record.end_time:
-            by_worker.setdefault(record.dagster_run.tags.get(WORKER_TAG, "none"), []).append(record)
-    agents = Counter(record.run_id for record in materializations(instance, ASSETS[-1]))
-    return [_worker(name, records, agents) for name, records in sorted(by_worker.items())]
-
-
-def _worker(name: str, records: Sequence[Any], agents: Mapping[str, int]) -> dict[str, Any]:
-    good = [record for record in records if record.dagster_run.status is dg.DagsterRunStatus.SUCCESS]
-    first, last = min(record.start_time for record in records), max((record.end_time for record in good), default=0.0)
-    minutes = max(last - first, 1e-9) / 60
-    finished = sum(agents.get(record.dagster_run.run_id, 0) for record in records)
-    return {
-        "worker": name, "agents": finished, "runs": len(good), "failed": len(records) - len(good),
-        "agents_per_minute": round(finished / minutes, 1) if good else 0.0,
-        "median_seconds": round(statistics.median([record.end_time - record.start_time for record in good]), 2) if good else None,
-        "from": dt.datetime.fromtimestamp(first, dt.UTC).isoformat(timespec="seconds"),
-        "to": dt.datetime.fromtimestamp(last, dt.UTC).isoformat(timespec="seconds") if good else None,
-    }  # fmt: skip
+def _materialized(found: History, told: Told) -> Iterator[Check]:
+    """One of each asset per agent, and one more of what a killed run had recorded of an agent that it did not finish."""
+    keys = {f"default/{name}" for name in names(told.agents)}
+    finished = {(one.run, one.partition) for one in found.of(ASSETS[-1])} if told.job == BATCHED else set()
+    for asset in ASSETS:
+        records = found.of(asset)
+        unfinished = [one for one in records if one.run in told.cut and (one.run, one.partition) not in finished]
+        counts = Counter(one.partition for one in records)
+        yield Check(f"agents in {asset}", len(keys), len(keys & counts.keys()))
+        yield Check(f"materializations of {asset}", len(keys) + len(unfinished), counts.total())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,14 +20,17 @@ import psycopg
 
 from learning_pipelines.defs.batches import batch_of
 from learning_pipelines_tests.cli.running import free_port, wait_for
+from learning_pipelines_tests.scale_out.history import BATCHED, WORKER_TAG
 from learning_pipelines_tests.scale_out.rows import names, rows
 from learning_pipelines_tests.scale_out.surroundings import PROGRAM, Surroundings
 
-BATCHED, SINGLE = "agents_refresh", "dataset_refresh"
-"""Jobs over the same assets: a run for a batch of agents, a run for each."""
+METRICS = "metrics_refresh"
 KINDS = ("agents", "executions", "feedback", "examples")
-WORKER_TAG = "learning/worker"
-_AUTOMATIC = "{ repositoriesOrError { ... on RepositoryConnection { nodes { sensors { name sensorState { id } } schedules { scheduleState { id } } } } } }"
+RECOVERS = "crashed_runs"
+"""The sensor that stays on: it asks again for what a killed worker was in the middle of."""
+QUIET_SECONDS = 10.0
+_AUTOMATIC = """{ repositoriesOrError { ... on RepositoryConnection { nodes {
+    sensors { name sensorState { id status } } schedules { scheduleState { id status } } } } } }"""
 _BACKFILL = """mutation($what: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $what)
     { __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
 
@@ -43,14 +47,24 @@ class Installation:
         return next(iter(answer["data"].values()))
 
     def nothing_automatic(self) -> None:
-        """Sensors and schedules off: every run is one of the backfill, or its second attempt, for which one sensor stays on."""
-        (location,) = self.query(_AUTOMATIC)["nodes"]
-        for name, mutation in (("sensor", "stopSensor"), ("schedule", "stopRunningSchedule")):
-            for one in location[f"{name}s"]:
-                if one.get("name") == "crashed_runs":
-                    continue
-                said = self.query(f"mutation($id: String!) {{ {mutation}(id: $id) {{ __typename }} }}", id=one[f"{name}State"]["id"])
+        """Sensors and schedules off, but one: every run is one of the backfill, or its second attempt.
+
+        A tick that is going on writes the state of its sensor anew at its end, "running" too: looked at until nothing has run for a while.
+        """
+        quiet = time.monotonic()
+        while time.monotonic() - quiet < QUIET_SECONDS:
+            for mutation, identity in self.automatic():
+                said = self.query(f"mutation($id: String!) {{ {mutation}(id: $id) {{ __typename }} }}", id=identity)
                 assert "Error" not in said["__typename"], said
+                quiet = time.monotonic()
+            time.sleep(1)
+
+    def automatic(self) -> list[tuple[str, str]]:
+        """What would ask for runs by itself: how it is stopped, and its id."""
+        (location,) = self.query(_AUTOMATIC)["nodes"]
+        sensors = [("stopSensor", one["sensorState"]) for one in location["sensors"] if one["name"] != RECOVERS]
+        schedules = [("stopRunningSchedule", one["scheduleState"]) for one in location["schedules"]]
+        return [(mutation, state["id"]) for mutation, state in sensors + schedules if state["status"] == "RUNNING"]
 
     def fill(self, agents: int, seed: int) -> None:
         """Rows by the command line's import."""
@@ -60,10 +74,18 @@ class Installation:
             self.around.call("import", kind, path)
 
     def backfill(self, job: str, agents: int) -> int:
-        """All partitions of the job, as runs of a backfill; returns how many runs."""
+        """All partitions of the job that have an agent, as runs of a backfill; returns how many runs."""
         agent_keys = [f"default/{name}" for name in names(agents)]
         self.instance.add_dynamic_partitions("agents", agent_keys)
-        keys = sorted({batch_of(key) for key in agent_keys}) if job == BATCHED else agent_keys
+        return self._launched(job, sorted({batch_of(key) for key in agent_keys}) if job == BATCHED else agent_keys)
+
+    def count_days(self) -> int:
+        """The metrics of every day that has executions, by a worker; returns how many runs."""
+        with psycopg.connect(self.around.variables["LEARNING_DATABASE_URL"]) as session:
+            days = session.execute("SELECT DISTINCT (created_at AT TIME ZONE 'UTC')::date::text FROM learning.agent_executions").fetchall()
+        return sum(self._launched(METRICS, [day]) for (day,) in sorted(days))
+
+    def _launched(self, job: str, keys: list[str]) -> int:
         selector = {"repositorySelector": {"repositoryLocationName": "learning_pipelines", "repositoryName": "__repository__"}}
         said = self.query(_BACKFILL, what={"selector": {**selector, "partitionSetName": f"{job}_partition_set"}, "partitionNames": keys})
         assert said["__typename"] == "LaunchBackfillSuccess", said

@@ -11,6 +11,8 @@ from typing import Any
 
 APPROVED, CORRECTED = 8, 4
 """Per agent: examples that are approved already, and executions that people correct."""
+FILES = 3
+"""Per agent: formats that its dataset has rows enough for (the two of OpenAI need ten)."""
 Row = dict[str, Any]
 
 

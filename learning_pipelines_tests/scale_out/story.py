@@ -22,8 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.loop import machine
-from learning_pipelines_tests.scale_out.checks import checks, repeated, throughput
-from learning_pipelines_tests.scale_out.installation import BATCHED, SINGLE, Installation, installation
+from learning_pipelines.settings import Settings
+from learning_pipelines.storage.store import Store
+from learning_pipelines_tests.scale_out.checks import Told, checks
+from learning_pipelines_tests.scale_out.history import BATCHED, SINGLE, history, recovery, throughput
+from learning_pipelines_tests.scale_out.installation import Installation, installation
 from learning_pipelines_tests.scale_out.surroundings import Surroundings, lacking, surroundings
 
 REPLACED_AFTER_SECONDS = 30.0
@@ -33,6 +36,11 @@ UNFINISHED = ("NOT_STARTED", "QUEUED", "STARTING", "STARTED", "CANCELING")
 
 
 def main() -> int:
+    return run()[0]
+
+
+def run() -> tuple[int, dict[str, Any]]:
+    """Exit code (1 where a count is wrong) and what was found. Raises SystemExit where it cannot run here, or hangs."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--agents", type=int, default=1_000)
     arguments.add_argument("--workers", type=int, default=2)
@@ -58,9 +66,9 @@ def main() -> int:
         chosen.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     if all(one["ok"] for one in found["checks"]):
         shutil.rmtree(folder)
-        return 0
+        return 0, found
     print(f"Its logs are kept in {folder}.", file=sys.stderr)
-    return 1
+    return 1, found
 
 
 def told(around: Surroundings, installed: Installation, chosen: argparse.Namespace) -> dict[str, Any]:
@@ -78,16 +86,21 @@ def told(around: Surroundings, installed: Installation, chosen: argparse.Namespa
     wait_for_the_end(installed, runs, load)
     seconds, connections = time.monotonic() - begun, installed.connections()
     took = {name: round(now - used[name], 1) for name, now in around.processor_seconds().items()}
+    wait_for_the_end(installed, runs + installed.count_days(), load)
     around.stop_workers()
+    if awake := installed.automatic():
+        raise SystemExit(f"{len(awake)} sensors or schedules ran on: what they asked for is not the backfill's.")
     say("Counting …")
+    store, found = Store(Settings()), history(installed.instance, chosen.job)
+    with store.pipeline() as connection:
+        right = checks(connection, found, store.settings.artifacts, Told(chosen.job, chosen.agents, runs, tuple(killed["runs_at_work"])))
     return {
         "git": _git(), "machine": machine(), "when": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), "seed": chosen.seed, "job": chosen.job,
         "agents": chosen.agents, "runs": runs, "workers": chosen.workers, "concurrency": chosen.concurrency, "encoder": not chosen.no_encoder,
         "separate_file_systems": around.separate, "artifact_store": "moto's server of the S3 API", "load_average": [round(one, 1) for one in load],
         "seconds": round(seconds, 1), "agents_per_minute": round(60 * chosen.agents / seconds, 1), "killed": killed,
-        "processor_seconds": took, "connections": connections,
-        "states": dict(installed.states()), "throughput": throughput(installed.instance), "repeated": repeated(installed.instance),
-        "checks": [{**asdict(one), "ok": one.ok} for one in checks(installed.instance, chosen.agents, runs)],
+        "recovery": recovery(found, killed["runs_at_work"], killed["at"]), "processor_seconds": took, "connections": connections,
+        "throughput": throughput(found), "checks": [{**asdict(one), "ok": one.ok} for one in right],
     }  # fmt: skip
 
 
@@ -102,11 +115,11 @@ def kill_in_the_middle(around: Surroundings, installed: Installation, chosen: ar
     while not (at_work := installed.at_work(victim.name)):
         watch.ended()
         time.sleep(0.05)
-    processes = victim.kill()
+    at, processes = time.time(), victim.kill()
     say(f"{victim.name} killed ({processes} processes) after {watch.last} runs, in the middle of {len(at_work)}.")
     time.sleep(min(REPLACED_AFTER_SECONDS, runs))
-    around.start_worker(f"worker-{len(around.workers) + 1}", chosen.concurrency)
-    return {"worker": victim.name, "processes": processes, "after_runs": watch.last, "runs_at_work": at_work}
+    other = around.start_worker(f"worker-{len(around.workers) + 1}", chosen.concurrency)
+    return {"worker": victim.name, "replaced_by": other.name, "processes": processes, "at": at, "after_runs": watch.last, "runs_at_work": at_work}
 
 
 def wait_for_the_end(installed: Installation, runs: int, load: list[float]) -> None:
@@ -150,9 +163,14 @@ def report(found: dict[str, Any]) -> str:
     ]
     lines += ["", "| what | expected | found |", "|---|---:|---:|"]
     lines += [f"| {one['name']} | {one['expected']:,} | {one['found']:,}{'' if one['ok'] else ' **wrong**'} |" for one in found["checks"]]
+    lines += ["", *(
+        f"Batch {one['partition']} of {one['killed_worker']}: failed {one['noticed_seconds']} s after the kill, asked for again after "
+        f"{one['asked_again_seconds']}, at work on {one['by']} after {one['at_work_again_seconds']}, done after {one['done_seconds']}."
+        for one in found["recovery"]
+    )]  # fmt: skip
     took = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in found["processor_seconds"].items())
-    lines += ["", f"Processor: {took} (workers that lived at the end). Connections to PostgreSQL at the end: {found['connections']}."]
-    return "\n".join([*lines, f"Materializations beyond one per partition: {found['repeated'] or 'none'}."])
+    lines += [f"Processor: {took} (workers that lived at the end). Connections to PostgreSQL at the end: {found['connections']}."]
+    return "\n".join(lines)
 
 
 def say(text: str) -> None:
