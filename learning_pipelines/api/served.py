@@ -1,7 +1,7 @@
 """What serves, at hand: prompts are read by applications at every turn, so a worker keeps them for half a second, ready to be sent.
 
-Belongs here: keeping, looking again, demonstrations for an input. Not here: the route (prompts.py), what is sent (served_answer.py), the lookup
-(prompts/serving.py), guidance (guided.py), who takes part in an experiment (experiments_serving.py).
+Belongs here: keeping, looking again. Not here: the route (prompts.py), what is sent (served_answer.py), demonstrations for an input (few_shot.py),
+guidance (guided.py), who takes part in an experiment (experiments_serving.py).
 
 A label that moves, and learning that is switched off or on, is seen by every worker within FRESH_SECONDS. Nothing heavy is loaded: texts are encoded by
 the shared encoder process.
@@ -11,34 +11,26 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
-import threading
 import time
 from uuid import UUID
 
 from fastapi.concurrency import run_in_threadpool
 
 from learning_pipelines.api.experiments_serving import ExperimentsServing, Taking
+from learning_pipelines.api.few_shot import FewShot
 from learning_pipelines.api.guided import Guided, Turns
 from learning_pipelines.api.principals import Principal
 from learning_pipelines.api.problems import Problem, not_found
 from learning_pipelines.api.served_answer import Answer, Part, Served, served_version, with_arms
 from learning_pipelines.behavior.fine_tuning.serving import serving_model
-from learning_pipelines.encoder import EncoderClient, open_encoder
-from learning_pipelines.errors import LearningError, Unavailable
-from learning_pipelines.prompts.prompt import Demonstration, Retrieval
-from learning_pipelines.prompts.serving import look_up
+from learning_pipelines.errors import Unavailable
+from learning_pipelines.prompts.prompt import Demonstration
 from learning_pipelines.settings import Settings
-from learning_pipelines.storage import demonstrations, prompts, tenants
-from learning_pipelines.storage.sessions import Acting, Sessions
-from learning_pipelines.storage.tenants import AgentRef
+from learning_pipelines.storage import prompts, tenants
+from learning_pipelines.storage.sessions import Sessions
 
 FRESH_SECONDS = 0.5
 _MOST_KEPT = 10_000
-_SETTLED_SECONDS = 60.0
-_WARM_SECONDS, _WANTED_SECONDS = 300.0, 3600.0
-"""How often the encoder process (which ends after 15 idle minutes and takes seconds to start) hears from us, and how long after the last input."""
-log = logging.getLogger("learning_pipelines.api")
 Key = tuple[UUID, str, str]
 
 
@@ -50,7 +42,7 @@ class ServedPrompts:
         self._experiments = experiments
         self._kept: dict[Key, Served] = {}
         self._looking: dict[Key, asyncio.Task[Served]] = {}
-        self._few_shot = _FewShot(sessions, settings)
+        self._few_shot = FewShot(sessions, settings)
         self._guided = Guided(sessions, self._few_shot.client)
 
     async def get(self, who: Principal, agent: str, label: str) -> Served:
@@ -131,75 +123,3 @@ class ServedPrompts:
         with self._sessions.acting(who.acting) as connection:
             versions = prompts.served_versions(connection, agent, {arm.version for one in running for arm in one.arms})
         return with_arms(everybody, running, versions)
-
-
-class _FewShot:
-    """Looks demonstrations up for inputs. The encoder's client is opened with the first one; what hardly changes is asked once a minute."""
-
-    def __init__(self, sessions: Sessions, settings: Settings) -> None:
-        self._sessions, self._settings = sessions, settings
-        self._opening = threading.Lock()
-        self._closing = threading.Event()
-        self._asked = 0.0
-        self._encoder: EncoderClient | None = None
-        self._ways: dict[tuple[UUID, UUID, UUID], tuple[float, bool, tuple[str, ...]]] = {}
-
-    def nearest(self, agent: AgentRef, retrieval: Retrieval, text: str) -> list[Demonstration]:
-        if retrieval.dataset_id is None:
-            raise Unavailable("The prompt that serves names no examples to pick demonstrations from.", "Roll it back, or move the label.")
-        dataset = UUID(retrieval.dataset_id)
-        try:
-            encoder = self.client()
-            vector = encoder.encode([text])[0]
-        except LearningError as error:  # whatever is wrong with the encoder, it is not the request
-            raise Unavailable(error.cause, error.advice) from error
-        exact, labels = self._way(agent, dataset, encoder.name)
-        with self._sessions.acting(demonstrating(agent)) as connection:
-            return look_up(connection, agent, dataset, encoder.name, vector, retrieval.k, exact=exact, labels=labels)
-
-    def close(self) -> None:
-        self._closing.set()
-        if self._encoder is not None:
-            self._encoder.close()
-
-    def _keep_warm(self) -> None:
-        while not self._closing.wait(_WARM_SECONDS):
-            if self._encoder is not None and time.monotonic() - self._asked < _WANTED_SECONDS:
-                try:
-                    self._encoder.encode(["still", "there"])  # two: one text alone would be remembered and not asked
-                except (LearningError, RuntimeError) as error:  # RuntimeError: closed by another thread in mid-request
-                    if not self._closing.is_set():
-                        log.warning("the encoder cannot be kept ready: %s", error)
-
-    def client(self) -> EncoderClient:
-        """The encoder, kept ready from now on. Raises LearningError where it cannot be opened."""
-        self._asked = time.monotonic()
-        with self._opening:
-            if self._encoder is None:
-                self._encoder = open_encoder(self._settings)
-                threading.Thread(target=self._keep_warm, name="learning-encoder-warm", daemon=True).start()
-            return self._encoder
-
-    def _way(self, agent: AgentRef, dataset: UUID, encoder: str) -> tuple[bool, tuple[str, ...]]:
-        """Whether to compare one by one, and the answers that count. Raises Unavailable where examples have no vectors of this encoder."""
-        key = (agent.organization_id, agent.agent_id, dataset)
-        known = self._ways.get(key)
-        if known is not None and time.monotonic() - known[0] < _SETTLED_SECONDS:
-            return known[1:]
-        with self._sessions.acting(demonstrating(agent)) as connection:
-            if known is None and (missing := demonstrations.unindexed(connection, agent, dataset, encoder)):
-                raise Unavailable(
-                    f"{missing} of the examples that this prompt picks from have no vector of the encoder {encoder}.",
-                    f"Run `learning-pipelines run prompt_optimization --agent {agent.agent}`, or set LEARNING_EMBEDDING_MODEL back.",
-                )
-            exact, labels = demonstrations.few(connection, agent, encoder), tenants.answers_of(connection, agent)[1]
-        if len(self._ways) >= _MOST_KEPT:
-            self._ways.clear()
-        self._ways[key] = (time.monotonic(), exact, labels)
-        return exact, labels
-
-
-def demonstrating(agent: AgentRef) -> Acting:
-    """Who looks demonstrations up: examples are for trainers, but what a prompt that serves shows of them is for whoever it serves."""
-    return Acting(agent.organization_id, role="trainer")
-

@@ -1,6 +1,7 @@
 """Demonstrations picked at run time, out of the stored examples: the same lookup while a prompt is scored and while it serves.
 
-Belongs here: Nearest over the database. Not here: SQL (storage/demonstrations.py), Nearest in memory (nearest.py), the route that serves (api/).
+Belongs here: Nearest over stored examples, few of them read once, many asked of the database. Not here: SQL (storage/demonstrations.py), comparing in
+memory (nearest.py), how long a worker of the service keeps what it read (api/few_shot.py).
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from learning_pipelines.encoder import Encoder
+from learning_pipelines.prompts.nearest import Pool
 from learning_pipelines.prompts.prompt import Demonstration
 from learning_pipelines.prompts.task import Nearest
 from learning_pipelines.storage import demonstrations as storage
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.tenants import AgentRef, answers_of
+from learning_pipelines.storage.vectors import as_half
 
 OpenEncoder = Callable[[], Encoder]
 
@@ -43,18 +46,27 @@ class Lookup:
 
     def __init__(self, connection: Connection, agent: AgentRef, dataset_id: UUID, encoder: Encoder) -> None:
         self._connection, self._agent, self._dataset, self._encoder = connection, agent, dataset_id, encoder
-        self._exact = storage.few(connection, agent, encoder.name)
         self._labels = answers_of(connection, agent)[1]
+        few = storage.few(connection, agent, encoder.name)
+        self._pool = pool(connection, agent, dataset_id, encoder.name, encoder.dimensions, self._labels) if few else None
 
     def __call__(self, text: str, k: int, without: frozenset[str] = frozenset()) -> list[Demonstration]:
         vector = self._encoder.encode([text])[0]
-        return look_up(self._connection, self._agent, self._dataset, self._encoder.name, vector, k, exact=self._exact, without=without, labels=self._labels)
+        if self._pool is not None:
+            return self._pool.nearest(as_half(vector), k, without)
+        return among_many(self._connection, self._agent, self._dataset, self._encoder.name, vector, k, without=without, labels=self._labels)
 
 
-def look_up(
+def pool(connection: Connection, agent: AgentRef, dataset_id: UUID, encoder: str, dimensions: int, labels: tuple[str, ...] = ()) -> Pool:
+    """Everything a prompt may pick from the version, to be compared with vectors as_half: it finds what the database would."""
+    shown, vectors = storage.all_shown(connection, agent, dataset_id, encoder, dimensions, labels)
+    return Pool([Demonstration(one.input, one.output, one.example_id) for one in shown], vectors)
+
+
+def among_many(
     connection: Connection, agent: AgentRef, dataset_id: UUID, encoder: str, vector: npt.NDArray[np.float32], k: int, *,
-    exact: bool, without: frozenset[str] = frozenset(), labels: tuple[str, ...] = (),
+    exact: bool = False, without: frozenset[str] = frozenset(), labels: tuple[str, ...] = (),
 ) -> list[Demonstration]:  # fmt: skip
-    """The nearest examples as demonstrations, nearest first."""
+    """The nearest examples as demonstrations, nearest first, as the database finds them: by its index, or `exact`ly."""
     found = storage.nearest(connection, agent, dataset_id, encoder, vector, k, exact=exact, without=without, labels=labels)
     return [Demonstration(one.input, one.output, one.example_id) for one in found]

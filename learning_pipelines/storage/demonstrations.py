@@ -3,13 +3,15 @@
 Belongs here: SQL of demonstration_vectors. Not here: fixed demonstrations (they are messages of a version), the Nearest of a prompt (prompts/serving.py).
 
 A version of an agent's dataset is pinned by the prompts that pick from it; only its train split is ever picked from. Vectors are kept once per
-text, so that a new version costs its new texts. Few vectors are searched exactly; many by HNSW, whose scan goes on until enough rows of this
-organization, agent and version are found (pgvector's iterative scan): without that, a tenant with 5 % of the rows gets a fraction of its k.
+text, so that a new version costs its new texts. Few vectors are compared one by one, here or by whoever reads them all (prompts/nearest.py); many are
+searched by HNSW, whose scan goes on until enough rows of this organization, agent and version are found (pgvector's iterative scan): without that, a
+tenant with 5 % of the rows gets a fraction of its k.
 Guidance asks for examples of one type; few of a type are compared exactly, however many others there are.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -22,10 +24,10 @@ from learning_pipelines.encoder_protocol import Encoder
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.prompt_runs import TEACHES
 from learning_pipelines.storage.tenants import AgentRef
-from learning_pipelines.storage.vectors import register_vectors, to_half
+from learning_pipelines.storage.vectors import received_halves, register_vectors, to_half
 
 EXACT_UP_TO = 3_000
-"""Vectors of an agent up to which all are compared: 3.5 ms of a core; with more the index is faster."""
+"""Vectors of an agent up to which all are compared, in memory or here (3.5 ms of a core); with more the index is faster."""
 INDEXED_DIMENSIONS = (384, 512, 768, 1024)
 TYPES = ("correction", "demonstration")
 """Types of example that can be asked for; each has an index of its own."""
@@ -49,6 +51,11 @@ _STANDS = """(SELECT e.review_status = 'approved' AND e.is_active AND (e.example
         AND NOT EXISTS (SELECT FROM demonstrations d WHERE d.organization_id = e.organization_id AND d.id = e.source_id AND NOT d.is_active))
     FROM learning_examples e WHERE e.organization_id = v.organization_id AND e.id = v.example_id)"""
 """Still approved; of a demonstration: no newer one replaces it, and nobody withdrew its expert's right since the version was made."""
+_WITH_TEXTS = """FROM demonstration_vectors v
+    JOIN dataset_examples d ON d.organization_id = v.organization_id AND d.dataset_id = %(dataset)s AND d.example_id = v.example_id
+        AND d.content_hash = v.content_hash AND d.split = 'train'
+    JOIN example_contents c ON c.organization_id = v.organization_id AND c.content_hash = v.content_hash
+    WHERE v.organization_id = %(organization)s AND v.agent_id = %(agent)s AND v.encoder = %(encoder)s"""
 _TEXTS = """SELECT found.example_id, c.content ->> 'input_text', c.content ->> 'expected_output', -(found.distance + 0), c.content #> '{input_context,actions}'
     FROM found
     JOIN example_contents c ON c.organization_id = %(organization)s AND c.content_hash = found.content_hash
@@ -138,6 +145,40 @@ def few(connection: Connection, agent: AgentRef, encoder: str, example_type: str
         [agent.organization_id, agent.agent_id, encoder, *([] if example_type is None else [example_type])],
     ).fetchone()
     return row is not None and int(row[0]) <= EXACT_UP_TO
+
+
+def emptied_at(connection: Connection, agent: AgentRef, dataset_id: UUID) -> dt.datetime | None:
+    """When a person was last taken out of the version. Nothing else ever changes which examples it has."""
+    row = connection.execute("SELECT erased_at FROM training_datasets WHERE organization_id = %s AND id = %s", [agent.organization_id, dataset_id]).fetchone()
+    return None if row is None else row[0]
+
+
+def size(connection: Connection, agent: AgentRef, dataset_id: UUID, encoder: str) -> int:
+    """About how many bytes `all_shown` would hand over."""
+    values = {"organization": agent.organization_id, "agent": agent.agent_id, "dataset": dataset_id, "encoder": encoder}
+    said = "octet_length(c.content ->> 'input_text') + octet_length(c.content ->> 'expected_output')"
+    row = connection.execute(f"SELECT coalesce(sum(4 * vector_dims(v.embedding) + {said}), 0) {_WITH_TEXTS}", values).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def all_shown(
+    connection: Connection, agent: AgentRef, dataset_id: UUID, encoder: str, dimensions: int, labels: Collection[str] = ()
+) -> tuple[list[Shown], npt.NDArray[np.float32]]:
+    """Every example that `nearest` may find for a prompt, in the order of the ids, and their vectors as they are stored (a row each)."""
+    values = {
+        "organization": agent.organization_id, "agent": agent.agent_id, "dataset": dataset_id, "encoder": encoder, "labels": list(labels),
+        "dimensions": dimensions,
+    }  # fmt: skip
+    in_labels = "AND c.content ->> 'expected_output' = ANY(%(labels)s)" if labels else ""
+    with connection.cursor(binary=True) as cursor:
+        rows = cursor.execute(
+            f"""SELECT v.example_id, c.content ->> 'input_text', c.content ->> 'expected_output', halfvec_send(v.embedding) {_WITH_TEXTS}
+            AND vector_dims(v.embedding) = %(dimensions)s {in_labels} ORDER BY v.example_id COLLATE "C\"""",
+            values,
+        ).fetchall()
+    shown = [Shown(str(name), str(asked), str(answer)) for name, asked, answer, _ in rows]
+    return shown, received_halves([raw for *_, raw in rows], dimensions)
 
 
 def nearest(

@@ -5,6 +5,7 @@ Belongs here: registering the types, turning values into arrays and back. Not he
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -45,3 +46,15 @@ def to_half(vector: npt.NDArray[np.float32]) -> HalfVector:
 def to_array(value: Any) -> npt.NDArray[np.float32]:
     """A vector or halfvec that was read, as an array."""
     return np.asarray(value if isinstance(value, np.ndarray) else value.to_numpy(), dtype=np.float32)
+
+
+def as_half(vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """A vector as a halfvec holds it."""
+    return vector.astype(np.float16).astype(np.float32)
+
+
+def received_halves(sent: Sequence[bytes], dimensions: int) -> npt.NDArray[np.float32]:
+    """What halfvec_send made of vectors of one length, a row each: two numbers (length, unused), then the halves, all in network order."""
+    if not sent:
+        return np.zeros((0, dimensions), dtype=np.float32)
+    return np.stack([np.frombuffer(one, dtype=">f2", offset=4) for one in sent]).astype(np.float32)

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from learning_pipelines.acceptance import approval
+from learning_pipelines.api import few_shot
 from learning_pipelines.api import served as served_prompts
 from learning_pipelines.encoder import EncoderClient, Serving
 from learning_pipelines.encoder_service import Server
@@ -100,7 +101,7 @@ def sent(api: Api, agent: AgentRef, **params: Any) -> list[dict[str, str]]:
 def test_with_an_input_the_messages_are_the_very_ones_that_were_scored(
     api: Api, make: Make, encoding: Serving, monkeypatch: pytest.MonkeyPatch, agreeing: bool
 ) -> None:
-    monkeypatch.setattr(served_prompts, "open_encoder", lambda settings: EncoderClient(lambda: encoding))
+    monkeypatch.setattr(few_shot, "open_encoder", lambda settings: EncoderClient(lambda: encoding))
     agent = make(rows=40)
     with api.database.connect("pipeline") as connection:
         dataset = list_versions(connection, agent)[0]["id"]
@@ -180,16 +181,16 @@ def test_the_encoder_is_kept_ready_while_inputs_come(encoding: Serving, monkeypa
                 asked.set()
             return super().encode(texts, batch_size=batch_size)
 
-    monkeypatch.setattr(served_prompts, "open_encoder", lambda settings: Watched(lambda: encoding))
-    monkeypatch.setattr(served_prompts, "_WARM_SECONDS", 0.05)
-    few_shot = served_prompts._FewShot(api.service.sessions, api.settings)
+    monkeypatch.setattr(few_shot, "open_encoder", lambda settings: Watched(lambda: encoding))
+    monkeypatch.setattr(few_shot, "SWEEP_SECONDS", 0.05)
+    picking = few_shot.FewShot(api.service.sessions, api.settings)
     agent = make(rows=40)
     with api.database.connect("pipeline") as connection:
         dataset = list_versions(connection, agent)[0]["id"]
         stored_nearest(connection, agent, dataset, Letters)("a", 1)
-    assert len(few_shot.nearest(agent, Retrieval(2, str(dataset)), "hello")) == 2
+    assert len(picking.nearest(agent, Retrieval(2, str(dataset)), "hello")) == 2
     assert asked.wait(30)
-    few_shot.close()
+    picking.close()
 
 
 def test_a_prompt_whose_demonstrations_cannot_be_looked_up_is_not_approved(api: Api, make: Make) -> None:
@@ -206,13 +207,13 @@ def test_a_prompt_whose_demonstrations_cannot_be_looked_up_is_not_approved(api: 
 
 WORKER = """
 import sys
-from learning_pipelines.api import served
+from learning_pipelines.api import few_shot
 from learning_pipelines.encoder import EncoderClient, Serving
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage.database import Database
 from learning_pipelines_tests.api.serving import serving
 url, api_url, home, encoder = sys.argv[1:]
-served.open_encoder = lambda settings: EncoderClient(lambda: Serving("key", encoder, "token", 1, "letters@1", 384))
+few_shot.open_encoder = lambda settings: EncoderClient(lambda: Serving("key", encoder, "token", 1, "letters@1", 384))
 with serving(Database(url, url, {"api": api_url}, False), Settings(home=home, database_url=None)) as running:
     print(running.url, flush=True)
     sys.stdin.readline()

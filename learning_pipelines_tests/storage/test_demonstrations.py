@@ -15,7 +15,7 @@ import pytest
 from learning_pipelines.examples.datasets import refresh_dataset
 from learning_pipelines.feedback.identity import organization_id
 from learning_pipelines.prompts.hygiene import can_be_shown
-from learning_pipelines.prompts.serving import stored_nearest
+from learning_pipelines.prompts.serving import among_many, pool, stored_nearest
 from learning_pipelines.prompts.task import Item
 from learning_pipelines.storage import demonstrations, prompt_runs
 from learning_pipelines.storage.database import Connection, Database
@@ -23,6 +23,7 @@ from learning_pipelines.storage.demonstrations import index_demonstrations, near
 from learning_pipelines.storage.duplicates import store_vectors
 from learning_pipelines.storage.sessions import Acting, act_as, open_connection
 from learning_pipelines.storage.tenants import AgentRef, agents
+from learning_pipelines.storage.vectors import as_half
 from learning_pipelines.storage.versions import list_versions
 from learning_pipelines_tests.conftest import Load
 from learning_pipelines_tests.examples.approved import SHARES, TEXT_ONLY
@@ -310,6 +311,23 @@ def test_of_one_type_the_nearest_that_still_stand_are_found(pipeline: Connection
     assert gone not in found(pipeline, desk, dataset, text(31), k=60, **of_type)
 
 
+def test_examples_read_once_are_found_as_the_database_finds_them_twins_too(pipeline: Connection, load: Load, encoder: Letters) -> None:
+    desk = with_examples(pipeline, load, "default", 0)
+    common = {"agent": "desk", "review_status": "approved"}  # some share their letters: their vectors are the same
+    load("examples", [{"example_id": f"e{n}", "input_text": text(n % 20) + " " * (n % 3), "expected_output": f"default {n % 3}", **common} for n in range(90)])
+    refresh_dataset(pipeline, desk, rule=TEXT_ONLY, shares=SHARES)
+    dataset = newest(pipeline, desk)
+    index_demonstrations(pipeline, desk, dataset, encoder)
+    for labels in ((), ("default 1",)):
+        read = pool(pipeline, desk, dataset, encoder.name, encoder.dimensions, labels)
+        for number in (3, 31, 200):
+            vector = encoder.encode([text(number)])[0]
+            for k, without in ((1, frozenset[str]()), (7, frozenset(["e3", "e23"])), (200, frozenset[str]())):
+                stored = among_many(pipeline, desk, dataset, encoder.name, vector, k, exact=True, without=without, labels=labels)
+                assert read.nearest(as_half(vector), k, without) == stored and stored
+    assert 0 < sum(vector.nbytes for vector in read._vectors) <= demonstrations.size(pipeline, desk, dataset, encoder.name)
+
+
 def test_another_tenant_and_another_role_see_nothing(database: Database, pipeline: Connection, desk: AgentRef, encoder: Letters, load: Load) -> None:
     theirs = with_examples(pipeline, load, "theirs", 20)
     for agent in (desk, theirs):
@@ -319,6 +337,7 @@ def test_another_tenant_and_another_role_see_nothing(database: Database, pipelin
             with service.transaction():
                 act_as(service, acting)
                 assert found(service, desk, newest(pipeline, desk), text(1)) == []
+                assert len(pool(service, desk, newest(pipeline, desk), encoder.name, encoder.dimensions)) == 0
 
 
 def test_a_lookup_of_a_pipeline_indexes_what_is_missing_and_opens_the_encoder_once(pipeline: Connection, desk: AgentRef, encoder: Letters) -> None:
