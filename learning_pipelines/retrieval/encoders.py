@@ -11,16 +11,17 @@ from learning_pipelines.encoder import Encoder, EncoderClient, model_source, ope
 from learning_pipelines.encoder_local import name_of
 from learning_pipelines.retrieval.artifacts import fetch
 from learning_pipelines.retrieval.index import Artifact
+from learning_pipelines.retrieval.kept_parts import KeptParts
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage.indexes import EncoderVersion
 
 
 class Encoders:
-    """Clients of the shared encoder processes, one per model; closed at the end of the block."""
+    """Clients of the shared encoder processes, one per model; closed at the end of the block. Threads may share one."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._open: dict[str, EncoderClient] = {}
+        self._open: KeptParts[str, EncoderClient] = KeptParts()
 
     def __enter__(self) -> Encoders:
         return self
@@ -29,9 +30,8 @@ class Encoders:
         self.close()
 
     def close(self) -> None:
-        for client in self._open.values():
+        for client in self._open.clear():
             client.close()
-        self._open.clear()
 
     def base(self) -> Encoder:
         """The encoder that the settings name: LEARNING_EMBEDDING_MODEL, else the packaged one. Raises UnknownEncoder or EncoderStartFailed."""
@@ -49,6 +49,4 @@ class Encoders:
         return client
 
     def _client(self, source: str) -> EncoderClient:
-        if source not in self._open:
-            self._open[source] = open_encoder(self.settings, source)
-        return self._open[source]
+        return self._open.of(source, lambda: open_encoder(self.settings, source))

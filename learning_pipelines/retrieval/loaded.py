@@ -8,9 +8,7 @@ versions finds its parts by name or loads them beside the others.
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +18,7 @@ from learning_pipelines.encoder import Encoder
 from learning_pipelines.retrieval.artifacts import fetch
 from learning_pipelines.retrieval.encoders import Encoders
 from learning_pipelines.retrieval.index import Artifact, IndexConfig
+from learning_pipelines.retrieval.kept_parts import KeptParts
 from learning_pipelines.retrieval.task import Floats
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage.indexes import EncoderVersion, IndexVersion
@@ -48,9 +47,8 @@ class Loaded:
         self._settings = settings
         self._encoders = Encoders(settings)
         self._encoder_of = encoder_of or self._encoders.of
-        self._parts: OrderedDict[tuple[str, str], Any] = OrderedDict()
+        self._parts: KeptParts[tuple[str, str], Any] = KeptParts(KEPT)
         self._asked: dict[int, tuple[float, Encoder]] = {}
-        self._lock = threading.Lock()
 
     def close(self) -> None:
         self._encoders.close()
@@ -103,12 +101,6 @@ class Loaded:
         return self._part(kind, artifact.sha256, lambda: load(fetch(self._settings, artifact)))
 
     def _part(self, kind: str, content: str, load: Callable[[], _T]) -> _T:
-        """Loaded once even where many ask at once."""
-        with self._lock:
-            if (key := (kind, content)) not in self._parts:
-                self._parts[key] = load()
-                if len(self._parts) > KEPT:
-                    self._parts.popitem(last=False)
-            self._parts.move_to_end(key)
-            part: _T = self._parts[key]
-            return part
+        """An encoder process that starts takes half a minute: nobody waits for it who asks for another part."""
+        part: _T = self._parts.of((kind, content), load)
+        return part

@@ -250,9 +250,12 @@ def test_a_policy_is_loaded_once_however_many_ask_at_once_and_is_let_go_when_the
         thread.join()
     assert len(loaded) == 1
     monkeypatch.setattr("learning_pipelines.behavior.loaded.KEPT_BYTES", 0)
-    policies._keep("another", policies.policy(artifact), 1)
-    policies.policy(artifact)
-    assert len(loaded) == 2
+    small = Policies(api.settings, lambda: ENCODER)
+    kept = small.policy(artifact), 1
+    assert small.policy(artifact) is kept[0] and len(loaded) == 2
+    small._kept.of("another", lambda: kept)
+    small.policy(artifact)
+    assert len(loaded) == 3
 
 
 def test_the_encoder_is_kept_from_going_to_sleep_while_suggestions_are_asked_for(api: Api, desk: AgentRef) -> None:

@@ -20,6 +20,7 @@ from learning_pipelines.client import Client, Options
 from learning_pipelines.encoder import EncoderDown
 from learning_pipelines.feedback.identity import organization_id
 from learning_pipelines.retrieval.index import IndexConfig
+from learning_pipelines.retrieval.kept_parts import KeptParts
 from learning_pipelines.retrieval.lexical import refresh_lexical
 from learning_pipelines.storage import experiments, indexes
 from learning_pipelines.storage.experiment_rows import Arm
@@ -116,7 +117,7 @@ def test_an_encoder_that_is_away_is_said(api: Api, desk: AgentRef, monkeypatch: 
         def encode(self, texts: object, *, batch_size: int = 0) -> object:  # type: ignore[override]
             raise EncoderDown("The encoder process (1) cannot be used: gone.", "Try again.")
 
-    monkeypatch.setattr(api.service.loaded, "_parts", type(api.service.loaded._parts)())
+    monkeypatch.setattr(api.service.loaded, "_parts", KeptParts())
     monkeypatch.setattr(api.service.loaded, "_encoder_of", lambda version: Away())
     answer = api.get("/search", api.key(), params={"q": "invoice"})
     assert answer.status_code == 503 and "encoder" in answer.json()["detail"]
