@@ -16,7 +16,9 @@ from learning_pipelines.prompts.summary import Interval, wilson
 LEAST_VERDICTS = 30
 LEAST_KAPPA = 0.2
 """Below this, agreement counts as slight at best (Landis and Koch, Biometrics 33, 1977)."""
-ALPHA = 0.025
+ALPHA = 0.01
+"""Of each look. Every run looks again, at more verdicts: with kappa as well, a judge that throws dice passes at any of thirty looks, one after every ten
+verdicts from 30 to 330, at most once in 40 times (simulated; at .025 a look once in 20)."""
 
 
 class JudgeNotTrusted(LearningError):
@@ -54,7 +56,7 @@ def judge_agreement(judge: str, table: Sequence[Sequence[int]]) -> JudgeAgreemen
     """What a 2 × 2 table (rows: experts, columns: judge; rejected, approved) says about a judge.
 
     It is trusted from LEAST_VERDICTS examples on if its agreement is above chance at the one-sided level ALPHA and kappa is LEAST_KAPPA or more.
-    The test is exact: a judge that throws dice passes at most once in 40 times, however few examples there are and however unequal the verdicts.
+    The test is exact, however few examples there are and however unequal the verdicts.
     """
     (neither, only_judge), (only_experts, both) = table
     n = neither + only_judge + only_experts + both

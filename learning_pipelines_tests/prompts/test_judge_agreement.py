@@ -25,11 +25,18 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RESAMPLES", 0)
 
 
-@pytest.mark.parametrize(("n", "approving"), [(30, 0.5), (30, 0.9), (200, 0.7)])
-def test_a_judge_that_throws_dice_may_decide_at_most_once_in_forty(quick: None, n: int, approving: float) -> None:
-    """1,000 simulations each; .04 leaves three standard errors above .025."""
-    rng = np.random.default_rng(3)
-    assert np.mean([judge_agreement("dice", simulated(rng, n, approving, 0.0)).trusted for _ in range(1_000)]) <= 0.04
+@pytest.mark.parametrize("approving", [0.5, 0.9])
+def test_a_judge_that_throws_dice_may_decide_at_most_once_in_forty_however_often_it_is_looked_at(quick: None, approving: float) -> None:
+    """400 judges, each looked at after every ten verdicts up to 330; .05 leaves three standard errors above .025."""
+    rng, ever = np.random.default_rng(3), 0
+    for _ in range(400):
+        table = np.array(simulated(rng, 20, approving, 0.0))
+        for _ in range(31):
+            table = table + np.array(simulated(rng, 10, approving, 0.0))
+            if judge_agreement("dice", table.tolist()).trusted:
+                ever += 1
+                break
+    assert ever / 400 <= 0.05
 
 
 def test_a_judge_that_is_right_most_of_the_time_may_decide(quick: None) -> None:
