@@ -103,13 +103,6 @@ def ratio(numerators: float, denominators: float) -> float | None:
     return numerators / denominators if denominators > 0 else None
 
 
-def relative_difference(comparison: Comparison) -> float | None:
-    """The difference as a share of the control's mean; None where that is 0 or unknown."""
-    if comparison.difference is None or not comparison.mean_control:
-        return None
-    return comparison.difference / comparison.mean_control
-
-
 def unit_variance(sums: UnitSums) -> float:
     """Variance per unit of the ratio (delta method): the ratio's own variance is this over n. 0 for fewer than two units and where it is rounding."""
     return _after(sums, 0.0) if sums.n > 1 and sums.y > 0 else 0.0

@@ -1,6 +1,6 @@
-"""How many units an experiment needs, and which effects it can see: planning by simulation of our own sequential tests.
+"""How many units an experiment needs: planning by simulation of our own sequential tests.
 
-Belongs here: units for an effect, effects for units. Not here: the tests (exact.py, asymptotic.py), how much longer a running one takes (longer.py).
+Belongs here: units for an effect. Not here: the tests (exact.py, asymptotic.py), how much longer a running one takes (longer.py).
 
 No formula of fixed size holds for a test that ends when it has seen enough, so the test itself is run on simulated experiments of two equal arms, looked
 at all the time, and the units after which the wanted share of them had concluded in the right direction are counted. Binary and bounded values go through
@@ -12,7 +12,6 @@ Simulations are seeded: the same question has the same answer. Its simulation er
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
@@ -69,20 +68,6 @@ def units_for_values(effect: float, mean: float, *, metric: Metric, spread: floa
         )
     crossed, simulated = _betting(round(low, 9), round(high, 9), None if wide is None else round(wide, 9), alpha, power)
     return _size(effect, alpha, power, crossed, factor=(simulated * scale / effect) ** 2)
-
-
-def effect_for_units(units: int, size: Callable[[float], Size], largest: float) -> Size | None:
-    """The smallest effect that `units` per arm see with the power that `size` (effect → Size) plans with, to about 2 %; None where even `largest` needs
-    more. The sign of `largest` is the effect's. Units go with 1 / effect² nearly, so a few steps suffice."""
-    effect, found = largest, size(largest)
-    if found.units > units:
-        return None
-    for _ in range(8):
-        effect = math.copysign(min(abs(largest), abs(effect) * math.sqrt(found.units / units)), largest)
-        found = size(effect)
-        if abs(found.units / units - 1) <= 0.02:
-            break
-    return found
 
 
 def _size(effect: float, alpha: float, power: float, crossed: Array, *, factor: float = 1.0, grid: float = 0.0) -> Size:

@@ -136,7 +136,7 @@ class Judge:
 
 @dataclass(frozen=True, slots=True)
 class JudgeMetric:
-    """The judge as a metric. Made by `judging.deciding` it may decide; made by hand it only reports."""
+    """The judge as a metric. Whether it may decide anything is for whoever opens it (agent_metric.open_metric)."""
 
     judge: Judge
     type: str = "judge"

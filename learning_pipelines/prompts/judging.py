@@ -18,8 +18,8 @@ from learning_pipelines.examples.scrubbing import Content, scrubbed
 from learning_pipelines.llm import open_model
 from learning_pipelines.llm_budget import Budget
 from learning_pipelines.llm_errors import ModelError
-from learning_pipelines.prompts.judge import Case, Judge, JudgeMetric, Verdict
-from learning_pipelines.prompts.judge_agreement import JudgeAgreement, judge_agreement, require_trusted
+from learning_pipelines.prompts.judge import Case, Judge, Verdict
+from learning_pipelines.prompts.judge_agreement import JudgeAgreement, judge_agreement
 from learning_pipelines.prompts.metric_options import GOALS, JudgeOptions, options_of
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import judging as storage
@@ -89,12 +89,6 @@ def agreement_with_experts(connection: Connection, agent: AgentRef, judge: Judge
     """How far the judge's kept verdicts agree with those of the agent's experts."""
     with database_errors(f"comparing the judge of {agent.partition} with experts"):
         return judge_agreement(judge.name, storage.verdict_table(connection, agent, judge.name, unknown_reliability()))
-
-
-def deciding(connection: Connection, agent: AgentRef, judge: Judge) -> JudgeMetric:
-    """The judge as a metric that something may be decided by. Raises JudgeNotTrusted, with the cause, unless it agrees with the agent's experts."""
-    require_trusted(agreement_with_experts(connection, agent, judge))
-    return JudgeMetric(judge)
 
 
 def judge_executions(connection: Connection, agent: AgentRef, judge: Judge, *, most: int = MOST_EXECUTIONS) -> JudgedExecutions:

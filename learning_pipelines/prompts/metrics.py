@@ -49,10 +49,10 @@ class Metric(Protocol):
         ...
 
 
-def metric_of(spec: Mapping[str, Any], encoder: Encoder | None = None, judge: Metric | None = None) -> Metric:
-    """The metric {"type": …, options}. similarity needs the encoder, judge the judge (judge.py makes it, if it may decide).
+def metric_of(spec: Mapping[str, Any], encoder: Encoder | None = None) -> Metric:
+    """The metric {"type": …, options}; similarity needs the encoder.
 
-    Raises BadInput for an unknown type or option, or where what the metric needs is not given.
+    Raises BadInput for an unknown type or option, for similarity without an encoder, and for judge, which takes a model (agent_metric.open_metric).
     """
     match options.options_of(spec):
         case options.ExactMatch(strict=strict):
@@ -67,9 +67,7 @@ def metric_of(spec: Mapping[str, Any], encoder: Encoder | None = None, judge: Me
             if encoder is None:
                 raise BadInput("The metric similarity needs an encoder.", "Open one, or choose another metric.")
             return SimilarityMetric(encoder)
-    if judge is None:
-        raise BadInput("The metric judge needs a judging model.", "Set LEARNING_JUDGE_MODEL, or choose another metric.")
-    return judge
+    raise BadInput("The metric judge needs a judging model.", "Set LEARNING_JUDGE_MODEL, or choose another metric.")
 
 
 def normalised(text: str) -> str:

@@ -115,12 +115,6 @@ class SearchResult:
         """Score of the winner minus the incumbent's, as found on validation; optimistic."""
         return self.winner.score - self.incumbent.score
 
-    @property
-    def beyond_luck(self) -> bool:
-        """Whether the gain is more than choosing the best of many explains. No proof either way: that is the gate's."""
-        return self.gain > self.luck
-
-
 def front(standings: Sequence[Standing]) -> tuple[Standing, ...]:
     """Those that no other one equals or beats in score, input tokens and seconds at once, best score first."""
     kept = [one for one in standings if not any(_dominates(other, one) for other in standings)]

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from learning_pipelines.experiments.asymptotic import BURN_IN, compare, relative_difference
+from learning_pipelines.experiments.asymptotic import BURN_IN, compare
 from learning_pipelines.experiments.comparison import Comparison
 from learning_pipelines.experiments.event_looks import looks
 from learning_pipelines.experiments.fixed_horizon import welch
@@ -160,13 +160,6 @@ def test_a_fixed_look_is_welchs() -> None:
     assert found.p == pytest.approx(expected.pvalue, rel=1e-9)
     assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval(0.95)), rel=1e-9)
     assert not welch(same, UnitSums.of_values([4.0] * 500), metric="m", variant="t").ready
-
-
-def test_the_relative_difference_is_a_share_of_the_control() -> None:
-    comparison = said({1: drawn(200, 10.0, 19)}, {1: drawn(200, 11.0, 20)})
-
-    assert relative_difference(comparison) == pytest.approx(0.1, abs=0.03)
-    assert relative_difference(said({}, {})) is None
 
 
 def test_the_feedback_rate_is_compared_as_a_ratio_clustered_by_unit() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import numpy as np
@@ -17,7 +16,7 @@ from learning_pipelines.experiments.exact import compare as compare_exactly
 from learning_pipelines.experiments.longer import how_much_longer
 from learning_pipelines.experiments.metrics import metric
 from learning_pipelines.experiments.multiplicity import each
-from learning_pipelines.experiments.sizes import effect_for_units, units_for_ratio, units_for_values
+from learning_pipelines.experiments.sizes import units_for_ratio, units_for_values
 from learning_pipelines.experiments.unit_sums import UnitSums
 
 THUMBS, RATING = metric("thumbs"), metric("rating")
@@ -63,14 +62,6 @@ def test_small_effects_and_many_treatments_need_more() -> None:
     assert units_for_ratio(0.1, 1.0, alpha=each(0.05, 3)).units == pytest.approx(1.2 * one, rel=0.1)
     assert units_for_ratio(20.0, 100.0, power=0.8).units == units_for_ratio(-0.2, 1.0).units
     assert units_for_ratio(50.0, 1.0).units == BURN_IN
-
-
-def test_the_smallest_effect_of_so_many_units_needs_so_many_units() -> None:
-    found = effect_for_units(800, lambda effect: units_for_ratio(effect, 2.0), 10.0)
-
-    assert found is not None and found.units == pytest.approx(800, rel=0.03)
-    assert effect_for_units(800, lambda effect: units_for_ratio(effect, 2.0), -10.0) == dataclasses.replace(found, effect=-found.effect)
-    assert effect_for_units(50, lambda effect: units_for_ratio(effect, 2.0), 0.1) is None
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ from learning_pipelines.llm_budget import Budget
 from learning_pipelines.llm_client import Endpoint, OpenAIModel, Retry
 from learning_pipelines.llm_errors import BudgetExceeded, WrongKey
 from learning_pipelines.prompts.judge import Case, Judge, JudgeMetric, Verdict
-from learning_pipelines.prompts.metrics import metric_of
 from learning_pipelines.prompts.task import Item
 from learning_pipelines_tests.fake_endpoint import FakeEndpoint, Reply, raw, refuses, says
 
@@ -174,7 +173,7 @@ def test_what_hits_every_verdict_ends_it_after_those_before(endpoint: FakeEndpoi
 
 
 def test_as_a_metric_it_sees_input_reference_and_answer(endpoint: FakeEndpoint) -> None:
-    metric = metric_of({"type": "judge"}, judge=JudgeMetric(judge(endpoint)))
+    metric = JudgeMetric(judge(endpoint))
     endpoint.replies.extend([numbers(5, 5, 5), says("junk")])
     marks = metric.marks([(Item("1", "2 + 2?", "four"), "4"), (Item("2", "q", ""), "a")])
     assert [mark.score for mark in marks] == [1.0, 0.0] and [mark.fault is None for mark in marks] == [True, False]

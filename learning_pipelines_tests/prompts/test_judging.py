@@ -19,12 +19,11 @@ from learning_pipelines.feedback.summary import summary
 from learning_pipelines.llm_budget import Budget
 from learning_pipelines.llm_client import Endpoint, OpenAIModel, Retry
 from learning_pipelines.llm_errors import BudgetExceeded
-from learning_pipelines.prompts.judge import Judge, JudgeMetric
-from learning_pipelines.prompts.judge_agreement import JudgeNotTrusted
+from learning_pipelines.prompts.judge import Judge
+from learning_pipelines.prompts.judge_agreement import JudgeNotTrusted, require_trusted
 from learning_pipelines.prompts.judging import (
     JudgedExecutions,
     agreement_with_experts,
-    deciding,
     judge_examples,
     judge_executions,
     open_judge,
@@ -95,17 +94,17 @@ def test_a_judge_that_agrees_with_experts_may_decide(reviewed: None, pipeline: C
     assert (done.judged, done.faults) == (40, 0)
     found = agreement_with_experts(pipeline, agent, judge(endpoint))
     assert (found.table, found.kappa, found.trusted) == (((10, 0), (0, 30)), 1.0, True)
-    assert isinstance(deciding(pipeline, agent, judge(endpoint)), JudgeMetric)
+    require_trusted(found)
 
 
 def test_a_judge_that_approves_everything_reports_but_may_not_decide(reviewed: None, pipeline: Connection, endpoint: FakeEndpoint) -> None:
     endpoint.always = says(json.dumps(GOOD))
     agent, asked = agent_ref(pipeline), judge(endpoint)
     with pytest.raises(JudgeNotTrusted, match="none of its verdicts"):
-        deciding(pipeline, agent, asked)
+        require_trusted(agreement_with_experts(pipeline, agent, asked))
     judge_examples(pipeline, agent, asked)
     with pytest.raises(JudgeNotTrusted, match="not above chance"):
-        deciding(pipeline, agent, asked)
+        require_trusted(agreement_with_experts(pipeline, agent, asked))
     found = agreement_with_experts(pipeline, agent, asked)
     assert (found.accuracy, found.majority, found.kappa) == (0.75, 0.75, 0.0)
 
@@ -114,7 +113,7 @@ def test_another_judge_starts_without_credit(reviewed: None, pipeline: Connectio
     agent = agent_ref(pipeline)
     judge_examples(pipeline, agent, judge(endpoint))
     with pytest.raises(JudgeNotTrusted, match="none of its verdicts"):
-        deciding(pipeline, agent, judge(endpoint, name="other"))
+        require_trusted(agreement_with_experts(pipeline, agent, judge(endpoint, name="other")))
 
 
 def test_only_what_is_new_or_changed_is_judged(reviewed: None, pipeline: Connection, endpoint: FakeEndpoint) -> None:

@@ -65,8 +65,8 @@ def test_a_gain_that_choosing_explains_is_not_beyond_luck() -> None:
         task = intent_task(Random(seed))
         found.append(search(task, coin(lambda prompt: 0.6, seed), default_strategies(task), calls=300, seed=seed, nearest=nearest_train(task)))
     assert sum(one.gain > 0 for one in found) > 15  # every search without a gate would call these better
-    assert sum(one.beyond_luck for one in found) <= 3
-    assert all(searched(seed)[2].beyond_luck for seed in range(5))
+    assert sum(one.gain > one.luck for one in found) <= 3
+    assert all(one.gain > one.luck for one in (searched(seed)[2] for seed in range(5)))
 
 
 def test_the_incumbent_is_scored_on_all_items_before_another_takes_its_place() -> None:

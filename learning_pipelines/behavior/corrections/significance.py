@@ -37,7 +37,6 @@ class Kind(StrEnum):
     FORMAT = "format"
 
 
-FACTUAL = frozenset({Kind.LABEL, Kind.NEGATION, Kind.NUMBER, Kind.DATE, Kind.ENTITY, Kind.MEANING})
 WEIGHTS: Mapping[Kind, float] = {
     Kind.LABEL: 1.0, Kind.NEGATION: 0.95, Kind.NUMBER: 0.9, Kind.DATE: 0.9, Kind.ENTITY: 0.85, Kind.MEANING: 0.9, Kind.ADDED: 0.4, Kind.REMOVED: 0.4,
 }  # fmt: skip
