@@ -131,7 +131,7 @@ class Step:
 @dataclass(frozen=True, slots=True)
 class Findings:
     """All that a decision looks at. `waiting`: what has to be waited for before anything is adopted, each in a sentence; `overdue`: that it ran as long as
-    it was allowed to; """
+    it was allowed to; `longer`: how much longer it needs, None where nothing has to be waited for."""
 
     control: str
     treatments: tuple[Judged, ...]

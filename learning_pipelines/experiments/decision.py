@@ -1,6 +1,6 @@
 """What follows from what an experiment has seen so far: adopt_treatment, keep_control, inconclusive or rollback, with the reason in words.
 
-Belongs here: the rules, as a pure function of the findings. Not here: the statistics (analysis.py), steps of a rollout (rollout.py), carrying a decision
+Belongs here: the rules, as a pure function of the findings. Not here: the statistics (analysis.py), steps of a rollout (canary.py), carrying a decision
 out (finishing.py).
 
 The comparisons hold at every look at once, so that looking every hour is no fault. Harm is never held back: neither by the minimum duration nor by

@@ -1,6 +1,6 @@
 """The options of an experiment beside its columns: what `config` holds, each with its range and default.
 
-Belongs here: names, ranges, defaults. Not here: columns (storage/experiment_rows.py), what follows from an option (decision.py, rollout.py).
+Belongs here: names, ranges, defaults. Not here: columns (storage/experiment_rows.py), what follows from an option (decision.py, canary.py).
 
 Beside the options, `config` holds what is kept up while an experiment runs (KEPT): nobody may ask for it.
 """

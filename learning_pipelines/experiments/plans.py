@@ -35,7 +35,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`arms`: the control first. `guardrails` None: the usual ones. """
+    """`arms`: the control first. `guardrails` None: the usual ones."""
 
     name: str
     arms: Sequence[Asked]

@@ -1,6 +1,6 @@
 """What no proposed prompt may hold: text copied from examples, personal data, users' text in the system role, anything that breaks out of its turn, padding.
 
-Belongs here: finding such faults, pure. Not here: dropping candidates (search.py), personal data itself (feedback/privacy_patterns.py).
+Belongs here: finding such faults, pure. Not here: dropping candidates (proposals.py), personal data itself (feedback/privacy_patterns.py).
 
 A span is copied if SPAN tokens in a row (own tokenisation: words, casefolded, punctuation and line breaks dropped) stand in an example's input, expected
 answer or context too. Exempt are what the incumbent says already, the labels in their order, and a declared demonstration: a user and an assistant turn

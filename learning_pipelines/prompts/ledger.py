@@ -1,6 +1,6 @@
 """The search's calls, counted to the unit: nothing is scored twice, nothing is asked beyond the budget, by whatever part of the search asks.
 
-Belongs here: counting and remembering during one search. Not here: money and tokens (llm_budget.py), answers that outlive the process (llm_cache.py).
+Belongs here: counting and remembering during one search. Not here: money and tokens (llm_budget.py), answers that outlive the process (storage/llm_cache.py).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How relevant each chunk is to those who look at it: what people found helpful, corrected for where it was shown.
 
-Belongs here: the model and its fit, pure. Not here: reading events and storing posteriors (chunk_relevance.py in storage/), whoever uses them.
+Belongs here: the model and its fit, pure. Not here: reading events and storing posteriors (storage/chunk_relevance.py), whoever uses them.
 
 What is shown first is helpful more often because it is looked at more often. The position-based model (Craswell, Zoeter, Taylor and Ramsey, "An
 experimental comparison of click position-bias models", WSDM 2008; Chuklin, Markov and de Rijke, "Click models for web search", 2015, sections 3.3
