@@ -53,6 +53,11 @@ def reserve(
     return storage.reserve_test(connection, agent, kind, example_ids, candidate=candidate, incumbent=incumbent, level=spent, training_run_id=training_run_id)
 
 
+def test_of(connection: Connection, agent: AgentRef, kind: str, training_run_id: UUID) -> Reservation | None:
+    """The test that a training run put its candidate to; None if it spent none."""
+    return next((test for test in reversed(storage.tests(connection, agent, kind)) if test.training_run_id == training_run_id), None)
+
+
 def concluded(test: Reservation) -> Evidence | None:
     """The evidence of a test that has its verdict; None while it waits for its scores."""
     return None if test.verdict is None else Evidence.from_json(test.evidence)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
@@ -24,6 +24,7 @@ import orjson
 from learning_pipelines.behavior.task import END
 from learning_pipelines.errors import BadInput
 from learning_pipelines.llm import Message
+from learning_pipelines.prompts.prompt import most_agreed
 from learning_pipelines.storage.demonstrations import TURN_MARKS
 
 Source = Literal["corrections", "demonstrations", "playbooks", "rules"]
@@ -205,12 +206,9 @@ def _agreeing(guidance: Guidance, pieces: Iterable[Piece]) -> list[Piece]:
     known = [one for one in pieces if one.source in guidance.sources and one.id not in guidance.hidden]
     if not guidance.agreeing:
         return known
-    votes: defaultdict[str, float] = defaultdict(float)
     examples = sorted((one for one in known if not one.is_note), key=lambda one: (-one.relevance, one.id))
-    for rank, one in enumerate(examples[: max(MOST[source] for source in EXAMPLE_TYPES)], 1):
-        votes[one.answer or ""] += 1 / rank
-    most = max(votes, key=votes.__getitem__, default="")
-    return [one for one in known if one.is_note or one.answer == most]
+    agreed = most_agreed([one.answer or "" for one in examples[: max(MOST[source] for source in EXAMPLE_TYPES)]])
+    return [one for one in known if one.is_note or one.answer == agreed]
 
 
 def _notes(notes: Sequence[Piece]) -> tuple[Message, ...]:

@@ -20,6 +20,7 @@ from uuid import UUID
 import orjson
 
 from learning_pipelines.acceptance import behavior_proposing, meeting
+from learning_pipelines.acceptance.beginning import DISABLED, NotNow, needed
 from learning_pipelines.acceptance.gate import Evidence, Rules, Verdict
 from learning_pipelines.behavior.guidance import EXAMPLE_TYPES, SOURCES, Guidance, Source
 from learning_pipelines.behavior.guidance_lookup import StoredGuide, as_served, stored_notes
@@ -28,7 +29,7 @@ from learning_pipelines.encoder import Encoder
 from learning_pipelines.prompts.evaluation import Evaluator, answer_tokens
 from learning_pipelines.prompts.metric_options import metric_of_agent
 from learning_pipelines.prompts.optimization import Engine
-from learning_pipelines.prompts.preparation import Limits, NotNow, Prepared, restore
+from learning_pipelines.prompts.preparation import Limits, Prepared, restore
 from learning_pipelines.prompts.records import scores_of
 from learning_pipelines.prompts.summary import Evaluation, evaluate
 from learning_pipelines.prompts.task import Item
@@ -99,7 +100,7 @@ def prepare(connection: Connection, agent: AgentRef, settings: Settings, *, mode
     """The run that would be made now, or why none is. Asks no model."""
     found = prompt_runs.setup(connection, agent, dt.datetime.now(dt.UTC))
     if not found.learning_enabled:
-        return NotNow("learning is disabled for this agent; `learning-pipelines enable` turns it on again")
+        return NotNow(DISABLED)
     prompt, dataset = prompts.labelled(connection, agent), versions.newest(connection, agent)
     if prompt is None:
         return NotNow("the agent has no prompt with the label production: import one (kind agents), or write one and move the label")
@@ -290,10 +291,7 @@ def _too_little(
     planned = meeting.next_plan(connection, agent, KIND, [item.id for item in prepared.task.test], Rules.of(settings))
     if resumed or planned.enough:
         return None
-    return (
-        f"{len(prepared.task.test)} test examples, {planned.needed} are needed to see a gain of {planned.effect:g} with 80 % power"
-        f"{f' (test {planned.k} on these items)' if planned.k > 1 else ''}: approve about {planned.missing_examples} more examples"
-    )
+    return f"{len(prepared.task.test)} test examples, {needed(planned)}: approve about {planned.missing_examples} more examples"
 
 
 def _scores(found: Evaluation) -> dict[str, float]:

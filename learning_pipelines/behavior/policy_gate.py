@@ -29,7 +29,7 @@ from learning_pipelines.errors import LearningError
 from learning_pipelines.retrieval import artifacts
 from learning_pipelines.retrieval.index import Artifact
 from learning_pipelines.settings import Settings
-from learning_pipelines.storage import acceptance, behavior_demonstrations, behavior_versions, training_runs
+from learning_pipelines.storage import behavior_demonstrations, behavior_versions, training_runs
 from learning_pipelines.storage.acceptance import Reservation
 from learning_pipelines.storage.behavior_versions import BehaviorVersion
 from learning_pipelines.storage.database import Connection
@@ -104,7 +104,7 @@ def put_to_test(
     evidence = meeting.concluded(reserved) or meeting.conclude(
         connection, agent, reserved, scores, Rules.of(settings), slices=slices(test), outside=_baselines(candidate, incumbent)
     )
-    kept = test_of(connection, agent, run_id)
+    kept = meeting.test_of(connection, agent, KIND, run_id)
     assert kept is not None, "it was reserved above"
     found = Tested(evidence.verdict, evidence.reason, evidence, tuple(meeting.guards(kept)), candidate, incumbent)
     training_runs.measured(connection, agent, run_id, {"test": found.numbers()})
@@ -123,11 +123,6 @@ def slices(test: Sequence[Shown]) -> dict[str, set[str]]:
     for one in test:
         found.setdefault(f"task type {one.task_type or '(none)'}", set()).add(one.id)
     return {name: ids for name, ids in found.items() if len(ids) >= FEWEST} if len(found) > 1 else {}
-
-
-def test_of(connection: Connection, agent: AgentRef, run_id: UUID) -> Reservation | None:
-    """The test that a training run put its policy to; None if it spent none."""
-    return next((test for test in reversed(acceptance.tests(connection, agent, KIND)) if test.training_run_id == run_id), None)
 
 
 def beats_frequency(test: Reservation) -> bool | None:

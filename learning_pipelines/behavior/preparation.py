@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from learning_pipelines.acceptance.beginning import DISABLED, NotNow, needed
 from learning_pipelines.acceptance.gate import Rules
 from learning_pipelines.acceptance.meeting import next_plan
 from learning_pipelines.behavior.demonstrations import teachers
@@ -27,14 +28,6 @@ NOTHING = 0
 SPLITS = ("train", "validation", "test")
 RULES = "1"
 """Part of the fingerprint: bumped when learning or testing changes, so that repeating a run can find something else."""
-DISABLED = "learning is disabled for this agent; `learning-pipelines enable` turns it on again"
-
-
-@dataclass(frozen=True, slots=True)
-class NotNow:
-    """Nothing is spent: why, in words for the person who asked."""
-
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +101,9 @@ def _untestable(connection: Connection, agent: AgentRef, prepared: Prepared, set
     counts = prepared.counts
     planned = next_plan(connection, agent, KIND, [one.id for one in prepared.shown["test"]], Rules.of(settings))
     if not planned.enough:
-        which = f" (test {planned.k} on these)" if planned.k > 1 else ""
         return (
-            f"too few demonstrations: {counts['test']} of {sum(counts.values())} are for the test, {planned.needed} are needed to see a gain of "
-            f"{planned.effect:g} with 80 % power{which}: about {planned.missing_examples} more demonstrations bring them"
+            f"too few demonstrations: {counts['test']} of {sum(counts.values())} are for the test, {needed(planned, 'these')}: "
+            f"about {planned.missing_examples} more demonstrations bring them"
         )
     if not counts["train"]:
         return "no demonstration is in the split train: more of other tasks are needed"

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 import dagster as dg
 
 from learning_pipelines.acceptance import meeting
+from learning_pipelines.acceptance.beginning import NotNow
 from learning_pipelines.acceptance.gate import Verdict
 from learning_pipelines.behavior import policy_gate, preparation
 from learning_pipelines.behavior.demonstration_splits import refresh_splits
 from learning_pipelines.behavior.demonstrations import load
 from learning_pipelines.behavior.loaded import Policies
 from learning_pipelines.behavior.policy.fitting import fit
-from learning_pipelines.behavior.preparation import PART, TRAINING, NotNow, Prepared
+from learning_pipelines.behavior.preparation import PART, TRAINING, Prepared
 from learning_pipelines.defs.behavior_metadata import learnt_metadata, proposal_metadata, shown_metadata, tested_metadata
 from learning_pipelines.defs.chain import failing
 from learning_pipelines.defs.common import OWNERS, agent_behind, bring_up_to_date, check, encoder_at_need, table_columns
@@ -123,6 +124,6 @@ def _learnt_and_tested(
         training_runs.completed(connection, agent, run.id, best={}, requires_review=False)
         policy_gate.forget(connection, agent, settings, artifact)
         worked(context, NAME, f"{tested.verdict.value}: {tested.reason}")
-    stored = policy_gate.test_of(connection, agent, run.id)
+    stored = meeting.test_of(connection, agent, preparation.KIND, run.id)
     assert stored is not None
     return metadata, len(meeting.audit(connection, agent, stored)) + (better and not policy_gate.beats_frequency(stored))

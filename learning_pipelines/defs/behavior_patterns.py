@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 
+from learning_pipelines.acceptance.beginning import DISABLED
 from learning_pipelines.behavior.patterns import finding, flow
 from learning_pipelines.behavior.patterns.anti import LEVEL
 from learning_pipelines.behavior.patterns.finding import Group
@@ -30,7 +31,6 @@ from learning_pipelines.storage.tenants import AgentRef
 
 CHECK = "playbook_has_evidence"
 PATTERNS, PLAYBOOKS = "patterns", "playbooks"
-DISABLED = "learning is disabled for this agent; `learning-pipelines enable` turns it on again"
 MOST_SHOWN = 20
 """Task types whose numbers and flows stand in metadata."""
 

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 
 from learning_pipelines.acceptance import meeting
+from learning_pipelines.acceptance.beginning import DISABLED
 from learning_pipelines.behavior.corrections.refresh import Refreshed, refresh_corrections
 from learning_pipelines.behavior.corrections.rules_gate import KIND, Tested
 from learning_pipelines.behavior.corrections.rules_making import Made, make_all
@@ -110,7 +111,7 @@ def correction_rules(context: dg.AssetExecutionContext, store: dg.ResourceParam[
             yield check(HELP, 0, "nothing was tested")
             return
         if agent.partition in proposals.disabled_agents(connection):
-            left_out(context, "rules", "learning is disabled for this agent; `learning-pipelines enable` turns it on again")
+            left_out(context, "rules", DISABLED)
             yield check(HELP, 0, "nothing was tested")
             return
         made = make_all(connection, agent, store.settings, context.run.run_id, opener, progress=lambda share, line: context.log.info(f"{share:.0%} {line}"))

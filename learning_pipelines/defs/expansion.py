@@ -19,7 +19,7 @@ from learning_pipelines.defs.freshness import LEARNT
 from learning_pipelines.defs.links import Pages, pages_of
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.defs.retrieval_metadata import gate_metadata, proposal_metadata
-from learning_pipelines.retrieval import gate, preparation
+from learning_pipelines.retrieval import preparation
 from learning_pipelines.retrieval.encoders import Encoders
 from learning_pipelines.retrieval.loaded import Loaded
 from learning_pipelines.retrieval.preparation import TRAINING
@@ -102,5 +102,5 @@ def _metadata(kind: Kind, found: Refined, pages: Pages) -> dict[str, Any]:
 
 
 def _differing(connection: Connection, agent: AgentRef, kind: Kind, found: Refined) -> int:
-    stored = None if found.tested is None or found.training_run is None else gate.test_of(connection, agent, kind, found.training_run)
+    stored = None if found.tested is None or found.training_run is None else meeting.test_of(connection, agent, kind, found.training_run)
     return 0 if stored is None else len(meeting.audit(connection, agent, stored))

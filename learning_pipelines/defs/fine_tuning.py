@@ -10,6 +10,7 @@ from contextlib import nullcontext
 
 import dagster as dg
 
+from learning_pipelines.acceptance.beginning import NotNow
 from learning_pipelines.behavior.fine_tuning import preparation, running
 from learning_pipelines.behavior.fine_tuning.kept import wrong_artifacts
 from learning_pipelines.behavior.fine_tuning.lessons import METHODS, Method
@@ -26,7 +27,6 @@ from learning_pipelines.defs.partitions import agents
 from learning_pipelines.errors import LearningError
 from learning_pipelines.prompts.judge_agreement import JudgeNotTrusted
 from learning_pipelines.prompts.metrics import Metric
-from learning_pipelines.prompts.preparation import NotNow
 from learning_pipelines.prompts.serving import OpenEncoder
 from learning_pipelines.storage import training_runs
 from learning_pipelines.storage.database import Connection

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from learning_pipelines.acceptance import meeting
+from learning_pipelines.acceptance.beginning import NotNow
 from learning_pipelines.acceptance.gate import Verdict
 from learning_pipelines.behavior import guidance_learning as learning
 from learning_pipelines.behavior.guidance_learning import Choice, Ready, Tested
@@ -24,7 +25,6 @@ from learning_pipelines.encoder import Encoder
 from learning_pipelines.errors import BadInput
 from learning_pipelines.llm import model_name
 from learning_pipelines.prompts.optimization import Engine, doubted_judge, open_engine
-from learning_pipelines.prompts.preparation import NotNow
 from learning_pipelines.storage import acceptance, training_runs
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.store import Store

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from learning_pipelines.acceptance import meeting
+from learning_pipelines.acceptance.beginning import NotNow
 from learning_pipelines.acceptance.gate import Evidence
 from learning_pipelines.defs.chain import failing, taken_up, without_proposal
 from learning_pipelines.defs.common import OWNERS, agent_behind, bring_up_to_date, check, encoder_at_need, skip, table_columns
@@ -23,7 +24,8 @@ from learning_pipelines.defs.partitions import agents
 from learning_pipelines.defs.prompts_metadata import candidate_metadata, evaluation_metadata, performance_metadata, proposal_metadata
 from learning_pipelines.llm import model_name
 from learning_pipelines.prompts import optimization
-from learning_pipelines.prompts.preparation import WINDOW_DAYS, NotNow, Prepared, prepare, restore
+from learning_pipelines.prompts.preparation import KIND as TESTED
+from learning_pipelines.prompts.preparation import WINDOW_DAYS, Prepared, prepare, restore
 from learning_pipelines.prompts.prompt import from_stored
 from learning_pipelines.prompts.records import winner_of
 from learning_pipelines.storage import prompt_runs, prompts, training_runs
@@ -171,7 +173,7 @@ def optimized_prompts(context: dg.AssetExecutionContext, store: dg.ResourceParam
             yield from nothing
             return
         run, prepared = taken_up
-        stored = optimization.test_of(connection, agent, run.id)
+        stored = meeting.test_of(connection, agent, TESTED, run.id)
         if stored is None or stored.verdict != "better":
             if stored is not None:
                 without_proposal(context, connection, agent, run, f"{stored.verdict}: {stored.evidence['reason']}")
@@ -257,5 +259,5 @@ def _progress(context: dg.AssetExecutionContext) -> optimization.Progress:
 
 def _differing(connection: Connection, agent: AgentRef, run: TrainingRun) -> list[str]:
     """Fields of the stored verdict that the stored scores of its items do not give; [] without a test."""
-    stored = optimization.test_of(connection, agent, run.id)
+    stored = meeting.test_of(connection, agent, TESTED, run.id)
     return [] if stored is None else meeting.audit(connection, agent, stored)

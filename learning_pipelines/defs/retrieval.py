@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 import dagster as dg
 
 from learning_pipelines.acceptance import meeting
+from learning_pipelines.acceptance.beginning import NotNow
 from learning_pipelines.acceptance.gate import Verdict
 from learning_pipelines.defs.chain import failing, taken_up, without_proposal
 from learning_pipelines.defs.common import OWNERS, agent_behind, bring_up_to_date, check, skip, table_columns
@@ -24,7 +25,7 @@ from learning_pipelines.retrieval.encoders import Encoders
 from learning_pipelines.retrieval.index import IndexConfig
 from learning_pipelines.retrieval.judged import judged_queries
 from learning_pipelines.retrieval.loaded import Loaded
-from learning_pipelines.retrieval.preparation import TRAINING, NotNow, Prepared
+from learning_pipelines.retrieval.preparation import TRAINING, Prepared
 from learning_pipelines.retrieval.task import Learner
 from learning_pipelines.retrieval.training import Offer
 from learning_pipelines.retrieval.training_data import training_of
@@ -177,7 +178,7 @@ def _tested(
         numbers |= proposal_metadata(version, proposal, prepared.serving.number, pages_of(store))
     else:
         without_proposal(context, connection, agent, run, f"{tested.verdict.value}: {tested.reason}")
-    stored = gate.test_of(connection, agent, kind, run.id)
+    stored = meeting.test_of(connection, agent, kind, run.id)
     return numbers, 0 if stored is None else len(meeting.audit(connection, agent, stored))
 
 

@@ -37,8 +37,7 @@ from learning_pipelines.prompts.strategies import default_strategies
 from learning_pipelines.prompts.summary import Evaluation, evaluate
 from learning_pipelines.prompts.task import Candidate, Guide, Item, Nearest, Scored
 from learning_pipelines.settings import Settings
-from learning_pipelines.storage import acceptance, prompt_runs, prompts, training_runs
-from learning_pipelines.storage.acceptance import Reservation
+from learning_pipelines.storage import prompt_runs, prompts, training_runs
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.llm_cache import DatabaseCache, record_usage
 from learning_pipelines.storage.tenants import AgentRef
@@ -167,11 +166,6 @@ def take_written(connection: Connection, agent: AgentRef, prepared: Prepared, ru
     prompt_runs.store_candidates(connection, agent, run.id, [candidate_row(standing, "to be tested", winner=True, front=False)])
 
 
-def test_of(connection: Connection, agent: AgentRef, run_id: UUID) -> Reservation | None:
-    """The test that a training run put its winner to; None if it spent none."""
-    return next((test for test in reversed(acceptance.tests(connection, agent, KIND)) if test.training_run_id == run_id), None)
-
-
 def pinned(prompt: Prompt, dataset_id: UUID) -> Prompt:
     """The prompt with its run-time demonstrations tied to the dataset version they were scored with."""
     if prompt.retrieval is None or prompt.retrieval.dataset_id is not None:
@@ -225,7 +219,7 @@ def propose(
         said = "; ".join(f"{fault.kind} ({fault.detail})" for fault in found)
         raise LearningError(f"The winner may not be proposed: {said}.", "Nothing was stored. A version written by hand can be mended and tested again.")
     messages, serving = candidate.prompt.stored()
-    test = test_of(connection, agent, run_id)
+    test = meeting.test_of(connection, agent, KIND, run_id)
     guidance = {} if test is None or "guidance" not in test.incumbent else {"guidance": test.incumbent["guidance"]}
     with connection.transaction():
         version = add_learnt(

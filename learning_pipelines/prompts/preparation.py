@@ -14,6 +14,7 @@ from uuid import UUID
 
 import orjson
 
+from learning_pipelines.acceptance.beginning import DISABLED, NotNow, needed
 from learning_pipelines.acceptance.gate import Rules
 from learning_pipelines.acceptance.meeting import next_plan
 from learning_pipelines.errors import LearningError
@@ -33,13 +34,6 @@ KIND = "prompt"
 WINDOW_DAYS = 30
 RULES = "2"
 """Part of the fingerprint: bumped when search or strategies change so that repeating a run can find something else."""
-
-
-@dataclass(frozen=True, slots=True)
-class NotNow:
-    """Nothing is spent: why, in words for the person who asked."""
-
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +134,7 @@ def restore(connection: Connection, agent: AgentRef, config: Mapping[str, Any]) 
 def _too_little(found: prompt_runs.Setup, settings: Settings, *, again: bool) -> str | None:
     """Why too little is new; where everything is learnt again, nothing has to be."""
     if not found.learning_enabled:
-        return "learning is disabled for this agent; `learning-pipelines enable` turns it on again"
+        return DISABLED
     if again:
         return None
     least_runs, least = (int(found.thresholds.get(name, getattr(settings, name))) for name in ("min_executions", "min_examples"))
@@ -175,10 +169,7 @@ def _untestable(connection: Connection, agent: AgentRef, task: Task, settings: S
     """Why the gate could not see the gain that is planned for; None if it could."""
     planned = next_plan(connection, agent, KIND, [item.id for item in task.test], Rules.of(settings))
     if not planned.enough:
-        return (
-            f"{len(task.test)} test examples, {planned.needed} are needed to see a gain of {planned.effect:g} with 80 % power"
-            f"{f' (test {planned.k} on these items)' if planned.k > 1 else ''}: approve about {planned.missing_examples} more examples"
-        )
+        return f"{len(task.test)} test examples, {needed(planned)}: approve about {planned.missing_examples} more examples"
     if not task.train or not task.validation:
         empty = " and ".join(name for name, items in (("train", task.train), ("validation", task.validation)) if not items)
         return f"no approved example with an expected answer is in the split {empty}: approve more examples, of more people"

@@ -44,11 +44,16 @@ class Retrieval:
         """What is shown of the `k` nearest (nearest first), in the order in which it is shown."""
         if not self.agreeing:
             return list(nearest[::-1])
-        votes: defaultdict[str, float] = defaultdict(float)
-        for rank, one in enumerate(nearest, 1):
-            votes[one.output] += 1 / rank
-        most = max(votes, key=votes.__getitem__, default="")  # of equal ones that of the nearest
-        return [one for one in nearest[::-1] if one.output == most]
+        agreed = most_agreed([one.output for one in nearest])
+        return [one for one in nearest[::-1] if one.output == agreed]
+
+
+def most_agreed(answers: Sequence[str]) -> str:
+    """The answer that most of them are, the n-th of the nearest counting 1/n; of equal ones that of the nearest, "" of none."""
+    votes: defaultdict[str, float] = defaultdict(float)
+    for rank, answer in enumerate(answers, 1):
+        votes[answer] += 1 / rank
+    return max(votes, key=votes.__getitem__, default="")
 
 
 @dataclass(frozen=True, slots=True)

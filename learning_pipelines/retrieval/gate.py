@@ -27,7 +27,6 @@ from learning_pipelines.retrieval.metrics import Measured
 from learning_pipelines.retrieval.task import JudgedQuery
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import acceptance, audit, indexes, retrieval_runs, training_runs
-from learning_pipelines.storage.acceptance import Reservation
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.indexes import IndexVersion
 from learning_pipelines.storage.tenants import AgentRef
@@ -58,7 +57,8 @@ class Tested:
 def kind_of(config: IndexConfig, serving: IndexConfig) -> str:
     """What a configuration changes: the chunks, the expansion or the re-ranker alone, else the index as a whole."""
     alone = {"chunk_edit": "chunk_edit", "expansion": "expansion", "reranker": "reranker"}
-    changed = [name for name in ("lexical_weight", "encoder", "adapter", "reranker", "expansion", "chunk_edit") if _part(config, name) != _part(serving, name)]
+    parts = ("lexical_weight", "encoder", "adapter", "reranker", "expansion", "chunk_edit")
+    changed = [name for name in parts if getattr(config, name) != getattr(serving, name)]
     return alone.get(changed[0], "index") if len(changed) == 1 else "index"
 
 
@@ -81,7 +81,7 @@ def put_to_test(
     """
     assert kind in KINDS
     test = {query.id: query for query in judged_queries(connection, agent, "test")}
-    before = test_of(connection, agent, kind, run_id)
+    before = meeting.test_of(connection, agent, kind, run_id)
     if before is not None and set(items := [one.example_id for one in acceptance.item_scores(connection, agent, before.id)]) <= set(test):
         test = {item: test[item] for item in items}
     reserved = meeting.reserve(
@@ -96,16 +96,11 @@ def put_to_test(
         slices=slices(asked, judged_queries(connection, agent, "train"), retrieval_runs.asked_at(connection, agent, "test")),
         outside=_general(loaded, candidate, serving),
     )  # fmt: skip
-    kept = test_of(connection, agent, kind, run_id)
+    kept = meeting.test_of(connection, agent, kind, run_id)
     assert kept is not None, "it was reserved above"
     found = Tested(evidence.verdict, evidence.reason, evidence, tuple(meeting.guards(kept)), old, new, _detectable(scores, evidence))
     training_runs.measured(connection, agent, run_id, {"test": found.numbers()})
     return found
-
-
-def test_of(connection: Connection, agent: AgentRef, kind: str, run_id: UUID) -> Reservation | None:
-    """The test that a training run put its change to; None if it spent none."""
-    return next((test for test in reversed(acceptance.tests(connection, agent, kind)) if test.training_run_id == run_id), None)
 
 
 def propose(
@@ -131,10 +126,6 @@ def propose(
         )  # fmt: skip
         training_runs.completed(connection, agent, run_id, best=tested.candidate.means(), requires_review=True)
     return number, proposal
-
-
-def _part(config: IndexConfig, name: str) -> Any:
-    return getattr(config, name)
 
 
 def _content(version: IndexVersion) -> dict[str, Any]:

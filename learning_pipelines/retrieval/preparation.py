@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import orjson
 
+from learning_pipelines.acceptance.beginning import DISABLED, NotNow, needed
 from learning_pipelines.acceptance.gate import Rules
 from learning_pipelines.acceptance.index_change import described
 from learning_pipelines.acceptance.meeting import next_plan
@@ -38,13 +39,6 @@ TESTED_KINDS = ("index", "reranker")
 """What the winner of a run may turn out to be: which of them is known only then, so there must be queries enough for either's test."""
 RULES = "1"
 """Part of the fingerprint: bumped when learners or the choice among them change, so that repeating a run can find something else."""
-
-
-@dataclass(frozen=True, slots=True)
-class NotNow:
-    """Nothing is spent: why, in words for the person who asked."""
-
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +89,7 @@ def prepare(connection: Connection, agent: AgentRef, settings: Settings) -> Prep
     """The run that would be made now; call bring_up_to_date first. A run that ended early is gone on with whatever the thresholds say."""
     found = retrieval_runs.setup(connection, agent)
     if not found.learning_enabled:
-        return NotNow("learning is disabled for this agent; `learning-pipelines enable` turns it on again")
+        return NotNow(DISABLED)
     serving = indexes.serving(connection, agent.organization_id, agent.agent_id)
     if serving is None or not found_chunks.any_document(connection, agent.organization_id, agent.agent_id):
         return NotNow("there are no documents to search: import them (kind documents)")
@@ -131,11 +125,7 @@ def _untestable(connection: Connection, agent: AgentRef, found: Setup, settings:
     plans = [next_plan(connection, agent, kind, test, Rules.of(settings)) for kind in TESTED_KINDS]
     planned = max(plans, key=lambda one: one.missing_items)
     if not planned.enough:
-        which = f" (test {planned.k} on these queries)" if planned.k > 1 else ""
-        return (
-            f"{len(test)} test queries, {planned.needed} are needed to see a gain of {planned.effect:g} with 80 % power{which}: "
-            f"about {planned.missing_examples} more judged queries bring them"
-        )
+        return f"{len(test)} test queries, {needed(planned, 'these queries')}: about {planned.missing_examples} more judged queries bring them"
     return None
 
 

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import orjson
 
+from learning_pipelines.acceptance.beginning import DISABLED, needed
 from learning_pipelines.acceptance.gate import Rules, Verdict
 from learning_pipelines.acceptance.index_change import described
 from learning_pipelines.acceptance.meeting import next_plan
@@ -170,7 +171,7 @@ def _not_now(run: Run, kind: Kind, fingerprint: str) -> str | None:
     connection, agent = run.connection, run.agent
     found = retrieval_runs.setup(connection, agent)
     if not found.learning_enabled:
-        return "learning is disabled for this agent; `learning-pipelines enable` turns it on again"
+        return DISABLED
     again = retraining.due(connection, agent, kind) is not None
     if not again and (before := training_runs.completed_with(connection, agent, TRAINING, fingerprint)) is not None:
         return f"nothing changed since training run {before}: the same feedback, documents and index; what it found stands"
@@ -181,7 +182,7 @@ def _not_now(run: Run, kind: Kind, fingerprint: str) -> str | None:
     test = retrieval_runs.query_ids(connection, agent, "test")
     planned = next_plan(connection, agent, kind, test, Rules.of(run.settings))
     if not planned.enough:
-        return f"{len(test)} test queries, {planned.needed} are needed to see a gain of {planned.effect:g} with 80 % power (test {planned.k} of this kind)"
+        return f"{len(test)} test queries, {needed(planned, 'these queries')}"
     return None
 
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from learning_pipelines.acceptance import meeting
+from learning_pipelines.acceptance.beginning import needed
 from learning_pipelines.acceptance.behavior_proposing import propose
 from learning_pipelines.acceptance.gate import Evidence, Rules, Verdict
 from learning_pipelines.acceptance.guards import FEWEST as FEWEST_GUARDING
@@ -89,7 +90,7 @@ def meet(
 
 
 def messages_of(texts: Sequence[str], settings: Settings) -> Any:
-    """A guide (evaluation.py) that shows the same rules before every input."""
+    """A guide (prompts/evaluation.py) that shows the same rules before every input."""
     shown = as_messages(texts, settings.guidance_tokens)
     return lambda text, id=None, also=(): shown
 
@@ -124,8 +125,7 @@ def _too_few(connection: Connection, agent: AgentRef, settings: Settings, items:
         return "no correction of it is held out: further people's corrections bring some"
     planned = meeting.next_plan(connection, agent, KIND, [item.id for item in items], Rules.of(settings))
     if not planned.enough:
-        which = f" (test {planned.k} on these)" if planned.k > 1 else ""
-        return f"{len(items)} held-out corrections, {planned.needed} are needed to see a gain of {planned.effect:g} with 80 % power{which}"
+        return f"{len(items)} held-out corrections, {needed(planned, 'these')}"
     if len(others) < FEWEST_GUARDING:
         return f"{len(others)} other approved examples, {FEWEST_GUARDING} are needed to see whether the rule harms: approve more examples"
     return ""
@@ -137,7 +137,7 @@ def _too_dear(
     """`covered`: as many of the items as the answers that are left cover, twice, beside those of the guard."""
     if covered == len(found):
         return ""
-    needed = meeting.next_plan(connection, agent, KIND, [item.id for item in found], Rules.of(settings)).needed
-    if covered >= needed:
+    enough = meeting.next_plan(connection, agent, KIND, [item.id for item in found], Rules.of(settings)).needed
+    if covered >= enough:
         return ""
-    return f"its test takes {2 * (needed + guarding)} answers, {max(0, calls_left)} are left of LEARNING_OPTIMIZATION_CALLS"
+    return f"its test takes {2 * (enough + guarding)} answers, {max(0, calls_left)} are left of LEARNING_OPTIMIZATION_CALLS"

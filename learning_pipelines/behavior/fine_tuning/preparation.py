@@ -14,6 +14,7 @@ from uuid import UUID
 
 import orjson
 
+from learning_pipelines.acceptance.beginning import DISABLED, NotNow, needed
 from learning_pipelines.acceptance.gate import Rules
 from learning_pipelines.acceptance.meeting import next_plan
 from learning_pipelines.behavior.fine_tuning import base_model
@@ -26,7 +27,7 @@ from learning_pipelines.errors import BadInput
 from learning_pipelines.llm import uses_embedded
 from learning_pipelines.prompts.evaluation import answer_tokens
 from learning_pipelines.prompts.metric_options import metric_of_agent
-from learning_pipelines.prompts.preparation import WINDOW_DAYS, NotNow
+from learning_pipelines.prompts.preparation import WINDOW_DAYS
 from learning_pipelines.prompts.prompt import Prompt, from_stored
 from learning_pipelines.prompts.serving import OpenEncoder, stored_nearest
 from learning_pipelines.prompts.task import Item, Nearest
@@ -94,7 +95,7 @@ def prepare(connection: Connection, agent: AgentRef, settings: Settings, method:
     """The run that would be made now. Raises BadInput for settings that contradict each other."""
     setup = prompt_runs.setup(connection, agent, dt.datetime.now(dt.UTC) - dt.timedelta(days=WINDOW_DAYS))
     if not setup.learning_enabled:
-        return NotNow("learning is disabled for this agent; `learning-pipelines enable` turns it on again")
+        return NotNow(DISABLED)
     if missing := missing_extra(settings):
         return NotNow(missing)
     if method in ANSWERING and settings.finetune_engine == "local" and settings.finetune_model is None and not uses_embedded(settings):
@@ -135,10 +136,7 @@ def prepare(connection: Connection, agent: AgentRef, settings: Settings, method:
         planned = next_plan(connection, agent, KIND, found.test_ids, Rules.of(settings))
         if not planned.enough:
             of = "pairs" if method == "rlhf" else "examples"
-            return NotNow(
-                f"{len(found.test_ids)} test {of}, {planned.needed} are needed to see a gain of {planned.effect:g} with 80 % power"
-                f"{f' (test {planned.k} on these items)' if planned.k > 1 else ''}: approve about {planned.missing_examples} more examples"
-            )
+            return NotNow(f"{len(found.test_ids)} test {of}, {needed(planned)}: approve about {planned.missing_examples} more examples")
     taught = [Item(row.id, "", row.answer) for row in found.lessons.train if hasattr(row, "answer")]
     return Prepared(
         method, settings.finetune_engine, base, recipe, found, dataset, prompt, serving.version, setup.labels, metric,

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 from uuid import UUID
 
 from learning_pipelines.acceptance import meeting
+from learning_pipelines.acceptance.beginning import needed
 from learning_pipelines.acceptance.behavior_proposing import propose
 from learning_pipelines.acceptance.gate import Evidence, Rules, Verdict
 from learning_pipelines.behavior.playbooks import render
@@ -136,9 +137,8 @@ def _too_few(connection: Connection, agent: AgentRef, items: Sequence[str], rule
     planned = meeting.next_plan(connection, agent, KIND, items, rules)
     if planned.enough:
         return ""
-    which = f" (test {planned.k} on these)" if planned.k > 1 else ""
     return (
-        f"{len(items)} held-out demonstrations, {planned.needed} are needed to see a gain of {planned.effect:g} with 80 % power{which}: "
+        f"{len(items)} held-out demonstrations, {needed(planned, 'these')}: "
         f"about {planned.missing_examples} more demonstrations of this task type bring them"
     )
 

@@ -7,7 +7,6 @@ What judges are steps of train, each predicted by what was learnt without its fo
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,8 +16,8 @@ from learning_pipelines.behavior.policy.situations import Batch, Doubles, Number
 from learning_pipelines.behavior.policy.vocabulary import Vocabulary
 from learning_pipelines.behavior.task import Shown
 from learning_pipelines.encoder import Encoder
+from learning_pipelines.retrieval.learning.folds import dealt
 
-FOLDS = 5
 JUDGED = 4_000
 """Steps of train that are predicted out of fold, and of validation; of more a draw of demonstrations."""
 VALIDATION = -1
@@ -74,17 +73,8 @@ class Material:
 
 
 def folds(shown: Sequence[Shown], seed: int) -> Numbers:
-    """(demonstrations,) fold of each, 0 …; those of one cluster (or, without one, of one task) stand together. Larger clusters first, in drawn order."""
-    members: dict[str, list[int]] = defaultdict(list)
-    for place, one in enumerate(shown):
-        members[one.cluster or one.task].append(place)
-    drawn = [str(name) for name in np.random.default_rng(seed).permutation(sorted(members))]
-    sizes, made = [0] * min(FOLDS, len(members)), np.zeros(len(shown), dtype=np.int64)
-    for name in sorted(drawn, key=lambda name: -len(members[name])):
-        smallest = sizes.index(min(sizes))
-        made[members[name]] = smallest
-        sizes[smallest] += len(members[name])
-    return made
+    """(demonstrations,) fold of each, 0 …; those of one cluster (or, without one, of one task) stand together."""
+    return dealt([one.cluster or one.task for one in shown], seed)
 
 
 def within(shown: Sequence[Shown], steps: int, rng: np.random.Generator) -> list[Shown]:

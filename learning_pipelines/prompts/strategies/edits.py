@@ -11,6 +11,7 @@ from random import Random
 
 from learning_pipelines.prompts.hygiene import can_be_shown
 from learning_pipelines.prompts.prompt import Demonstration
+from learning_pipelines.prompts.race import in_order
 from learning_pipelines.prompts.task import Candidate, Item, Situation, Task
 
 SHOWN_CHARS = 12_000
@@ -45,13 +46,7 @@ def typical_size(items: Sequence[Item]) -> float:
 
 def balanced(items: Sequence[Item], k: int, rng: Random) -> list[Item]:
     """`k` of them at random, expected answers taken in turn."""
-    shuffled = list(items)
-    rng.shuffle(shuffled)
-    groups: dict[str, list[Item]] = {}
-    for item in shuffled:
-        groups.setdefault(item.expected, []).append(item)
-    longest = max(map(len, groups.values()), default=0)
-    return [group[at] for at in range(longest) for group in groups.values() if at < len(group)][:k]
+    return in_order(items, rng)[:k]
 
 
 def showing(situation: Situation, items: Sequence[Item], strategy: str, note: str) -> Candidate:

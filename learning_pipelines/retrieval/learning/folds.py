@@ -18,13 +18,17 @@ Scores = npt.NDArray[np.float64]
 
 
 def folds(queries: Sequence[JudgedQuery], seed: int, most: int = FOLDS) -> npt.NDArray[np.int64]:
-    """(n,) fold of each query, 0 …; a cluster is never divided. Larger clusters first, each to the smallest fold, in an order that `seed` draws."""
+    """(n,) fold of each query, 0 …; a cluster is never divided."""
+    return dealt([query.cluster for query in queries], seed, most)
+
+
+def dealt(clusters: Sequence[str], seed: int, most: int = FOLDS) -> npt.NDArray[np.int64]:
+    """(n,) fold of each place, by the cluster it is of. Larger clusters first, each to the smallest fold, in an order that `seed` draws."""
     members: dict[str, list[int]] = defaultdict(list)
-    for place, query in enumerate(queries):
-        members[query.cluster].append(place)
+    for place, name in enumerate(clusters):
+        members[name].append(place)
     drawn = np.random.default_rng(seed).permutation(sorted(members))
-    count = min(most, len(members))
-    sizes, fold = [0] * count, np.zeros(len(queries), dtype=np.int64)
+    sizes, fold = [0] * min(most, len(members)), np.zeros(len(clusters), dtype=np.int64)
     for cluster in sorted(drawn.tolist(), key=lambda name: -len(members[name])):
         smallest = sizes.index(min(sizes))
         fold[members[cluster]] = smallest
