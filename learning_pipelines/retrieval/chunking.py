@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from semantic_text_splitter import MarkdownSplitter
     from tokenizers import Tokenizer
 
-CHUNKER = "2"
+CHUNKER = "3"
 """Stored with every document: raise it with a rule below, and every document is chunked again (chunks that come out the same keep their vectors)."""
 CAPACITY = 200
 """Tokens of one chunk's text at most, by `tokens`; with its heading it fits the packaged encoder's window of 256."""

@@ -20,6 +20,8 @@ _BLOCKS = frozenset(
      "address", "details", "summary", "blockquote", "center", "table", "body", "html", "hr", "option", "select")
 )  # fmt: skip
 _DROPPED = frozenset(("script", "style", "noscript", "template", "svg", "math", "iframe", "object"))
+_PARSED = frozenset(("noscript", "template", "svg", "math", "object"))
+"""Of these what holds other tags: left open, they would take the rest of the page with them."""
 _HEADINGS = {f"h{level}": "#" * level for level in range(1, 7)}
 
 
@@ -34,18 +36,25 @@ def is_html(text: str) -> bool:
 
 def to_markdown(text: str) -> str:
     """The text of a page with its structure. Scripts, styles and the head are left out (its title becomes the first heading)."""
-    reader = _Reader()
-    reader.feed(text)
-    reader.close()
-    return reader.text()
+    dropped = _DROPPED
+    while True:
+        reader = _Reader(dropped)
+        reader.feed(text)
+        reader.close()
+        if reader.open not in _PARSED:
+            return reader.text()
+        dropped = dropped - {reader.open}
 
 
 class _Reader(HTMLParser):
-    def __init__(self) -> None:
+    """`open`: the dropped tag that was opened last and not closed yet."""
+
+    def __init__(self, dropped: frozenset[str]) -> None:
         super().__init__(convert_charrefs=True)
+        self._all_dropped = dropped
         self._lines: list[str] = []
         self._line: list[str] = []
-        self._dropped: str | None = None
+        self.open: str | None = None
         self._pre = False
         self._lists: list[list[int]] = []
         self._rows: list[list[str]] | None = None
@@ -56,10 +65,10 @@ class _Reader(HTMLParser):
         return "\n".join(self._lines)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if self._dropped is not None:
+        if self.open is not None:
             return
-        if tag in _DROPPED:
-            self._dropped = tag
+        if tag in self._all_dropped:
+            self.open = tag
         elif tag == "br":
             self._end_line()
         elif tag in _HEADINGS or tag == "title":
@@ -90,9 +99,9 @@ class _Reader(HTMLParser):
             self._break()
 
     def handle_endtag(self, tag: str) -> None:
-        if self._dropped is not None:
-            if tag == self._dropped:
-                self._dropped = None
+        if self.open is not None:
+            if tag == self.open:
+                self.open = None
         elif tag == "pre" and self._pre:
             self._end_line()
             self._lines += ["```", ""]
@@ -108,7 +117,7 @@ class _Reader(HTMLParser):
             self._break()
 
     def handle_data(self, data: str) -> None:
-        if self._dropped is not None:
+        if self.open is not None:
             return
         if self._pre:
             *whole, rest = data.split("\n")

@@ -183,6 +183,14 @@ def test_markdown_with_a_few_tags_stays_markdown() -> None:
     assert texts(chunk("d", None, text).chunks) == [text]
 
 
+@pytest.mark.parametrize("tag", ["svg", "noscript", "template", "object", "math"])
+def test_a_tag_that_is_left_out_and_never_closed_takes_nothing_else_with_it(tag: str) -> None:
+    (only,) = chunk("d", None, f"<html><body><p>Before.</p><{tag} id='a'><p>After.</p><script>var x;</script></body></html>").chunks
+    assert "Before." in only.text and "After." in only.text and "var" not in only.text
+    (only,) = chunk("d", None, f"<html><body><p>Before.</p><{tag} id='a'>left out</{tag}><p>After.</p></body></html>").chunks
+    assert only.text.split() == ["Before.", "After."]
+
+
 @pytest.mark.parametrize("text", ["<p>Unclosed <b>bold<p>next", "<div" * 50 + "word</div>", "<table><td>cell", "<!-- <p>x</p>"])
 def test_broken_html_gives_its_words(text: str) -> None:
     assert chunk("d", None, text).problem is None or "<!--" in text
