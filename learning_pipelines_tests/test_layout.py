@@ -6,6 +6,7 @@ Belongs here: what neither ruff nor lint-imports (pyproject.toml, `make lint`) c
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -18,10 +19,11 @@ import learning_pipelines
 PACKAGE = Path(learning_pipelines.__file__).parent
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "migrations/versions" not in path.as_posix())
 NAMED = [path for path in MODULES if path.name != "__init__.py"]
+ELSEWHERE = {"_client/attributes.py", "convert_hf_to_gguf.py", "freshness_evaluator.py", "tracing/constant.py"}
+"""Modules of other projects that a docstring names."""
 STATEMENTS = {"execute", "executemany", "copy", "stream"}
 MOST_LINES = 300
 LONGER = {
-    "behavior/guidance_learning.py": "one run from measuring to proposing, in the order in which it happens",
     "storage/ingest_sql.py": "statements of one merge, which share their fragments",
     "storage/lexical.py": "one index of words: its statements share one notion of a segment",
     "storage/lineage.py": "two statements, each of one piece",
@@ -77,6 +79,26 @@ def test_a_statement_is_known_when_it_is_seen() -> None:
 def test_a_module_says_what_belongs_in_it_and_what_does_not() -> None:
     said = {name_of(path): ast.get_docstring(ast.parse(path.read_text())) or "" for path in NAMED}
     assert [name for name, text in said.items() if "Belongs here:" not in text or "Not here:" not in text] == []
+
+
+def test_a_docstring_names_modules_that_are_there() -> None:
+    """Beside the module that names them, or from a folder above it on."""
+    there = {name_of(path) for path in PACKAGE.rglob("*.py")}
+    gone = {
+        (name_of(path), named)
+        for path in MODULES
+        for text in docstrings(ast.parse(path.read_text()))
+        for named in re.findall(r"(?<![\w/.])((?:\w+/)*\w+\.py)\b", text)
+        if named not in ELSEWHERE and not any((folder / named).as_posix() in there for folder in path.relative_to(PACKAGE).parents)
+    }
+    assert sorted(gone) == []
+
+
+def docstrings(tree: ast.Module) -> Iterator[str]:
+    """Texts that stand alone: docstrings, and those of constants and fields."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield node.value.value
 
 
 def test_a_module_is_short_or_has_a_reason() -> None:

@@ -1,6 +1,6 @@
 """Why a run of learning does not begin, in words for the person who asked. Nothing is spent then.
 
-Belongs here: what all kinds of learning say alike. Not here: the thresholds of each kind (its preparation.py), sizes (power.py).
+Belongs here: what all kinds of learning say alike. Not here: the thresholds of each kind (its own preparation), sizes (power.py).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from learning_pipelines.acceptance.power import POWER, Plan
 
 DISABLED = "learning is disabled for this agent; `learning-pipelines enable` turns it on again"
+NO_PROMPT = "the agent has no prompt with the label production: import one (kind agents), or write one and move the label"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from uuid import UUID
 import orjson
 
 from learning_pipelines.acceptance import behavior_proposing, meeting
-from learning_pipelines.acceptance.beginning import DISABLED, NotNow, needed
+from learning_pipelines.acceptance.beginning import DISABLED, NO_PROMPT, NotNow, needed
 from learning_pipelines.acceptance.gate import Evidence, Rules, Verdict
 from learning_pipelines.behavior.guidance import EXAMPLE_TYPES, SOURCES, Guidance, Source
 from learning_pipelines.behavior.guidance_lookup import StoredGuide, as_served, stored_notes
@@ -103,7 +103,7 @@ def prepare(connection: Connection, agent: AgentRef, settings: Settings, *, mode
         return NotNow(DISABLED)
     prompt, dataset = prompts.labelled(connection, agent), versions.newest(connection, agent)
     if prompt is None:
-        return NotNow("the agent has no prompt with the label production: import one (kind agents), or write one and move the label")
+        return NotNow(NO_PROMPT)
     if dataset is None:
         return NotNow("the agent has no dataset yet: approve corrections or demonstrations first")
     serving = guidance.serving(connection, agent)
@@ -111,11 +111,11 @@ def prepare(connection: Connection, agent: AgentRef, settings: Settings, *, mode
     if not available:
         return NotNow("nothing to show: no approved correction or demonstration is in the train split, and no playbook or rules serve")
     searching = int(found.thresholds.get("optimization_calls", settings.optimization_calls))
-    per_score = 2 if metric_of_agent(found.metric, found.labels)["type"] == "judge" else 1
+    metric = metric_of_agent(found.metric, found.labels)
+    per_score = 2 if metric["type"] == "judge" else 1
     provisional = restore(connection, agent, {
         "fingerprint": "", "dataset_id": str(dataset.id), "incumbent_version": prompt.version, "model": model, "calls": 0, "search_calls": 0,
-        "usd": settings.optimization_usd, "per_score": per_score, "goals": {}, "metric": metric_of_agent(found.metric, found.labels), "issues": [],
-        "written": None,
+        "usd": settings.optimization_usd, "per_score": per_score, "goals": {}, "metric": metric, "issues": [], "written": None,
     })  # fmt: skip
     task = provisional.task
     limits = Limits(per_score * (searching + 2 * len(task.test)), searching, settings.optimization_usd, per_score)
@@ -273,9 +273,7 @@ def _rounds(variants: Sequence[Variant], serving: Serving) -> int:
 
 
 def _sample(items: tuple[Item, ...], most: int, seed: int) -> tuple[Item, ...]:
-    if len(items) <= most:
-        return items
-    return tuple(sorted(random.Random(seed).sample(items, max(0, most)), key=lambda item: item.id))
+    return items if len(items) <= most else tuple(sorted(random.Random(seed).sample(items, max(0, most)), key=lambda item: item.id))
 
 
 def _too_little(
@@ -289,9 +287,8 @@ def _too_little(
             f"{LEAST_VALIDATION} are needed: raise it to {LEAST_VALIDATION * rounds}"
         )
     planned = meeting.next_plan(connection, agent, KIND, [item.id for item in prepared.task.test], Rules.of(settings))
-    if resumed or planned.enough:
-        return None
-    return f"{len(prepared.task.test)} test examples, {needed(planned)}: approve about {planned.missing_examples} more examples"
+    missing = f"{len(prepared.task.test)} test examples, {needed(planned)}: approve about {planned.missing_examples} more examples"
+    return None if resumed or planned.enough else missing
 
 
 def _scores(found: Evaluation) -> dict[str, float]:

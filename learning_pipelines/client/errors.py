@@ -1,6 +1,6 @@
 """What can go wrong in the client: one named error each, counted and logged, raised only where the host asked for it.
 
-Belongs here: error classes, the reporter. Not here: deciding what happens to a record (queue.py, sender.py).
+Belongs here: error classes, the reporter. Not here: deciding what happens to a record (queue.py, delivery.py).
 """
 
 from __future__ import annotations

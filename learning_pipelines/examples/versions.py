@@ -60,7 +60,7 @@ class Rebuilt:
 
 
 def make_version(connection: Connection, agent: AgentRef, rules: Mapping[str, Any]) -> Made:
-    """Stores a new version of the staged members (staged_members.py) if they, their pairs or the system message are not what the newest holds.
+    """Stores a new version of the staged members (storage/staged_members.py) if they, their pairs or the system message are not what the newest holds.
 
     `rules`: how they were chosen. Part of the caller's transaction, which holds the lock of the agent's datasets.
     """

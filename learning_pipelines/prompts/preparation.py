@@ -14,7 +14,7 @@ from uuid import UUID
 
 import orjson
 
-from learning_pipelines.acceptance.beginning import DISABLED, NotNow, needed
+from learning_pipelines.acceptance.beginning import DISABLED, NO_PROMPT, NotNow, needed
 from learning_pipelines.acceptance.gate import Rules
 from learning_pipelines.acceptance.meeting import next_plan
 from learning_pipelines.errors import LearningError
@@ -96,7 +96,7 @@ def prepare(
         return NotNow(missing)
     serving = prompts.labelled(connection, agent)
     if serving is None:
-        return NotNow("the agent has no prompt with the label production: import one (kind agents), or write one and move the label")
+        return NotNow(NO_PROMPT)
     dataset = versions.newest(connection, agent)
     if dataset is None:
         return NotNow("the agent has no dataset yet: approve examples first")

@@ -1,6 +1,6 @@
 """Reading a dataset version for files, row by row, and remembering which files were written.
 
-Belongs here: SQL behind exports, dataset_exports. Not here: formats and files (examples/exports.py, export_files.py).
+Belongs here: SQL behind exports, dataset_exports. Not here: formats and files (examples/exports.py, examples/export_files.py).
 """
 
 from __future__ import annotations

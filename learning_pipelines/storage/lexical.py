@@ -1,7 +1,7 @@
 """Postings of chunks in immutable segments: written portion by portion, merged, read for the terms of a query as bytes.
 
 Belongs here: SQL of lexical_states, lexical_segments, lexical_postings, lexical_members and lexical_changes. Not here: terms and scores
-(retrieval/analyzer.py, bm25.py), what is merged when (retrieval/segments.py).
+(retrieval/analyzer.py, retrieval/bm25.py), what is merged when (retrieval/segments.py).
 
 All of a search is read in one snapshot (database.snapshot): a refresh that merges segments meanwhile takes nothing away from it.
 """

@@ -121,7 +121,7 @@ def test_a_planted_gain_is_found_and_all_its_numbers_are_kept_and_computed_again
     assert tested.verdict is Verdict.BETTER, tested.reason
     assert {one.name: one.n for one in tested.guards} == {EARLIER: 200, LATER: 200, NEW: 200, OLD: 200}
     assert 0.02 < tested.detectable < 0.08
-    stored = gate.test_of(world.connection, world.agent, "index", run)
+    stored = meeting.test_of(world.connection, world.agent, "index", run)
     assert stored is not None and meeting.audit(world.connection, world.agent, stored) == []
     row = world.connection.execute("SELECT metrics -> 'test' FROM training_runs WHERE id = %s", [run]).fetchone()
     kept: Any = row and row[0]

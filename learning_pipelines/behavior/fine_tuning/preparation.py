@@ -14,7 +14,7 @@ from uuid import UUID
 
 import orjson
 
-from learning_pipelines.acceptance.beginning import DISABLED, NotNow, needed
+from learning_pipelines.acceptance.beginning import DISABLED, NO_PROMPT, NotNow, needed
 from learning_pipelines.acceptance.gate import Rules
 from learning_pipelines.acceptance.meeting import next_plan
 from learning_pipelines.behavior.fine_tuning import base_model
@@ -107,7 +107,7 @@ def prepare(connection: Connection, agent: AgentRef, settings: Settings, method:
         return NotNow("a reward model is trained on this machine only (LEARNING_FINETUNE_ENGINE=local)")
     serving, dataset = prompts.labelled(connection, agent), versions.newest(connection, agent)
     if serving is None:
-        return NotNow("the agent has no prompt with the label production: import one (kind agents), or write one and move the label")
+        return NotNow(NO_PROMPT)
     if dataset is None:
         return NotNow("the agent has no dataset yet: approve examples first")
     prompt = from_stored(serving.messages, serving.serving)
