@@ -6,13 +6,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BROWSER_TESTS := learning_pipelines_tests/browser
+TEST_ARGS := -n 4 --dist loadfile --no-loadscope-reorder -m 'not slow' --ignore $(BROWSER_TESTS)
+MEASURED := test-artifacts/coverage
 PEERS := .venv-peers/.installed
 PEER_SERVERS := .venv-peer-servers/.installed
 PEER_OPTIMIZERS := .venv-peer-optimizers/.installed
 PEER_EXPERIMENTS := .venv-peer-experiments/.installed
 PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: audit install demo up down learning-worker learning-scheduler learning-optimize learning-train learning-analyze learning-cleanup learning-report learning-status learning-test-all test test-browser test-slow lint types fuzz outage chaos state-machines behavior-story peers peer-servers peer-optimizers peer-experiments review-real-data scale-out clean
+# Compiled modules are kept, whatever the shell says: tests start hundreds of processes, each of which would compile the package anew (0.8 s).
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: audit install demo up down learning-worker learning-scheduler learning-optimize learning-train learning-analyze learning-cleanup learning-report learning-status learning-test-all test test-browser test-slow coverage lint types fuzz outage chaos state-machines behavior-story peers peer-servers peer-optimizers peer-experiments review-real-data scale-out clean
 
 install: $(STAMP)
 
@@ -20,7 +25,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, $(PYTHON) is older: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
 	@echo "Installing into $(VENV) (about 2 GB, a few minutes the first time) …"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -e '.[dev]'
+	@$(BIN)/python -m pip install --disable-pip-version-check --no-compile $(PIP_ARGS) -e '.[dev]'
+	@$(BIN)/python -m compileall -qq -j 0 --invalidation-mode timestamp $(VENV)/lib || true  # on every core, as pip would not; some packages hold files that are no Python
 	@touch $(STAMP)
 
 demo: install
@@ -85,12 +91,19 @@ peer-experiments: $(PEER_EXPERIMENTS)
 	@$(@D)/bin/python -m pip install --disable-pip-version-check -q -r $<
 	@touch $@
 
-# Three workers on two cores, because a third of the time each waits for processes and servers; each with a server and homes of its own; the tests of a file stay together, since they share what is slow to set up.
+# Four workers on two cores, because half of the time each waits for processes and servers; each with a server and homes of its own; the tests of a file stay together, since they share what is slow to set up.
 # The longest files come first (conftest.py); xdist itself would begin with those of the most tests and end with stories of ten tests and minutes.
 # Of threads one each: on matrices as small as these, two per worker wait for each other in loops (a policy's tests: 8 s of CPU instead of 27).
 test:
 	@$(MAKE) --no-print-directory --jobs=2 install peers lint types
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'not slow' --ignore learning_pipelines_tests/browser $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TEST_ARGS) $(ARGS)
+
+# What `make test` runs of the package, also in the processes that it starts, line by line and branch by branch; then docs/untested.md is written of it.
+coverage: install peers
+	@rm -rf $(MEASURED)
+	@OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest $(TEST_ARGS) $(ARGS) || { echo "With tests that fail the list would name too much."; exit 1; }
+	@$(BIN)/coverage combine -q && $(BIN)/coverage json -q && $(BIN)/coverage html -q
+	@$(BIN)/python -m learning_pipelines_tests.docs.untested
 
 # What `make test` leaves out: simulations at their full size, stories of many processes.
 test-slow: install

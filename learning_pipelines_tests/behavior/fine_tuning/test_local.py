@@ -21,7 +21,6 @@ from learning_pipelines.behavior.fine_tuning.decoding import answers
 from learning_pipelines.behavior.fine_tuning.lessons import Lessons, Method, Question
 from learning_pipelines.behavior.fine_tuning.local import WORK
 from learning_pipelines.behavior.fine_tuning.reward import best_baseline, preferred
-from learning_pipelines.behavior.fine_tuning.watch import Diverged, newest_whole
 from learning_pipelines.behavior.fine_tuning.work import work
 from learning_pipelines.errors import BadInput, Unavailable
 from learning_pipelines.retrieval.learning.child import TrainingKilled, run
@@ -145,6 +144,8 @@ def test_killed_it_goes_on_from_its_checkpoint_and_reaches_the_same_weights(
 
 
 def test_a_checkpoint_that_was_cut_off_or_is_of_other_data_is_thrown_away(tmp_path: Path) -> None:
+    from learning_pipelines.behavior.fine_tuning.watch import newest_whole  # takes seconds to import, of every worker if it stood above
+
     (tmp_path / "checkpoint-6").mkdir()
     (tmp_path / "checkpoint-6" / "adapter_model.safetensors").write_bytes(b"half")
     (tmp_path / "checkpoint-3").mkdir()
@@ -153,6 +154,8 @@ def test_a_checkpoint_that_was_cut_off_or_is_of_other_data_is_thrown_away(tmp_pa
 
 
 def test_a_training_that_diverges_ends_with_its_step_and_keeps_nothing(model: Path, tmp_path: Path) -> None:
+    from learning_pipelines.behavior.fine_tuning.watch import Diverged
+
     with pytest.raises(Diverged, match=r"diverged at step \d+"):
         work(request(model, "sft", recipe=replace(QUICK, rate=1e38)).as_json(), tmp_path, silent)
     assert not (tmp_path / "learnt").joinpath("adapter").exists() and not (tmp_path / "learnt.json").exists()

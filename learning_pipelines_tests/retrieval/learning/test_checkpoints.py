@@ -6,22 +6,28 @@ Belongs here: what lies on the disk after a crash, a full disk, another task. No
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import torch
 
 from learning_pipelines.errors import Unavailable
 from learning_pipelines.retrieval.learning.checkpoints import Checkpoints, write_file, write_folder
+
+if TYPE_CHECKING:
+    import torch  # collecting the tests needs none: it takes seconds of every worker
 
 STATE = {"seed": 1, "loss": 0.1 + 0.2, "history": [{"step": 1, "ndcg": 1 / 3}]}
 
 
 def tensors(value: float = 1.0) -> dict[str, torch.Tensor]:
+    import torch
+
     return {"a/b": torch.full((40, 50), value), "step": torch.tensor(3.0)}
 
 
 def test_the_newest_comes_back_as_it_was_and_older_ones_go(tmp_path: Path) -> None:
+    import torch
+
     kept = Checkpoints(tmp_path, "task")
     kept.save(1, tensors(1.0), {})
     kept.save(2, tensors(2.0), STATE)

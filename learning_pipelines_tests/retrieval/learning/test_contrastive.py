@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from learning_pipelines.encoder_local import load_model
 from learning_pipelines.retrieval.learning import contrastive
@@ -36,6 +35,7 @@ def batch(masked: np.ndarray | None = None, gains: list[float] | None = None) ->
 
 
 def test_without_masks_the_loss_is_that_of_sentence_transformers(folder: Path) -> None:
+    import torch
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
     model = load_model(str(folder)).eval()
