@@ -17,7 +17,7 @@ PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_IND
 # Compiled modules are kept, whatever the shell says: tests start hundreds of processes, each of which would compile the package anew (0.8 s).
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: audit install demo up down learning-worker learning-scheduler learning-optimize learning-train learning-analyze learning-cleanup learning-report learning-status learning-test-all test test-browser test-slow coverage lint types fuzz outage chaos state-machines behavior-story peers peer-servers peer-optimizers peer-experiments review-real-data scale-out clean
+.PHONY: audit install demo up down learning-worker learning-scheduler learning-optimize learning-train learning-analyze learning-cleanup learning-report learning-status learning-test-all test test-browser test-slow coverage lint types fuzz outage chaos mutants state-machines behavior-story peers peer-servers peer-optimizers peer-experiments review-real-data scale-out clean
 
 install: $(STAMP)
 
@@ -131,6 +131,11 @@ state-machines: install
 # Learning behaviour end to end, with the packaged encoder and the command line as processes (two minutes).
 behavior-story: install
 	@BEHAVIOR_STORY=1 $(BIN)/python -m pytest learning_pipelines_tests/test_behavior_end_to_end.py $(ARGS)
+
+# Small wrong changes of the modules that decide (acceptance, sequential analysis, splits, policies), which tests must notice; fails on one that survives and
+# stands in no explanation (learning_pipelines_tests/mutants/explained.toml). ARGS="acceptance", ARGS="experiments/exact splits".
+mutants: install
+	@OMP_NUM_THREADS=1 $(BIN)/python -m learning_pipelines_tests.mutants $(ARGS)
 
 lint: install
 	@$(BIN)/ruff check .

@@ -1,0 +1,69 @@
+"""What is mutated, and the tests that must notice: the modules that decide, each group with files of tests that need no server and few seconds.
+
+Belongs here: the lists. Not here: what survives for a reason (explained.toml), how it is run (running.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PACKAGE, TESTS = "learning_pipelines", "learning_pipelines_tests"
+
+
+@dataclass(frozen=True)
+class Group:
+    """`modules` below learning_pipelines, `tests` below learning_pipelines_tests; both without .py."""
+
+    modules: tuple[str, ...]
+    tests: tuple[str, ...]
+
+
+def _beside(folder: str, *names: str) -> tuple[str, ...]:
+    return tuple(f"{folder}/{name}" for name in names)
+
+
+GROUPS = {
+    "acceptance": Group(
+        _beside("acceptance", "alpha", "bounded_mean", "gate", "guards", "paired", "power"),
+        _beside("acceptance", "test_alpha", "test_bounded_mean", "test_gate", "test_guards", "test_paired", "test_power"),
+    ),
+    "sequential": Group(
+        _beside(
+            "experiments", "analysis", "asymptotic", "betting", "comparison", "decision", "evidence", "exact", "fixed_horizon", "multiplicity", "sample_ratio",
+            "unit_sums",
+        ),
+        _beside(
+            "experiments", "test_analysis", "test_asymptotic", "test_betting", "test_decision", "test_exact", "test_gbstats_parity", "test_multiplicity",
+            "test_sample_ratio", "test_unit_sums",
+        ),
+    ),
+    "splits": Group(
+        (*_beside("examples", "components", "splits", "trimming"), "experiments/assignment"),
+        (*_beside("examples", "test_splits", "test_stratification"), "experiments/test_assignment"),
+    ),
+    "policies": Group(
+        (
+            *_beside("behavior/policy", "baselines", "calibration", "evaluation", "mixture", "policy", "transitions", "vocabulary"), "behavior/policy_gate",
+        ),
+        _beside("behavior", "test_policy", "test_policy_components"),
+    ),
+}  # fmt: skip
+
+
+def chosen(asked: list[str]) -> dict[str, Group]:
+    """The groups that are asked for by name, or those parts of them whose modules' paths hold one of the words; all without a word.
+
+    Raises ValueError for a word that nothing answers to."""
+    found: dict[str, Group] = {}
+    for word in asked or list(GROUPS):
+        named = {
+            name: Group(tuple(module for module in group.modules if word == name or word in module), group.tests)
+            for name, group in GROUPS.items()
+            if word == name or any(word in module for module in group.modules)
+        }
+        if not named:
+            raise ValueError(f"Nothing that is mutated is called {word}; there are {', '.join(GROUPS)} and modules of them such as acceptance/gate.")
+        for name, group in named.items():
+            before = found[name].modules if name in found else ()
+            found[name] = Group(tuple(dict.fromkeys((*before, *group.modules))), group.tests)
+    return found
