@@ -16,6 +16,7 @@ from learning_pipelines.api.service import Service
 from learning_pipelines.errors import LearningError, Unavailable
 from learning_pipelines.feedback.archive import reading
 from learning_pipelines.storage import archive
+from learning_pipelines.storage.executions import Sought
 
 
 def one(service: Service, who: Principal, execution_id: str) -> dict[str, Any] | None:
@@ -31,7 +32,7 @@ def one(service: Service, who: Principal, execution_id: str) -> dict[str, Any] |
     return {**_named(service, who, [found, *found["feedback"]])[0], "archived": True}
 
 
-def page(service: Service, who: Principal, sought: reading.Sought, limit: int, excerpt: int | None) -> list[dict[str, Any]]:
+def page(service: Service, who: Principal, sought: Sought, limit: int, excerpt: int | None) -> list[dict[str, Any]]:
     """A page of archived executions."""
     with service.acting(who) as connection:
         shelf = archive.shelf(connection, who.organization_id)

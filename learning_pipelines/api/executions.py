@@ -23,7 +23,6 @@ from learning_pipelines.api.openapi import record_body
 from learning_pipelines.api.principals import Principal
 from learning_pipelines.api.problems import Problem, not_found
 from learning_pipelines.api.service import Application, Serving, User, json_body
-from learning_pipelines.feedback.archive.reading import Sought
 from learning_pipelines.feedback.identity import user_id
 from learning_pipelines.feedback.kinds import IssueCategory
 from learning_pipelines.storage import execution_details as details
@@ -115,8 +114,7 @@ async def list_executions(
             if not archived:
                 page = storage.page(connection, who.organization_id, wanted, limit, excerpt)
         if archived:
-            names = ("agent_id", "user_id", "session_id", "environment", "tag", "prompt_version", "after", "before", "position")
-            rows = archived_rows.page(service, who, Sought(**{name: getattr(wanted, name) for name in names}), limit, excerpt)
+            rows = archived_rows.page(service, who, wanted, limit, excerpt)
             rest = (rows[-1]["created_at"], rows[-1]["execution_id"]) if len(rows) == limit else None
             return {"executions": rows, "cursor": None if rest is None else _write_cursor(rest), "searched_to": None}
         return {"executions": page.rows, "cursor": None if page.rest is None else _write_cursor(page.rest), "searched_to": page.searched_to}

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from learning_pipelines.examples.candidates import Facet
+from learning_pipelines.storage.execution_details import FACETS
 
-NAMES = {Facet.THUMB: "thumb", Facet.RATING: "rating", Facet.DIMENSIONS: "dimensions", Facet.ISSUES: "issues", Facet.CORRECTION: "correction"}
 NOTHING: dict[str, Any] = {
     "thumb": None, "rating": None, "dimensions": {}, "issue_categories": [], "correction_text": None, "comments": 0, "used": []
 }  # fmt: skip
@@ -39,7 +39,7 @@ def facets(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for row in rows:
         if not row["withdrawn"]:
-            found.setdefault(row["feedback_id"], []).append(NAMES[Facet(row["facet"])])
+            found.setdefault(row["feedback_id"], []).append(FACETS[row["facet"]])
     return found
 
 

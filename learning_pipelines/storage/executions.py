@@ -29,9 +29,9 @@ Position = tuple[dt.datetime, str]
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Filters of a page; None means any. `position` is (created_at, id) of the row that the page before ended with. Feedback is what the reader may see
-    of it and what is in force: `with_feedback` (any at all, or none), `rating_max` (stars), `issue` (a category), `corrected`."""
+class Sought:
+    """Filters by what an execution says itself, of rows and of archived files alike; None means any. `position`: (created_at, id) of the row that the page
+    before ended with."""
 
     agent_id: UUID | None = None
     user_id: UUID | None = None
@@ -39,13 +39,20 @@ class Wanted:
     environment: str | None = None
     tag: str | None = None
     prompt_version: str | None = None
+    after: dt.datetime | None = None
+    before: dt.datetime | None = None
+    position: Position | None = None
+
+
+@dataclass(frozen=True)
+class Wanted(Sought):
+    """Filters of a page of rows. Feedback is what the reader may see of it and what is in force: `with_feedback` (any at all, or none), `rating_max`
+    (stars), `issue` (a category), `corrected`."""
+
     with_feedback: bool | None = None
     rating_max: int | None = None
     issue: str | None = None
     corrected: bool | None = None
-    after: dt.datetime | None = None
-    before: dt.datetime | None = None
-    position: Position | None = None
 
 
 @dataclass(frozen=True)

@@ -8,35 +8,19 @@ from __future__ import annotations
 import datetime as dt
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 import orjson
 
 from learning_pipelines.feedback.archive import files
 from learning_pipelines.storage.archive import EXECUTIONS, FEEDBACK, Shelf
 from learning_pipelines.storage.archive_export import COLUMNS
+from learning_pipelines.storage.execution_details import FACETS
+from learning_pipelines.storage.executions import Sought
 
 _SHOWN = ("agent", "session_id", "parent_id", "input", "output", "tags", "environment", "prompt_version", "latency_ms", "input_tokens", "output_tokens",
           "cost_usd", "created_at")  # fmt: skip
-_FACETS = {1: "thumb", 2: "rating", 4: "dimensions", 8: "issues", 16: "correction"}
 _DIMENSIONS = ("accuracy", "helpfulness", "clarity", "completeness")
-
-
-@dataclass(frozen=True)
-class Sought:
-    """Filters of a list; None means any. `position`: (created_at, id) that the page before ended with."""
-
-    agent_id: UUID | None = None
-    user_id: UUID | None = None
-    session_id: str | None = None
-    environment: str | None = None
-    tag: str | None = None
-    prompt_version: str | None = None
-    after: dt.datetime | None = None
-    before: dt.datetime | None = None
-    position: tuple[dt.datetime, str] | None = None
 
 
 def one(artifacts: str, shelf: Shelf, execution_id: str) -> dict[str, Any] | None:
@@ -137,5 +121,5 @@ def _said(row: dict[str, Any]) -> dict[str, Any]:
     names = ("user_id", "feedback_type", "rating", "issue_categories", "feedback_text", "correction_text", "withdrawn", "created_at")
     return {
         "feedback_id": row["id"], **{name: row[name] for name in names}, "dimensions": {name: row[f"{name}_rating"] for name in _DIMENSIONS},
-        "superseded": [name for bit, name in _FACETS.items() if gone & bit],
+        "superseded": [name for bit, name in FACETS.items() if gone & bit],
     }  # fmt: skip

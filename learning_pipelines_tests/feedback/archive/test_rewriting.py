@@ -28,6 +28,7 @@ from learning_pipelines.feedback.erasure.touched import Touched
 from learning_pipelines.feedback.identity import organization_id, user_id
 from learning_pipelines.storage import archive as storage
 from learning_pipelines.storage.database import Connection, Database
+from learning_pipelines.storage.executions import Sought
 from learning_pipelines.storage.store import Store
 from learning_pipelines_tests.conftest import Load
 from learning_pipelines_tests.feedback.archive import conftest
@@ -140,7 +141,7 @@ def test_the_service_reads_the_new_file(store: Store, months: None, pipeline: Co
     clean_up(store)
     erased(store)
     shelf = storage.Shelf(list(storage.entries(pipeline, DEFAULT)), frozenset(), None)
-    page = reading.page(store.settings.artifacts, shelf, reading.Sought(), 10)
+    page = reading.page(store.settings.artifacts, shelf, Sought(), 10)
     assert {row["execution_id"] for row in page} == {"bob1", "cyd1", "dan1"}
     found = reading.one(store.settings.artifacts, shelf, "cyd1")
     assert found is not None and [one["feedback_id"] for one in found["feedback"]] == ["on-cyd"]
