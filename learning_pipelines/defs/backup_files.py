@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from learning_pipelines.errors import BadInput, LearningError
+from learning_pipelines.errors import BadInput, LearningError, Unavailable
 from learning_pipelines.examples.export_files import BLOCK, HashedFile, file_hash
 
 FORMAT = 1
@@ -137,8 +137,8 @@ def _read(path: Path) -> Manifest:
 def _hash_of(file: Path) -> tuple[str, int] | None:
     try:
         return file_hash(str(file))
-    except OSError as error:
-        raise BadInput(f"The backup's part {file} cannot be read: {error.strerror or error}.", "Nothing was restored.") from error
+    except Unavailable as error:
+        raise BadInput(f"A part of the backup is not to be had: {error.cause}", "Nothing was restored.") from error
 
 
 def copy(source: Any, into: Any) -> None:

@@ -90,7 +90,7 @@ def whole_file(target: str, *, make_folders: bool = False) -> Iterator[HashedFil
 
 
 def file_hash(location: str) -> tuple[str, int] | None:
-    """SHA-256 and size of a file as it is now; None if there is none."""
+    """SHA-256 and size of a file as it is now; None if there is none. Raises Unavailable: the store does not answer."""
     system, path = located(location)
     digest, size = hashlib.sha256(), 0
     try:
@@ -100,6 +100,8 @@ def file_hash(location: str) -> tuple[str, int] | None:
                 size += len(block)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise Unavailable(f"The file {location} cannot be read: {error.strerror or error}.", "See to the artifact store, then try again.") from error
     return digest.hexdigest(), size
 
 

@@ -231,11 +231,8 @@ def read_manifest(artifacts: str, path: str) -> dict[str, Any] | None:
 
 
 def bytes_are(artifacts: str, path: str, sha256: str) -> str | None:
-    """What is wrong with the bytes of a file, in words; None if they are those that were written."""
-    try:
-        found = file_hash(url_of(artifacts, path))
-    except OSError as error:
-        raise Unavailable(f"The archived file {path} cannot be read: {error.strerror or error}.", "See to the artifact store, then try again.") from error
+    """What is wrong with the bytes of a file, in words; None if they are those that were written. Raises Unavailable: the store does not answer."""
+    found = file_hash(url_of(artifacts, path))
     if found is None:
         return "it is gone"
     return None if found[0] == sha256 else "its bytes are not those that were written"

@@ -9,6 +9,7 @@ there, and `mend` puts it where it belongs.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from learning_pipelines.errors import LearningError
-from learning_pipelines.examples.export_files import whole_file
+from learning_pipelines.examples.export_files import located, whole_file
 from learning_pipelines.feedback.archive import files
 from learning_pipelines.storage.archive import EXECUTIONS, FEEDBACK, TABLES, Entry
 from learning_pipelines.storage.archive_export import COLUMNS, digest_of
@@ -87,10 +88,10 @@ def parts(artifacts: str, entry: Entry, gone: Gone | None) -> Iterator[tuple[Any
 
 @contextmanager
 def _open(artifacts: str, entry: Entry) -> Iterator[Any]:
-    import fsspec
     import pyarrow.parquet as pq
 
-    with files.readable(entry.path), fsspec.open(files.url_of(artifacts, entry.path), "rb") as file, pq.ParquetFile(file) as parquet:
+    system, place = located(files.url_of(artifacts, entry.path))
+    with files.readable(entry.path), system.open(place, "rb") as file, pq.ParquetFile(file) as parquet:
         yield parquet
 
 
@@ -166,12 +167,8 @@ def staged_path(entry: Entry) -> str:
 
 def publish(artifacts: str, entry: Entry) -> None:
     """Puts the new file, which the ledger has, in the place of the old one, whose bytes are gone then; the manifest after it."""
-    import shutil
-
-    import fsspec
-
-    source = files.url_of(artifacts, staged_path(entry))
-    with fsspec.open(source, "rb") as staged, whole_file(files.url_of(artifacts, entry.path)) as file:
+    system, place = located(files.url_of(artifacts, staged_path(entry)))
+    with system.open(place, "rb") as staged, whole_file(files.url_of(artifacts, entry.path)) as file:
         shutil.copyfileobj(staged, file)
     files.write_manifest(artifacts, entry.path, entry.manifest)
     remove(artifacts, [staged_path(entry)])
@@ -179,23 +176,19 @@ def publish(artifacts: str, entry: Entry) -> None:
 
 def remove(artifacts: str, paths: Sequence[str]) -> None:
     """Deletes files; those that are gone already are no matter."""
-    from fsspec.core import url_to_fs
-
     for path in paths:
-        system, place = url_to_fs(files.url_of(artifacts, path))
+        system, place = located(files.url_of(artifacts, path))
         if system.exists(place):
             system.rm(place, recursive=True)
 
 
 def mend(artifacts: str, organization: str, entries: Sequence[Entry]) -> None:
     """Ends what a process that died had begun: a new file that the ledger has takes its place, everything half written goes."""
-    from fsspec.core import url_to_fs
-
     for entry in entries:
         if files.bytes_are(artifacts, staged_path(entry), entry.sha256) is None and files.bytes_are(artifacts, entry.path, entry.sha256) is not None:
             publish(artifacts, entry)
     for table in TABLES:
-        system, place = url_to_fs(files.url_of(artifacts, f"archive/{table}/organization={organization}"))
+        system, place = located(files.url_of(artifacts, f"archive/{table}/organization={organization}"))
         for path in system.find(place) if system.exists(place) else []:
             name = str(path).rpartition("/")[2]
             if name == STAGED or (name.startswith(".") and name.endswith(".part")):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from learning_pipelines.errors import LearningError
+from learning_pipelines.examples.export_files import located
 
 _GOES_ON = "the erasure goes on there with the sensor requested_erasures, or with the same command."
 
@@ -33,13 +34,11 @@ def delete(artifacts: str, paths: Sequence[str]) -> list[str]:
 
     Raises LearningError for one that cannot be deleted: the erasure is not done until it is.
     """
-    from fsspec.core import url_to_fs
-
     for path in dict.fromkeys(paths):
         if path.startswith("/") or ".." in path.split("/"):
             raise LearningError(f"{path!r} does not lie below the artifact store.", "Report this with its text: nothing outside of it is deleted.")
         try:
-            system, location = url_to_fs(f"{artifacts.rstrip('/')}/{path}")
+            system, location = located(f"{artifacts.rstrip('/')}/{path}")
             system.rm(location, recursive=True)
         except FileNotFoundError:
             continue

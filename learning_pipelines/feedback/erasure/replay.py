@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from learning_pipelines.errors import BadInput
+from learning_pipelines.examples.export_files import located
 from learning_pipelines.feedback.erasure import certificate
 from learning_pipelines.feedback.erasure.engine import erase
 from learning_pipelines.feedback.identity import fingerprint
@@ -40,9 +41,7 @@ def in_folder(folder: Path) -> Certificates:
 
 def in_store(artifacts: str) -> Certificates:
     """Every certificate that lies in an artifact store. Raises BadInput for one that is not as it was issued."""
-    from fsspec.core import url_to_fs
-
-    system, root = url_to_fs(f"{artifacts.rstrip('/')}/{certificate.FOLDER}")
+    system, root = located(f"{artifacts.rstrip('/')}/{certificate.FOLDER}")
     try:
         found = sorted(path for path in system.find(root) if path.endswith(".json"))
     except FileNotFoundError:
