@@ -9,7 +9,6 @@ next version is made of the new content.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,7 +60,7 @@ def _one_batch(connection: Connection, agent: AgentRef, batch: int, version: str
         changes = [_change(row, version) for row in rows]
         hashes = {bytes(change["content_hash"]) for change in changes if change["source_type"] == "user_feedback"}
         staying, losing = settle([*storage.holders(connection, agent, sorted(hashes), [row["id"] for row in rows]), *_holders(changes)])
-        storage.withdraw_losers(connection, agent, [(loser, keeper, merged_hash(loser, content)) for loser, (keeper, content) in losing.items()])
+        storage.withdraw_losers(connection, agent, {loser: content for loser, (_, content) in losing.items()})
         storage.store(connection, agent, [{**change, "content_hash": None if change["id"] in losing else change["content_hash"]} for change in changes])
         storage.move_support(connection, agent, [(loser, keeper) for loser, (keeper, _) in losing.items()])
         storage.revive(connection, agent, sorted(staying))
@@ -98,11 +97,6 @@ def settle(holders: Iterable[Holder]) -> tuple[set[str], dict[str, tuple[str, by
         if any(holder.is_active for holder in group) and not keeper.is_reviewed:
             staying.add(keeper.id)
     return staying, losing
-
-
-def merged_hash(example: str, content: bytes) -> bytes:
-    """The content hash of an example that was withdrawn for another with this content: its own, and equal to no content's."""
-    return hashlib.sha256(b"merged/" + example.encode() + b"/" + content).digest()
 
 
 def _rank(holder: Holder) -> tuple[bool, float, bool, Any, str]:

@@ -1,12 +1,11 @@
 """Scrubbing an example as a whole, so that it reads the same whether it was scrubbed once by today's rules or again after older ones.
 
-Belongs here: which parts of an example are scrubbed together, and later texts that join it. Not here: the rules (feedback/privacy*.py), SQL.
+Belongs here: which parts of an example are scrubbed together. Not here: the rules (feedback/privacy*.py), SQL.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -58,18 +57,3 @@ def content_hash(example_type: str, content: Content) -> bytes:
     lesson = content.original_output if example_type in ("negative", "failure") else None
     parts = [example_type, content.input_text, lesson, content.expected_output, content.output_a, content.output_b]
     return hashlib.sha256(orjson.dumps(parts)).digest()
-
-
-def rescrub_example_text(text: str, example: Iterable[JSON], sources: Sequence[JSON] = ()) -> str:
-    """A text that joins an example later (an expert's correction, a note), scrubbed so that its placeholders do not clash with the example's.
-
-    `example`: the texts and JSON the example already holds; what the text calls <EMAIL_1> stays <EMAIL_1>, new values take other numbers.
-    `sources`: the raw texts the example was made of, in the order of Content (input, output, correction …), where the caller may read
-    them: then a value that the example replaced gets the same placeholder here. Without them it counts as new.
-    """
-    scrubber = Scrubber(*sources)
-    scrub_json(list(sources), scrubber)
-    scrubber.reserve(*example, text)
-    clean = scrub_json(text, scrubber)
-    assert isinstance(clean, str)
-    return clean

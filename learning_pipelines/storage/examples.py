@@ -18,6 +18,8 @@ from learning_pipelines.storage.trust_weights import lock_weights, update_confid
 
 EXAMPLE_OF = "'ex-' || left(encode(sha256(uuid_send({0}.agent_id) || convert_to('demonstration/' || {0}.id, 'UTF8')), 'hex'), 32)"
 """The id of a demonstration's example, as examples/refresh.demonstration_example_id makes it."""
+MERGED = "sha256(convert_to('merged/' || {0} || '/', 'UTF8') || {1})"
+"""The content hash of an example (its id) that was withdrawn for another with this content: its own, and equal to no content's."""
 DERIVED_COLUMNS = (
     ("id", "text"), ("example_type", "text"), ("source_type", "text"), ("source_id", "text"), ("user_id", "uuid"), ("input_context", "jsonb"),
     ("input_text", "text"), ("original_output", "text"), ("expected_output", "text"), ("task_type", "text"), ("tags", "text[]"),
@@ -111,7 +113,6 @@ def store_derived(connection: Connection, agent: AgentRef, executions: Sequence[
             for row in rows:
                 copy.write_row(row)
         cursor.execute(_ERASED, values)
-        cursor.execute(_SAME_CONTENT, values)
         created = cursor.execute(_CREATE, values).rowcount
         cursor.execute(_SAME_CONTENT, values)
         dropped = [row[0] for row in cursor.execute(_DROP_SUPPORT, values).fetchall()]
@@ -132,12 +133,6 @@ DELETE FROM staged_derived s WHERE EXISTS (SELECT FROM erasures e WHERE e.organi
             AND f.execution_id = s.execution_id AND f.id = s.source_id)
         ELSE s.source_type <> 'expert_review' OR EXISTS (SELECT FROM demonstrations d WHERE d.organization_id = %(organization)s AND d.id = s.source_id) END"""
 
-# An example that was scrubbed again keeps its id, which was made of its former content: who derives its content anew means that one.
-_SAME_CONTENT = """
-UPDATE staged_derived s SET id = e.id FROM learning_examples e
-WHERE e.organization_id = %(organization)s AND e.agent_id = %(agent)s AND e.source_type = 'user_feedback' AND s.source_type = 'user_feedback'
-    AND e.content_hash = s.content_hash AND e.id <> s.id"""
-
 _CREATE = """
 INSERT INTO learning_examples (organization_id, agent_id, id, example_type, source_type, source_id, user_id, input_context, input_text,
     original_output, expected_output, domain, task_type, tags, content_hash, scrub_rules, scrubbed_entities, created_at)
@@ -147,13 +142,15 @@ FROM staged_derived s JOIN agents a ON a.organization_id = %(organization)s AND 
 ORDER BY s.id, s.created_at
 ON CONFLICT DO NOTHING"""
 
-# What was not created although its id is new: an expert's edit has given another example this very content, so that one is it. An example
-# that was edited away from its own content keeps its id: deriving it again finds it as the expert left it.
-_SAME_CONTENT = """
+# What was not created because another example has this very content: an expert's edit or newer rules of privacy have given it to that one, so that one is
+# it. An example that was edited away from its own content keeps its id: deriving it again finds it as the expert left it. One that was withdrawn for the
+# other has its id too, and does not come back.
+_SAME_CONTENT = f"""
 UPDATE staged_derived s SET id = e.id FROM learning_examples e
 WHERE e.organization_id = %(organization)s AND e.agent_id = %(agent)s AND e.content_hash = s.content_hash AND e.source_type = 'user_feedback'
     AND s.source_type = 'user_feedback' AND e.id <> s.id
-    AND NOT EXISTS (SELECT FROM learning_examples o WHERE o.organization_id = e.organization_id AND o.id = s.id)"""
+    AND NOT EXISTS (SELECT FROM learning_examples o WHERE o.organization_id = e.organization_id AND o.id = s.id
+        AND o.content_hash <> {MERGED.format("s.id", "s.content_hash")})"""
 
 _DROP_SUPPORT = """
 DELETE FROM example_sources e WHERE e.organization_id = %(organization)s AND e.execution_id = ANY(%(executions)s)

@@ -13,6 +13,7 @@ from typing import Any
 from psycopg.rows import dict_row
 
 from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.examples import MERGED
 from learning_pipelines.storage.tenants import AgentRef
 from learning_pipelines.storage.trust_weights import update_confidence
 
@@ -108,13 +109,13 @@ def holders(connection: Connection, agent: AgentRef, hashes: Sequence[bytes], be
     return [Holder(str(row[0]), bytes(row[1]), *row[2:]) for row in rows]
 
 
-def withdraw_losers(connection: Connection, agent: AgentRef, losers: Sequence[tuple[str, str, bytes]]) -> None:
-    """Withdraws each (loser, who stays, hash that only the loser has); its review stays on record."""
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "UPDATE learning_examples SET is_active = false, content_hash = %s, updated_at = now() WHERE organization_id = %s AND id = %s",
-            [(own, agent.organization_id, loser) for loser, _, own in losers],
-        )
+def withdraw_losers(connection: Connection, agent: AgentRef, losers: Mapping[str, bytes]) -> None:
+    """Withdraws examples (id: the content that another one has as well); their reviews stay on record."""
+    connection.execute(
+        f"""UPDATE learning_examples e SET is_active = false, content_hash = {MERGED.format("l.id", "l.content")}, updated_at = now()
+        FROM unnest(%s::text[], %s::bytea[]) AS l (id, content) WHERE e.organization_id = %s AND e.id = l.id""",
+        [list(losers), list(losers.values()), agent.organization_id],
+    )
 
 
 def store(connection: Connection, agent: AgentRef, changes: Sequence[Mapping[str, Any]]) -> None:
