@@ -114,7 +114,7 @@ def _tell_training_run(connection: Connection, agent: AgentRef, experiment: Expe
     )  # fmt: skip
     if run is not None:
         said = {"id": str(experiment.id), "variant": arm.variant, "version": arm.version, "decision": decision, "numbers": outcome.numbers.get(arm.variant)}
-        training_runs.measured(connection, agent, run, {"experiment": said})
+        training_runs.told(connection, agent, run, {"experiment": said})
 
 
 def _of_arm(shown: Mapping[str, Any] | None, arm: str) -> dict[str, Any]:

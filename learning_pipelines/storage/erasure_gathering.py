@@ -125,7 +125,7 @@ SELECT DISTINCT session_id FROM (
 _PEOPLE = """
 INSERT INTO erased_people
 SELECT DISTINCT u.id FROM erased_feedback f JOIN users u ON u.organization_id = %(organization)s AND u.id = f.user_id
-WHERE u.id <> %(person)s AND (f.feedback_id = u.external_id OR f.feedback_id LIKE u.external_id || ':v%%') AND NOT EXISTS (
+WHERE u.id <> %(person)s AND (f.feedback_id = u.external_id OR starts_with(f.feedback_id, u.external_id || ':v')) AND NOT EXISTS (
     SELECT FROM agent_feedback o WHERE o.organization_id = %(organization)s AND o.user_id = u.id
         AND NOT EXISTS (SELECT FROM erased_feedback k WHERE k.feedback_id = o.id))"""
 

@@ -63,11 +63,13 @@ def erased(connection: Connection, what: Literal["demonstrations", "examples"]) 
     return frozenset(str(name) for (name,) in connection.execute(f"SELECT {what.removesuffix('s')}_id FROM erased_{what}").fetchall())
 
 
-def agents(connection: Connection) -> list[UUID]:
-    """Agents that the person had anything to do with."""
+def agents(connection: Connection, organization_id: UUID) -> list[UUID]:
+    """Agents that the person had anything to do with: all of them, where they judged search results without naming one."""
     rows = connection.execute(
         """SELECT agent_id FROM erased_executions UNION SELECT agent_id FROM erased_feedback UNION SELECT agent_id FROM erased_events
-        UNION SELECT agent_id FROM erased_demonstrations UNION SELECT agent_id FROM erased_examples"""
+        UNION SELECT agent_id FROM erased_demonstrations UNION SELECT agent_id FROM erased_examples
+        UNION SELECT id FROM agents WHERE organization_id = %s AND EXISTS (SELECT FROM erased_events WHERE agent_id IS NULL)""",
+        [organization_id],
     ).fetchall()
     return [agent for (agent,) in rows if agent is not None]
 

@@ -104,25 +104,44 @@ def progressed(connection: Connection, agent: AgentRef, run_id: UUID, share: flo
         [share, agent.organization_id, run_id],
     ).fetchone()
     if row is not None and row[0] == "cancelled":
-        raise LearningError(f"The run was ended: {row[1] or 'somebody ended it'}", "Run the job again: it begins anew.")
+        raise _ended(row[1])
 
 
 def measured(connection: Connection, agent: AgentRef, run_id: UUID, metrics: dict[str, Any]) -> None:
-    """Adds to what the run measured."""
-    connection.execute(
-        "UPDATE training_runs SET metrics = metrics || %s WHERE organization_id = %s AND id = %s", [Jsonb(metrics), agent.organization_id, run_id]
+    """Adds to what the run measured. Raises LearningError for a run that was ended from outside: what it measured, it measured of what was erased."""
+    done = connection.execute(
+        "UPDATE training_runs SET metrics = metrics || %s WHERE organization_id = %s AND id = %s AND status <> 'cancelled'",
+        [Jsonb(metrics), agent.organization_id, run_id],
     )
+    _require_one(connection, agent, run_id, done.rowcount)
+
+
+def told(connection: Connection, agent: AgentRef, run_id: UUID, news: dict[str, Any]) -> None:
+    """Adds what became since of a version that the run made, however the run ended."""
+    connection.execute("UPDATE training_runs SET metrics = metrics || %s WHERE organization_id = %s AND id = %s", [Jsonb(news), agent.organization_id, run_id])
 
 
 def completed(connection: Connection, agent: AgentRef, run_id: UUID, *, best: dict[str, Any], requires_review: bool) -> None:
-    """The run came to its end; what an erasure made due of its part is done."""
-    connection.execute(
+    """The run came to its end; what an erasure made due of its part is done. Raises LearningError for a run that was ended from outside: as a complete one
+    it would keep the next from learning without what was erased."""
+    done = connection.execute(
         """UPDATE training_runs SET status = 'completed', progress = 1, best_metrics = %s, requires_review = %s, completed_at = now(),
             review_status = CASE WHEN %s THEN coalesce(review_status, 'pending') ELSE review_status END
-        WHERE organization_id = %s AND id = %s""",
+        WHERE organization_id = %s AND id = %s AND status <> 'cancelled'""",
         [Jsonb(best), requires_review, requires_review, agent.organization_id, run_id],
     )
+    _require_one(connection, agent, run_id, done.rowcount)
     retraining.done(connection, agent.organization_id, run_id)
+
+
+def _require_one(connection: Connection, agent: AgentRef, run_id: UUID, changed: int) -> None:
+    if changed != 1:
+        row = connection.execute("SELECT error FROM training_runs WHERE organization_id = %s AND id = %s", [agent.organization_id, run_id]).fetchone()
+        raise _ended(row[0] if row is not None else None)
+
+
+def _ended(why: str | None) -> LearningError:
+    return LearningError(f"The run was ended: {why or 'somebody ended it'}", "Run the job again: it begins anew.")
 
 
 def failed(connection: Connection, agent: AgentRef, run_id: UUID, error: str) -> None:

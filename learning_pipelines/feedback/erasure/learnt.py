@@ -112,7 +112,7 @@ def _found(connection: Connection, person: Person) -> _Found:
 
 def _stop_runs(connection: Connection, store: Store, person: Person, touched: Touched) -> None:
     """Ends what learns now; what runs left on this machine goes once that is certain: a run that goes on after all needs it."""
-    agents = erasure_words.agents(connection)
+    agents = erasure_words.agents(connection, person.organization_id)
     for run_id in erasure_versions.cancel_runs(connection, person.organization_id, agents, WHY):
         touched.rows["training_runs"] += 1
         touched.here.append(_here(store, folder_of(store.settings, run_id)))

@@ -186,6 +186,11 @@ def test_a_run_under_way_is_ended_and_what_it_would_store_is_refused(desk: Agent
     assert touched.here == [f"training/{begun.id}"], "what it left on this machine goes, once the rows are gone"
     with pytest.raises(LearningError, match="was erased; the next run begins anew"):
         training_runs.progressed(pipeline, desk, begun.id, 0.5)
+    with pytest.raises(LearningError, match="was erased; the next run begins anew"):
+        training_runs.measured(pipeline, desk, begun.id, {"score": 0.5})
+    with pytest.raises(LearningError, match="was erased; the next run begins anew"):
+        training_runs.completed(pipeline, desk, begun.id, best={}, requires_review=False)
+    assert training_runs.completed_with(pipeline, desk, "prompt_optimization", "f") is None, "it would keep the next run from beginning"
     with pytest.raises(psycopg.errors.RestrictViolation, match="run the job again"):
         a_prompt(pipeline, desk, [SYSTEM, *turn(ASKED, ANSWERED)], training_run_id=begun.id, label="")
 
