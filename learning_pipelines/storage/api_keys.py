@@ -63,15 +63,16 @@ def listed(connection: Connection, organization_id: UUID) -> list[dict[str, Any]
 
 
 def revoke(connection: Connection, organization_id: UUID, key_id: UUID) -> bool | None:
-    """Revokes a key. True if it was in force, False if it was revoked before, None if there is none."""
-    row = connection.execute(
-        """WITH found AS (SELECT id, revoked_at FROM api_keys WHERE organization_id = %s AND id = %s FOR UPDATE),
-        done AS (UPDATE api_keys k SET revoked_at = now() FROM found f WHERE k.organization_id = %s AND k.id = f.id AND f.revoked_at IS NULL RETURNING k.id)
-        SELECT (SELECT count(*) FROM done) FROM found""",
-        [organization_id, key_id, organization_id],
-    ).fetchone()
-    if row is not None and row[0]:
-        audit.record(connection, organization_id, actor="operator", action="revoked", kind="api_key", subject=str(key_id), fields=["revoked_at"])
+    """Revokes a key, with its entry of the audit log. True if it was in force, False if it was revoked before, None if there is none."""
+    with connection.transaction():
+        row = connection.execute(
+            """WITH found AS (SELECT id, revoked_at FROM api_keys WHERE organization_id = %s AND id = %s FOR UPDATE),
+            done AS (UPDATE api_keys k SET revoked_at = now() FROM found f WHERE k.organization_id = %s AND k.id = f.id AND f.revoked_at IS NULL RETURNING k.id)
+            SELECT (SELECT count(*) FROM done) FROM found""",
+            [organization_id, key_id, organization_id],
+        ).fetchone()
+        if row is not None and row[0]:
+            audit.record(connection, organization_id, actor="operator", action="revoked", kind="api_key", subject=str(key_id), fields=["revoked_at"])
     return None if row is None else bool(row[0])
 
 
