@@ -109,7 +109,8 @@ def judge(connection: Connection, expert: Expert, item: Item, held: Sequence[Sea
     changes = _changes(expert, item, said, state, reached)
     _check_content(connection, expert, item, changes)
     try:
-        storage.set_state(connection, expert.organization_id, item.example_id, changes)
+        with connection.transaction():  # a savepoint: of many verdicts in one transaction the next one goes on after a refusal
+            storage.set_state(connection, expert.organization_id, item.example_id, changes)
     except psycopg.errors.UniqueViolation:
         raise _same_content(item, "another example") from None
     _adjudicate(connection, expert, item, reached)

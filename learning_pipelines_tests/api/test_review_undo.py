@@ -107,6 +107,22 @@ def test_one_item_that_cannot_be_judged_refuses_them_all_by_name(api: Api) -> No
     assert count(api, "expert_annotations WHERE example_id = %s", fine) == 0
 
 
+def test_items_that_would_say_the_same_as_withdrawn_ones_are_all_named(api: Api) -> None:
+    """The first of them ended the transaction for the others: an answer of 500."""
+    agent = new_agent(api, reviewers=3)
+    ids = examples(api, 2, agent=agent)
+    for one in ids:
+        for who in (ADA, BOB):
+            assert judge(api, who, one, corrected_output=f"Better {one}.").status_code == 201
+    gone = [examples(api, agent=agent, input_text=f"Question {one}?", expected_output=f"Better {one}.")[0] for one in ids]
+    with api.database.connect("pipeline") as connection:
+        connection.execute("UPDATE learning_examples SET source_type = 'user_feedback' WHERE id = ANY(%s)", [[*ids, *gone]])
+        connection.execute("UPDATE learning_examples SET is_active = false WHERE id = ANY(%s)", [gone])
+    answer = bulk(api, CYD, ids)
+    assert answer.status_code == 409 and all(f"{one} would say the same" in answer.json()["detail"] for one in ids), answer.text
+    assert [example_row(api, one) for one in ids] == ["in_review"] * 2
+
+
 def test_undoing_a_disagreement_closes_its_adjudication(api: Api) -> None:
     (name,) = examples(api, agent=new_agent(api, reviewers=2))
     judge(api, ADA, name)
