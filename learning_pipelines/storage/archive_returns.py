@@ -22,7 +22,6 @@ from learning_pipelines.storage.outbox import Position
 from learning_pipelines.storage.tenants import AgentRef
 from learning_pipelines.storage.trust_weights import NEWCOMER
 
-READER = "archived_executions"
 EVERYBODY = AgentRef(UUID(NIL), "", UUID(NIL), "")
 TYPES = {"text": "text", "json": "jsonb", "texts": "text[]", "uuid": "uuid", "integer": "bigint", "float": "double precision", "boolean": "boolean",
          "time": "timestamptz"}  # fmt: skip
@@ -43,7 +42,7 @@ class Wanted:
 
 def wanted(connection: Connection, horizon: dt.datetime) -> tuple[list[Wanted], Position]:
     """What new entries are about that is not there any more, and where the reader stands after them. Call under the lock of the archive."""
-    start = outbox.position(connection, READER, EVERYBODY)
+    start = outbox.position(connection, outbox.ARCHIVE_READER, EVERYBODY)
     values = {"xid": str(start.xid), "id": start.id, "horizon": horizon}
     last = connection.execute(_LAST, values).fetchone()
     if last is None:
@@ -84,7 +83,7 @@ ORDER BY 1, 3"""
 
 def advance(connection: Connection, position: Position) -> None:
     """Remembers how far the reader has come."""
-    outbox.advance(connection, READER, EVERYBODY, position)
+    outbox.advance(connection, outbox.ARCHIVE_READER, EVERYBODY, position)
 
 
 def put_back(

@@ -65,6 +65,7 @@ EXAMPLES_READER = "learning_examples"
 METRICS_READER = "feedback_metrics"
 WEIGHTS_READER = "rater_weights"
 EXPERIMENTS_READER = "experiment_metrics"
+ARCHIVE_READER = "archived_executions"
 """One reader for all agents: its position belongs to nobody (the nil organization and agent)."""
 
 
@@ -272,10 +273,11 @@ def prune(connection: Connection, older_than: dt.timedelta, readers: Sequence[st
     """Deletes entries that arrived before `older_than` and that every reader of their agent has taken up.
 
     Judged questions are counted anew where nobody has counted them yet: their readers hold back only what is behind a position of theirs. The reader
-    of experiments holds back what it has not taken up of organizations that started one.
+    of experiments holds back what it has not taken up of organizations that started one, and the one of the archive what was said about executions
+    that are not here: nobody else would ever bring them back.
     """
-    values = {"age": older_than, **_readers(connection, readers)}
-    return connection.execute(f"DELETE FROM outbox o WHERE o.received_at < now() - %(age)s AND {_TAKEN_UP}", values).rowcount
+    values = {"age": older_than, "archive": ARCHIVE_READER, **_readers(connection, readers)}
+    return connection.execute(f"DELETE FROM outbox o WHERE o.received_at < now() - %(age)s AND {_TAKEN_UP} AND NOT {_WANTS_ARCHIVED}", values).rowcount
 
 
 _TAKEN_UP = f"""NOT EXISTS (
@@ -290,6 +292,13 @@ AND NOT (o.kind IN ('executions', 'feedback')
     AND o.organization_id IN (SELECT e.organization_id FROM learning_experiments e WHERE e.started_at IS NOT NULL)
     AND NOT EXISTS (SELECT FROM outbox_positions r WHERE r.organization_id = '{NIL}' AND r.agent_id = '{NIL}' AND r.reader = %(experiments)s
         AND r.cluster = %(cluster)s AND (o.xid, o.id) <= (r.xid, r.id)))"""
+
+# Not of `unconsumed`: archiving does not wait for what waits for the archive.
+_WANTS_ARCHIVED = f"""(o.kind = 'feedback'
+    AND EXISTS (SELECT FROM outbox_positions r WHERE r.organization_id = '{NIL}' AND r.agent_id = '{NIL}' AND r.reader = %(archive)s
+        AND r.cluster = %(cluster)s AND (o.xid, o.id) > (r.xid, r.id))
+    AND EXISTS (SELECT FROM agent_feedback f WHERE f.organization_id = o.organization_id AND f.id = o.row_id)
+    AND NOT EXISTS (SELECT FROM agent_executions x WHERE x.organization_id = o.organization_id AND x.id = o.execution_id))"""
 
 
 def _readers(connection: Connection, readers: Sequence[str]) -> dict[str, object]:

@@ -100,7 +100,7 @@ def _of_organization(
             feedback = files.rows(settings.artifacts, entries[FEEDBACK], "execution_id", found) if found and FEEDBACK in entries else []
         except LearningError as error:
             done.problems.append(str(error))
-            return
+            continue  # an execution lies in one month only: what another month holds does not wait for this one
         if executions:
             zone = str(entries[EXECUTIONS].manifest.get("timezone", settings.timezone))
             done.rows += archive_returns.put_back(connection, organization_id, month, zone, executions, feedback)

@@ -6,6 +6,7 @@ Belongs here: everything that goes wrong. Not here: what goes right (test_archiv
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import errno
 import json
 import signal
@@ -22,11 +23,12 @@ from learning_pipelines.examples.export_files import HashedFile
 from learning_pipelines.feedback.archive.archiving import archive
 from learning_pipelines.feedback.archive.checking import check
 from learning_pipelines.storage import archive as storage
+from learning_pipelines.storage import outbox
 from learning_pipelines.storage.database import Connection, Database
 from learning_pipelines.storage.store import Store
 from learning_pipelines_tests.conftest import Load
-from learning_pipelines_tests.feedback.archive.conftest import MARCH, NOW, clean_up, computed_again, metrics, up_to_date
-from learning_pipelines_tests.feedback.rows import said, table
+from learning_pipelines_tests.feedback.archive.conftest import APRIL, MARCH, NOW, Arrived, clean_up, computed_again, metrics, up_to_date
+from learning_pipelines_tests.feedback.rows import execution, said, table
 
 STEPS = ("carried", "written", "verified", "registered", "detached agent_executions", "detached agent_feedback", "brought back", "dropped")
 every_step = pytest.mark.parametrize("step", STEPS)
@@ -162,3 +164,26 @@ def test_late_feedback_about_a_damaged_file_waits_and_keeps_nothing_else_up(stor
     assert returned.executions == 0 and "it is gone" in returned.problems[0]
     rows_file(store, "agent_executions").write_bytes(whole)
     assert up_to_date(store).executions == 1
+
+
+def test_a_damaged_month_keeps_no_other_month_up(store: Store, march: None, arrived: Arrived, load: Load) -> None:
+    arrived(APRIL, [execution("e3", user="bob")])
+    clean_up(store)
+    rows_file(store, "agent_executions").unlink()
+    load("feedback", [said("late", "e1", "thumbs_up", user="ada"), said("later", "e3", "thumbs_up", user="ada")])
+    returned = up_to_date(store)
+    assert (returned.executions, len(returned.problems)) == (1, 1)
+
+
+def test_what_waits_for_a_damaged_file_waits_longer_than_the_outbox_is_kept(store: Store, march: None, load: Load, pipeline: Connection) -> None:
+    clean_up(store)
+    whole = rows_file(store, "agent_executions").read_bytes()
+    rows_file(store, "agent_executions").unlink()
+    load("feedback", [said("late", "e1", "thumbs_up", user="ada")])
+    up_to_date(store)
+    outbox.prune(pipeline, dt.timedelta(0))
+    assert [row["row_id"] for row in table(pipeline, "outbox")] == ["late"]
+    rows_file(store, "agent_executions").write_bytes(whole)
+    assert up_to_date(store).executions == 1
+    outbox.prune(pipeline, dt.timedelta(0))
+    assert table(pipeline, "outbox") == []
