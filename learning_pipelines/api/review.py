@@ -124,7 +124,7 @@ async def get_item(example_id: ExampleId, who: ExpertRole, service: Serving) -> 
     def read(connection: Connection, expert: Expert) -> dict[str, Any]:
         found = shown(connection, Wanted(who.organization_id, expert.id), 1, [example_id])
         if not found:
-            raise unknown(example_id)
+            raise unknown()
         return found[0]
 
     return await _as_expert(service, who, read)

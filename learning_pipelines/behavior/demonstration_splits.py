@@ -22,11 +22,12 @@ import numpy as np
 from learning_pipelines.behavior.demonstrations import as_text
 from learning_pipelines.examples.components import Bools, HubGraph, Ints
 from learning_pipelines.examples.duplicates import DuplicateLinks, duplicate_links
-from learning_pipelines.examples.splits import REASONS, SPLITS, UNSAID, Columns, SplitNumbers, decide, seeded_order
+from learning_pipelines.examples.splits import REASONS, SPLITS, Columns, SplitNumbers, decide, seeded_order
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import behavior_demonstrations as storage
 from learning_pipelines.storage.behavior_demonstrations import Placed
 from learning_pipelines.storage.database import Connection, database_errors
+from learning_pipelines.storage.datasets import UNSAID
 from learning_pipelines.storage.tenants import AgentRef
 
 Shares = tuple[float, float, float]

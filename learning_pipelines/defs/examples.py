@@ -16,7 +16,7 @@ from learning_pipelines.errors import LearningError
 from learning_pipelines.examples.datasets import DatasetVersion
 from learning_pipelines.examples.refresh import refresh_examples
 from learning_pipelines.examples.rescrub import raw_account_numbers
-from learning_pipelines.examples.versions import TYPES, rebuild
+from learning_pipelines.examples.versions import rebuild
 from learning_pipelines.feedback.archive.returning import bring_back
 from learning_pipelines.feedback.privacy import EMAIL_PATTERN, RULES_VERSION
 from learning_pipelines.storage import checks, examples, rescrub, versions
@@ -121,7 +121,7 @@ def _not_rebuilt(connection: Connection, agent: AgentRef) -> int:
 
 def growth_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Examples by type over the last versions, as a Markdown table."""
-    columns = ("version", "total_examples", *TYPES, "pairs_count", "avg_quality_score")
+    columns = ("version", "total_examples", *versions.TYPES, "pairs_count", "avg_quality_score")
     lines = [f"| {' | '.join(name.removesuffix('_count') for name in columns)} |", "|" + "---:|" * len(columns)]
     shown = ([f"{row[name]:.3f}" if isinstance(row[name], float) else "–" if row[name] is None else str(row[name]) for name in columns] for row in rows)
     return "\n".join([*lines, *(f"| {' | '.join(cells)} |" for cells in shown)])

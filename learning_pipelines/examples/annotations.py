@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from learning_pipelines.examples.experts import Expert, Reason, Refused
+from learning_pipelines.examples.experts import Expert, unknown
 from learning_pipelines.examples.word_diff import word_diff
 from learning_pipelines.storage import reviews as storage
 from learning_pipelines.storage.database import Connection
@@ -17,7 +17,7 @@ from learning_pipelines.storage.database import Connection
 def said_about(connection: Connection, expert: Expert, example_id: str) -> list[dict[str, Any]]:
     """The annotations this expert may see, oldest first. Raises Refused for an example that is not there."""
     if not storage.exists(connection, expert.organization_id, example_id):
-        raise Refused(Reason.UNKNOWN, "There is no such example for you.", "Take its id from GET /annotations/queue.")
+        raise unknown()
     return [with_diff(one) for one in storage.annotations_of(connection, expert.organization_id, example_id)]
 
 

@@ -71,7 +71,6 @@ def _successor(connection: Connection, held: Holding, recipe: Mapping[str, Any])
     return storage.add_successor(connection, held.agent, held.id, content, made)
 
 
-
 def _without(recipe: Mapping[str, Any], words: Words) -> dict[str, Any]:
     """The recipe, its system message without words of the person."""
     prompt = recipe.get("prompt")

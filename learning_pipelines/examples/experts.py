@@ -52,11 +52,11 @@ def locked(connection: Connection, expert: Expert, example_id: str) -> tuple[Ite
     """The item, locked for this transaction, and what every expert did with it last. Raises Refused."""
     item = storage.lock(connection, expert.organization_id, expert.id, [example_id]).get(example_id)
     if item is None:
-        raise unknown(example_id)
+        raise unknown()
     return item, queue.seats(connection, expert.organization_id, [example_id])[example_id]
 
 
-def unknown(example_id: str) -> Refused:
+def unknown() -> Refused:
     return Refused(Reason.UNKNOWN, "There is no such example for you.", "Take its id from GET /annotations/queue.")
 
 

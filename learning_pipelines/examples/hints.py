@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from learning_pipelines.examples.experts import Expert, Reason, Refused
+from learning_pipelines.examples.experts import Expert, Reason, Refused, unknown
 from learning_pipelines.storage import review_hints as storage
 from learning_pipelines.storage.database import Connection
 
@@ -37,7 +37,7 @@ def hints(connection: Connection, expert: Expert, example_id: str) -> dict[str, 
     """Hints on an item that this expert has judged. `judge` is None where no judge has said anything about it. Raises Refused before a verdict."""
     subject = storage.subject(connection, expert.organization_id, expert.id, example_id)
     if subject is None:
-        raise Refused(Reason.UNKNOWN, "There is no such example for you.", "Take its id from GET /annotations/queue.")
+        raise unknown()
     if not subject.judged:
         raise Refused(Reason.STATE, "Hints are shown after a verdict: before it they would make it less your own.", "Judge the item first.")
     return {

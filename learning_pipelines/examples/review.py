@@ -15,8 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-MOST_REVIEWERS = 9
-
 
 class Status(StrEnum):
     """Column learning_examples.review_status."""
@@ -28,7 +26,6 @@ class Status(StrEnum):
     NEEDS_REVISION = "needs_revision"
 
 
-OPEN = frozenset({Status.PENDING, Status.IN_REVIEW, Status.NEEDS_REVISION})
 DECIDED = frozenset({Status.APPROVED, Status.REJECTED})
 
 

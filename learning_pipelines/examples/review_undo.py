@@ -135,6 +135,3 @@ def _plain(value: Any) -> Any:
 
 def _named(ids: Sequence[str]) -> str:
     return ", ".join(ids[:NAMED]) + (f" and {len(ids) - NAMED} more" if len(ids) > NAMED else "")
-
-
-

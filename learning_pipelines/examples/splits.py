@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from learning_pipelines.examples.components import Bools, HubGraph, Ints, smallest_cut
 from learning_pipelines.examples.trimming import FLOOR, Situation, fewest_left_out
+from learning_pipelines.storage.datasets import UNSAID
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -95,7 +96,6 @@ class Decisions:
 
 
 REASONS = (JOINS, CUT, LATE)
-UNSAID = 255
 
 
 def assign_splits(

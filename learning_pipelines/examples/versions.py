@@ -28,9 +28,8 @@ from learning_pipelines.storage import preferences, staged_members, versions
 from learning_pipelines.storage.database import Connection, database_errors
 from learning_pipelines.storage.staged_members import Totals
 from learning_pipelines.storage.tenants import AgentRef
-from learning_pipelines.storage.versions import Member, PairRow, Version
+from learning_pipelines.storage.versions import TYPES, Member, PairRow, Version
 
-TYPES = ("positive", "negative", "correction", "demonstration", "edge_case", "failure", "preference")
 SCHEMA = 1
 """What content, members and manifest look like; bumped when their form changes. Versions of an older schema are never rewritten."""
 

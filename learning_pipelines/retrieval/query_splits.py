@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from learning_pipelines.examples.components import Bools, HubGraph, Ints
-from learning_pipelines.examples.splits import REASONS, SPLITS, UNSAID, Columns, SplitNumbers, decide, seeded_order
+from learning_pipelines.examples.splits import REASONS, SPLITS, Columns, SplitNumbers, decide, seeded_order
 from learning_pipelines.examples.trimming import LARGE, TINY
+from learning_pipelines.storage.datasets import UNSAID
 from learning_pipelines.storage.retrieval_queries import Board
 
 Shares = tuple[float, float, float]

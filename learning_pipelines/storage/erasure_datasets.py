@@ -17,9 +17,7 @@ from psycopg.types.json import Jsonb
 
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.tenants import AgentRef
-from learning_pipelines.storage.versions import Member, PairRow, set_status, stream, version_statistics
-
-TYPES = ("positive", "negative", "correction", "demonstration", "edge_case", "failure", "preference")
+from learning_pipelines.storage.versions import TYPES, Member, PairRow, set_status, stream, version_statistics
 
 # theirs: what an example once said on the person's word alone, in versions made before others' feedback supported it, known by the content's source. The
 # others are named by erased examples, and may be named by examples that stay: whoever imported the same.

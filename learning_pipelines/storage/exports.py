@@ -11,15 +11,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
-import orjson
 from psycopg.rows import dict_row
-from psycopg.types.json import Jsonb, set_json_loads
+from psycopg.types.json import Jsonb
 
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.tenants import AgentRef
-
-PORTION = 1_000
-"""Rows that the reader holds at a time, so that memory does not follow the size of a version."""
+from learning_pipelines.storage.versions import stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +76,7 @@ def read_members(connection: Connection, agent: AgentRef, dataset_id: UUID, spli
         FROM dataset_examples d JOIN example_contents c ON c.organization_id = d.organization_id AND c.content_hash = d.content_hash
         WHERE d.organization_id = %(organization)s AND d.dataset_id = %(dataset)s AND d.split = ANY(%(splits)s)
         ORDER BY d.example_id COLLATE "C\""""
-    for row in _stream(connection, query, {"organization": agent.organization_id, "dataset": dataset_id, "splits": list(splits)}):
+    for row in stream(connection, "export", query, {"organization": agent.organization_id, "dataset": dataset_id, "splits": list(splits)}):
         yield MemberRow(*row)
 
 
@@ -93,7 +90,7 @@ def read_pairs(connection: Connection, agent: AgentRef, dataset_id: UUID, splits
         WHERE p.organization_id = %(organization)s AND p.dataset_id = %(dataset)s AND p.split = ANY(%(splits)s) AND p.source = ANY(%(sources)s)
         ORDER BY p.pair_id COLLATE "C\""""
     values = {"organization": agent.organization_id, "dataset": dataset_id, "splits": list(splits), "sources": list(sources)}
-    for row in _stream(connection, query, values):
+    for row in stream(connection, "export", query, values):
         yield PairContents(*row)
 
 
@@ -150,11 +147,3 @@ def forget_export(connection: Connection, agent: AgentRef, old: OldExport) -> in
         "DELETE FROM dataset_exports WHERE organization_id = %s AND dataset_id = %s AND format = %s AND split = %s AND path = %s AND created_at = %s",
         [agent.organization_id, old.dataset_id, old.format, old.split, old.path, old.made],
     ).rowcount
-
-
-def _stream(connection: Connection, query: str, values: dict[str, Any]) -> Generator[tuple[Any, ...], None, None]:
-    with connection.transaction(), connection.cursor(name="learning_export") as cursor:
-        set_json_loads(orjson.loads, cursor)
-        cursor.itersize = PORTION
-        cursor.execute(query, values)
-        yield from cursor

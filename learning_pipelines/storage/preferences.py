@@ -11,12 +11,9 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import orjson
-from psycopg.types.json import set_json_loads
-
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.tenants import AgentRef
-from learning_pipelines.storage.versions import PairRow
+from learning_pipelines.storage.versions import PORTION, PairRow, stream
 
 UNKNOWN_RATER = 0.5
 """Weight of a rating by nobody known, or by somebody who has no weight yet."""
@@ -34,8 +31,7 @@ def new_examples(connection: Connection, agent: AgentRef) -> Generator[tuple[str
     As they are when this is called: pairs may be added while it is read.
     """
     with connection.transaction(), connection.cursor(name="learning_new_pairs") as cursor:
-        cursor.itersize = 2_000
-        set_json_loads(orjson.loads, cursor)
+        cursor.itersize = PORTION
         with _hashed(connection):
             cursor.execute(_NEW, {"organization": agent.organization_id})
         yield from cursor
@@ -187,14 +183,9 @@ def set_states(connection: Connection, agent: AgentRef, states: Mapping[str, str
 
 def active_pairs(connection: Connection, agent: AgentRef) -> Generator[PairRow, None, None]:
     """The pairs that a version made now holds, in the order of their ids (columns of versions.PairRow)."""
-    with connection.transaction(), connection.cursor(name="learning_active_pairs") as cursor:
-        cursor.itersize = 2_000
-        cursor.execute(
-            """SELECT id, source, chosen_example_id, chosen_content, rejected_example_id, rejected_content, strength, weight, split FROM preference_pairs
-            WHERE organization_id = %s AND agent_id = %s AND state = 'active' AND split IS NOT NULL ORDER BY id COLLATE "C\"""",
-            [agent.organization_id, agent.agent_id],
-        )
-        yield from cursor
+    query = """SELECT id, source, chosen_example_id, chosen_content, rejected_example_id, rejected_content, strength, weight, split FROM preference_pairs
+        WHERE organization_id = %(organization)s AND agent_id = %(agent)s AND state = 'active' AND split IS NOT NULL ORDER BY id COLLATE "C\""""
+    return stream(connection, "active_pairs", query, {"organization": agent.organization_id, "agent": agent.agent_id})
 
 
 def counts(connection: Connection, agent: AgentRef) -> dict[str, int]:

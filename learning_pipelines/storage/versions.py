@@ -20,6 +20,9 @@ from learning_pipelines.storage.tenants import AgentRef
 PORTION = 2_000
 """Rows that a reader holds at a time."""
 
+TYPES = ("positive", "negative", "correction", "demonstration", "edge_case", "failure", "preference")
+"""Types of examples: a version's row counts each."""
+
 Member = tuple[str, bytes, str, float, float | None, float | None]
 """(example id, content hash, split, weight, quality, confidence)"""
 

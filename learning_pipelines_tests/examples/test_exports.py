@@ -217,7 +217,7 @@ def test_a_failure_half_way_leaves_the_file_that_was_there(sixty: None, pipeline
 def test_a_database_that_goes_away_leaves_no_file(
     sixty: None, pipeline: Connection, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("learning_pipelines.storage.exports.PORTION", 1)
+    monkeypatch.setattr("learning_pipelines.storage.versions.PORTION", 1)
 
     def gone(*_: object) -> bool:
         with psycopg.connect(database.admin_url, options=SESSION, autocommit=True) as admin:
