@@ -91,8 +91,7 @@ def import_file(
     staged while the one before is merged. Raises BadInput for an unknown kind, an unreadable file or an impossible organization,
     Unavailable when the database goes away.
     """
-    if kind not in KINDS:
-        raise BadInput(f"{kind!r} is not a kind of record.", f"Known kinds: {', '.join(KINDS)}.")
+    _require_known(kind)
     lines = _opened(path)
     with database_errors(f"importing {path.name}"):
         tenant = tenants.ensure_organization(connection, organization_id(organization), organization)
@@ -109,6 +108,11 @@ def import_file(
 def checked_lines(path: Path, kind: str, window: Window) -> Iterator[tuple[int, Checked | Refusal]]:
     """Every line of a file by its number, checked as an import would check it; nothing is stored. Raises BadInput for a file that cannot be read."""
     return ((line.number, _decode(line, kind, window)) for line in _opened(path))
+
+
+def _require_known(kind: str) -> None:
+    if kind not in KINDS:
+        raise BadInput(f"{kind!r} is not a kind of record.", f"Known kinds: {', '.join(KINDS)}.")
 
 
 def _opened(path: Path) -> Iterator[Line]:
@@ -257,8 +261,7 @@ def _refusal(kind: str, entry: ingest.NotStored) -> Refusal:
 
 def import_with_progress(settings: Settings, organization: str, kind: str, path: Path) -> ImportResult:
     """Imports a file into the configured installation, with a progress bar on stderr once it takes longer than two seconds."""
-    if kind not in KINDS:
-        raise BadInput(f"{kind!r} is not a kind of record.", f"Known kinds: {', '.join(KINDS)}.")
+    _require_known(kind)
     organization_id(organization)
     _opened(path)
     store = ready_store(settings)

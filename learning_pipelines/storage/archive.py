@@ -86,8 +86,9 @@ def begin(connection: Connection) -> bool:
 
 
 def end(connection: Connection) -> None:
-    """Releases the lock."""
-    connection.execute("SELECT pg_advisory_unlock(hashtext('learning_pipelines archive'))")
+    """Releases the lock. A connection that broke has released it, and what broke it is what is told."""
+    if not connection.closed:
+        connection.execute("SELECT pg_advisory_unlock(hashtext('learning_pipelines archive'))")
 
 
 def months(connection: Connection) -> list[Month]:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from learning_pipelines.feedback.peers.otlp import Span, document_of, spans_of
+from learning_pipelines.feedback.peers.otlp import Span, document_of
 from learning_pipelines.feedback.peers.spans import Reading, loaded
 
 INFO = "trace_info"
@@ -153,9 +153,3 @@ def _sum(own: Any, others: Iterable[Any]) -> Any:
         return own
     counted = [item for item in others if item is not None]
     return sum(counted) if counted else None
-
-
-def held_spans(record_context: Mapping[str, Any]) -> list[Span]:
-    """The spans of a stored execution: the way back of execution_record."""
-
-    return spans_of(record_context.get("otlp") or {})
