@@ -27,7 +27,6 @@ LONGER = {
     "storage/ingest_sql.py": "statements of one merge, which share their fragments",
     "storage/lexical.py": "one index of words: its statements share one notion of a segment",
     "storage/lineage.py": "two statements, each of one piece",
-    "storage/outbox.py": "one protocol: writing, reading, keeping a place",
     "storage/retrieval_queries.py": "statements of one table",
 }
 

@@ -13,7 +13,17 @@ from learning_pipelines.examples import export_retention
 from learning_pipelines.feedback.archive import checking
 from learning_pipelines.feedback.archive.archiving import Archived, archive
 from learning_pipelines.retrieval import retention
-from learning_pipelines.storage import dataset_states, ended_sessions, incidents, index_retention, outbox, peers, prompt_retention, tenants, version_retention
+from learning_pipelines.storage import (
+    dataset_states,
+    ended_sessions,
+    incidents,
+    index_retention,
+    outbox_pruning,
+    peers,
+    prompt_retention,
+    tenants,
+    version_retention,
+)
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.migrate import make_partitions
 from learning_pipelines.storage.store import Store
@@ -84,7 +94,7 @@ def _versions(connection: Connection, store: Store, touched: dict[str, int]) -> 
 def _consumed(connection: Connection, store: Store) -> dict[str, int]:
     history = dt.timedelta(days=store.settings.history_days)
     return {
-        "outbox": outbox.prune(connection, dt.timedelta(days=store.settings.outbox_retention_days)),
+        "outbox": outbox_pruning.prune(connection, dt.timedelta(days=store.settings.outbox_retention_days)),
         "peer_spans": peers.prune(connection, dt.timedelta(days=store.settings.orphan_days)),
         "example_changes": dataset_states.prune(connection),
         "prompt_candidates": version_retention.prune_candidates(connection, history),

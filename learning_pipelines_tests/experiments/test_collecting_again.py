@@ -16,7 +16,7 @@ from uuid import UUID
 import pytest
 
 from learning_pipelines.experiments.collecting import collect
-from learning_pipelines.storage import experiment_units, experiments, outbox
+from learning_pipelines.storage import experiment_units, experiments, outbox, outbox_pruning
 from learning_pipelines.storage.database import Connection, Database
 from learning_pipelines_tests.conftest import Load
 from learning_pipelines_tests.experiments.world import Trial, said, trial
@@ -119,7 +119,7 @@ def test_an_execution_delivered_twice_counts_once(pipeline: Connection, load: Lo
 
 def test_entries_are_kept_until_experiments_have_taken_them_up(pipeline: Connection, running: Trial) -> None:
     def left() -> int:
-        outbox.prune(pipeline, dt.timedelta(0), readers=())
+        outbox_pruning.prune(pipeline, dt.timedelta(0), readers=())
         row = pipeline.execute("SELECT count(*) FROM outbox WHERE kind IN ('executions', 'feedback')").fetchone()
         return int(row[0]) if row else 0
 
@@ -134,5 +134,5 @@ def test_entries_of_organizations_without_an_experiment_are_passed_over_and_not_
     assert collect(pipeline).entries == 0
     behind = """SELECT count(*) FROM outbox o WHERE (o.xid, o.id) > (SELECT p.xid, p.id FROM outbox_positions p WHERE reader = %s)"""
     assert pipeline.execute(behind, [outbox.EXPERIMENTS_READER]).fetchone() == (0,)
-    outbox.prune(pipeline, dt.timedelta(0), readers=())
+    outbox_pruning.prune(pipeline, dt.timedelta(0), readers=())
     assert pipeline.execute("SELECT count(*) FROM outbox WHERE kind = 'executions'").fetchone() == (0,)

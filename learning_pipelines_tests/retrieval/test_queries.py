@@ -11,7 +11,7 @@ import pytest
 
 from learning_pipelines.retrieval.judged import judged_queries
 from learning_pipelines.storage.database import Connection
-from learning_pipelines.storage.outbox import prune
+from learning_pipelines.storage.outbox_pruning import prune
 from learning_pipelines.storage.tenants import known_agent
 from learning_pipelines_tests.conftest import Load
 from learning_pipelines_tests.retrieval.judging import BY_BOTH, World, world

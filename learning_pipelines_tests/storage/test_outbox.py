@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from learning_pipelines.examples.refresh import refresh_examples
-from learning_pipelines.storage import outbox
+from learning_pipelines.storage import outbox, outbox_pruning
 from learning_pipelines.storage.database import Connection, Database
 from learning_pipelines.storage.outbox import EXAMPLES_READER, METRICS_READER, WEIGHTS_READER, Position
 from learning_pipelines_tests.conftest import Load
@@ -267,7 +267,7 @@ def test_pruning_keeps_what_a_reader_has_not_taken(pipeline: Connection, readers
     write(pipeline, "a")
     for reader in readers:
         take(pipeline, reader, "desk")
-    assert outbox.prune(pipeline, dt.timedelta(0)) == 0
+    assert outbox_pruning.prune(pipeline, dt.timedelta(0)) == 0
 
 
 def test_pruning_deletes_what_all_readers_have_taken(pipeline: Connection) -> None:
@@ -275,7 +275,7 @@ def test_pruning_deletes_what_all_readers_have_taken(pipeline: Connection) -> No
     for reader in READERS:
         take(pipeline, reader, "desk")
     write(pipeline, "c")
-    assert outbox.prune(pipeline, dt.timedelta(0)) == 2
+    assert outbox_pruning.prune(pipeline, dt.timedelta(0)) == 2
     assert [row["row_id"] for row in table(pipeline, "outbox")] == ["c"]
 
 
@@ -283,7 +283,7 @@ def test_pruning_keeps_what_is_young(pipeline: Connection) -> None:
     write(pipeline, "a")
     for reader in READERS:
         take(pipeline, reader, "desk")
-    assert outbox.prune(pipeline, dt.timedelta(days=1)) == 0
+    assert outbox_pruning.prune(pipeline, dt.timedelta(days=1)) == 0
 
 
 def test_pruning_does_not_trust_positions_of_another_cluster(pipeline: Connection) -> None:
@@ -291,7 +291,7 @@ def test_pruning_does_not_trust_positions_of_another_cluster(pipeline: Connectio
     for reader in READERS:
         take(pipeline, reader, "desk")
     pipeline.execute("UPDATE outbox_positions SET cluster = 'another'")
-    assert outbox.prune(pipeline, dt.timedelta(0)) == 0
+    assert outbox_pruning.prune(pipeline, dt.timedelta(0)) == 0
 
 
 def test_the_lag_counts_entries_after_a_position_up_to_a_limit(pipeline: Connection) -> None:

@@ -21,7 +21,7 @@ from learning_pipelines.errors import LearningError, Unavailable
 from learning_pipelines.feedback.archive import files, returning
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import archive as storage
-from learning_pipelines.storage import archive_export, outbox
+from learning_pipelines.storage import archive_export, outbox_pruning
 from learning_pipelines.storage.archive import TABLES, Entry, Month
 from learning_pipelines.storage.database import Connection, database_errors, snapshot
 from learning_pipelines.storage.store import Store
@@ -80,7 +80,7 @@ def _keeps(connection: Connection, month: Month) -> str | None:
     """Why a month must stay: entries about its rows that somebody has not read."""
     if not month.whole:
         return None
-    behind = outbox.unconsumed(connection, dt.datetime.combine(month.after, dt.time(), dt.UTC))
+    behind = outbox_pruning.unconsumed(connection, dt.datetime.combine(month.after, dt.time(), dt.UTC))
     if not behind:
         return None
     named = ", ".join(f"{agent} ({entries})" for agent, entries in behind[:5])

@@ -23,7 +23,7 @@ from learning_pipelines.examples.export_files import HashedFile
 from learning_pipelines.feedback.archive.archiving import archive
 from learning_pipelines.feedback.archive.checking import check
 from learning_pipelines.storage import archive as storage
-from learning_pipelines.storage import outbox
+from learning_pipelines.storage import outbox_pruning
 from learning_pipelines.storage.database import Connection, Database
 from learning_pipelines.storage.store import Store
 from learning_pipelines_tests.conftest import Load
@@ -181,9 +181,9 @@ def test_what_waits_for_a_damaged_file_waits_longer_than_the_outbox_is_kept(stor
     rows_file(store, "agent_executions").unlink()
     load("feedback", [said("late", "e1", "thumbs_up", user="ada")])
     up_to_date(store)
-    outbox.prune(pipeline, dt.timedelta(0))
+    outbox_pruning.prune(pipeline, dt.timedelta(0))
     assert [row["row_id"] for row in table(pipeline, "outbox")] == ["late"]
     rows_file(store, "agent_executions").write_bytes(whole)
     assert up_to_date(store).executions == 1
-    outbox.prune(pipeline, dt.timedelta(0))
+    outbox_pruning.prune(pipeline, dt.timedelta(0))
     assert table(pipeline, "outbox") == []
