@@ -50,6 +50,9 @@ def execute(task: Task, execute_job_args_packed: Any) -> int | None:
             if not alone:
                 return None  # handed out again while its first worker is still at it
             with _instance() as instance:
+                run = instance.get_run_by_id(run_id)
+                if run is None or run.is_finished:
+                    return None  # its first worker was killed: the broker hands it out again, and the run that repeats it is another
                 instance.add_run_tags(run_id, {WORKER_TAG: task.request.hostname})
                 return _execute_run_command_body(run_id, instance, lambda _: None, True)
     except Unavailable as error:  # of the database, before the run began: it waits until there is one
