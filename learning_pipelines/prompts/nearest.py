@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from learning_pipelines.encoder import Encoder, Vectors
+from learning_pipelines.encoder_protocol import inner_products
 from learning_pipelines.errors import BadInput
 from learning_pipelines.prompts.prompt import Demonstration
 from learning_pipelines.prompts.task import Item, Nearest
@@ -47,7 +48,7 @@ class Pool:
         wanted = min(k + len(without), len(self))
         if k < 1 or not wanted:
             return []
-        roughly = self._vectors @ vector
+        roughly = inner_products(self._vectors, vector)
         least = np.partition(roughly, -wanted)[-wanted] - _ROUGHLY
         places = np.flatnonzero(roughly >= least)
         exactly = (self._vectors[places].astype(np.float64) * vector).sum(axis=1)

@@ -16,6 +16,7 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
+from learning_pipelines.encoder_protocol import inner_products
 from learning_pipelines.retrieval.chunking import indexed
 from learning_pipelines.retrieval.index import DEPTH, IndexConfig
 from learning_pipelines.retrieval.lexical import StoredLexical
@@ -163,13 +164,9 @@ class _Corpus:
             portions.append(vectors)
         return cls(ids, {name: place for place, name in enumerate(ids)}, np.concatenate(portions) if portions else np.zeros((0, 1), dtype=np.float16))
 
-    def cosines(self, vector: Floats, rows: int = 8_192) -> Floats:
+    def cosines(self, vector: Floats) -> Floats:
         """(n,) inner products, of halves as pgvector computes them."""
-        if not self.ids:
-            return np.zeros(0, dtype=np.float32)
-        half = vector.astype(np.float16).astype(np.float32)
-        parts = [self.vectors[start : start + rows].astype(np.float32) @ half for start in range(0, len(self.ids), rows)]
-        return np.asarray(np.concatenate(parts), dtype=np.float32)
+        return inner_products(self.vectors, vector.astype(np.float16).astype(np.float32))
 
     def best(self, cosines: Floats, most: int) -> list[str]:
         places = np.argpartition(-cosines, most - 1)[:most] if len(cosines) > most else np.arange(len(cosines))

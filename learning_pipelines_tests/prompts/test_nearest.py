@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from learning_pipelines.encoder import BATCH_TEXTS, Vectors
+from learning_pipelines.encoder_protocol import inner_products
 from learning_pipelines.errors import BadInput
 from learning_pipelines.prompts.nearest import nearest_in, nearest_of
 from learning_pipelines.prompts.task import Item
@@ -56,6 +57,16 @@ def test_everything_known_in_advance_is_encoded_in_one_call() -> None:
     assert len(encoder.asked) == 1
     nearest("quite new", 1)
     assert encoder.asked[1:] == [["quite new"]]
+
+
+@pytest.mark.parametrize("stored", [np.float32, np.float16])
+@pytest.mark.parametrize("count", [0, 1, 1_041, 1_042, 3_000])
+def test_rows_are_multiplied_in_portions_that_wake_no_threads(count: int, stored: type) -> None:
+    made = np.random.default_rng(count)
+    rows, vector = made.normal(size=(count, 384)).astype(stored), made.normal(size=384).astype(np.float32)
+    found = inner_products(rows, vector)
+    assert (found.dtype, found.shape) == (np.float32, (count,))
+    np.testing.assert_allclose(found, (rows.astype(np.float64) * vector).sum(axis=1), atol=1e-3)
 
 
 def test_rows_that_do_not_match_are_refused() -> None:

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from learning_pipelines.encoder_protocol import inner_products
+
 Vector = npt.NDArray[np.float32]
 
 ANSWER, JOIN = 0.6, 0.70
@@ -77,7 +79,7 @@ class Clusters:
             self._rows = np.stack([_unit(self.clusters[name].total) for name in self._ids]) if self._ids else np.empty((0, len(correction.vector)), np.float32)
         if not len(self._ids):
             return None
-        near = self._rows[: len(self._ids)] @ correction.vector
+        near = inner_products(self._rows[: len(self._ids)], correction.vector)
         for at in np.argsort(-near, kind="stable"):
             if near[at] < JOIN:
                 return None

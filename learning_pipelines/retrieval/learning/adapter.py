@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from learning_pipelines.encoder_protocol import inner_products
 from learning_pipelines.errors import LearningError
 from learning_pipelines.retrieval.artifacts import local
 from learning_pipelines.retrieval.index import IndexConfig
@@ -152,7 +153,7 @@ def out_of_fold(passages: Passages, queries: Sequence[JudgedQuery], vectors: Flo
 
 def apply(matrix: Floats, vectors: Floats) -> Floats:
     """Query vectors (n, d) or (d,) moved and brought back to length 1."""
-    moved = vectors @ matrix.T
+    moved = inner_products(matrix, vectors) if vectors.ndim == 1 else vectors @ matrix.T
     return np.asarray(moved / np.maximum(np.linalg.norm(moved, axis=-1, keepdims=True), 1e-12), dtype=np.float32)
 
 

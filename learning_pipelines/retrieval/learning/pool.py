@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from learning_pipelines.encoder_protocol import inner_products
 from learning_pipelines.retrieval.index import DEPTH
 from learning_pipelines.retrieval.learning.candidates import candidates
 from learning_pipelines.retrieval.ranking import mixed
@@ -110,7 +111,7 @@ def _pooled(training: Training, queries: Sequence[JudgedQuery], vectors: Sequenc
     found: list[list[int]] = []  # only the best of each leg are kept: all scores of all questions would not fit for a large corpus
     for query, vector in zip(queries, vectors, strict=True):
         lexical = training.lexical.scores(query.text)
-        found += [_top(np.where(lexical > 0, lexical, -np.inf), DEPTH).tolist(), _top(training.passages.vectors @ vector, DEPTH).tolist()]
+        found += [_top(np.where(lexical > 0, lexical, -np.inf), DEPTH).tolist(), _top(inner_products(training.passages.vectors, vector), DEPTH).tolist()]
     for rank in zip_longest(*found):
         for position in rank:
             if position is not None and len(chosen) < most * 3 // 4:
