@@ -7,7 +7,6 @@ the pipeline's login, for the service may not.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import datetime as dt
 import logging
 import subprocess
@@ -110,7 +109,7 @@ _ANSWER = {
 
 
 @router.delete(
-    "/users/{user_id}",
+    "/users/{user_id:path}",
     response_model=None,
     responses={
         200: {"model": Certificate, "description": "Erased: the certificate.", "content": {"application/json": {"example": _ANSWER}}},
@@ -167,10 +166,11 @@ async def _worked(service: Service, who: Principal, erasure_id: UUID) -> Erasure
 def _start(service: Service, erasure_id: UUID) -> subprocess.Popen[bytes] | None:
     if service.settings.database_url is None and service.settings.api_database_url is not None:
         return None  # the service has no login but its own: whoever has the pipeline's does it
-    with contextlib.suppress(OSError, LearningError):
+    try:
         return worker.start(service.settings, service.database(), erasure_id)
-    log.error("no process could be started for erasure %s", erasure_id)
-    return None
+    except (OSError, LearningError) as error:
+        log.error("no process could be started for erasure %s, the sensor requested_erasures takes it up: %s", erasure_id, error)
+        return None
 
 
 def _read(service: Service, who: Principal, erasure_id: UUID) -> Erasure | None:

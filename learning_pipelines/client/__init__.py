@@ -9,8 +9,10 @@ from learning_pipelines.client.aio import AsyncClient
 from learning_pipelines.client.behavior import END, NextAction, Suggestion
 from learning_pipelines.client.chat import record_answer
 from learning_pipelines.client.core import Stats
+from learning_pipelines.client.erasure import Erasure
 from learning_pipelines.client.errors import (
     ClientError,
+    ErasureUnavailable,
     InvalidRecord,
     NotDelivered,
     PromptUnavailable,
@@ -34,6 +36,8 @@ __all__ = [
     "AsyncClient",
     "Client",
     "ClientError",
+    "Erasure",
+    "ErasureUnavailable",
     "Execution",
     "Found",
     "Hit",

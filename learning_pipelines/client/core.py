@@ -1,6 +1,6 @@
 """What the sync and the async client share: one queue, one worker, one prompt cache, and the rule that the host never sees an exception.
 
-Belongs here: wiring, forks, the end of the process. Not here: signatures for applications (sync.py, aio.py).
+Belongs here: wiring, forks, the end of the process. Not here: signatures for applications (sync.py, aio.py), questions (questions.py).
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from learning_pipelines.client import behavior, chat, records, search, tracing
+from learning_pipelines.client import chat, records, tracing
 from learning_pipelines.client.delivery import Delivery
-from learning_pipelines.client.errors import NotDelivered, PromptUnavailable, Reporter, SearchUnavailable, SuggestionUnavailable, logger, unexpected
+from learning_pipelines.client.erasure import Erasure
+from learning_pipelines.client.errors import NotDelivered, PromptUnavailable, Reporter, logger, unexpected
 from learning_pipelines.client.experiments import Parts
 from learning_pipelines.client.options import Options, Target, queue_root
 from learning_pipelines.client.prompt_cache import PromptCache
 from learning_pipelines.client.prompts import Message, Prompt, from_fallback
+from learning_pipelines.client.questions import Questions
 from learning_pipelines.client.queue import Queue
 from learning_pipelines.client.records import Record
 from learning_pipelines.client.tracing import Execution, Function
-from learning_pipelines.client.transport import Transport, Verdict
+from learning_pipelines.client.transport import Transport
 from learning_pipelines.client.worker import Worker
 
 Wrapped = TypeVar("Wrapped")
@@ -63,6 +65,7 @@ class Core:
         self.transport = Transport(self.target, self.options)
         self.prompts = PromptCache(self.transport, self.reporter, self.options)
         self.parts = Parts()
+        self.questions = Questions(self.transport, self.reporter, self.parts)
         self.queue = Queue(
             queue_root(queue_dir) / self.target.folder_name,
             self.reporter,
@@ -166,38 +169,13 @@ class Core:
             self.reporter.fail(unexpected(error))
             return from_fallback(agent, fallback) if fallback is not None else Prompt(agent, (), source="missing")
 
-    def search(self, query: str, agent: str | None, unit: str | None, k: int) -> search.Found:
-        """Asks every time."""
-        try:
-            reply = self.transport.search(search.parameters(query, agent, unit, k))
-            found = search.read(reply.data, unit) if reply.verdict is Verdict.DONE else None
-            if found is not None:
-                if agent is not None:
-                    self.parts.note(agent, unit, "search", found.part)
-                return found
-            self.reporter.fail(SearchUnavailable(reply.reason or "the answer has no results"))
-        except SearchUnavailable:  # reported already
-            raise
-        except Exception as error:  # noqa: BLE001 - the host must not see it, except on its wish
-            self.reporter.fail(unexpected(error))
-        return search.Found(reason="the service answered nothing: see stats().last_error")
-
-    def next_action(
-        self, agent: str, task: str, task_type: str | None, state: Any, history: Sequence[behavior.Step], k: int, unit: str | None = None
-    ) -> behavior.NextAction:  # fmt: skip
-        """Asks every time: a suggestion is for one moment of one agent."""
-        try:
-            reply = self.transport.next_action(agent, behavior.parameters(task, task_type, state, history, k, unit))
-            found = behavior.read(agent, reply.data, unit) if reply.verdict is Verdict.DONE else None
-            if found is not None:
-                self.parts.note(agent, unit, "next_action", found.part)
-                return found
-            self.reporter.fail(SuggestionUnavailable(f"{agent}: {reply.reason or 'the answer has no suggestions'}"))
-        except SuggestionUnavailable:  # reported already
-            raise
-        except Exception as error:  # noqa: BLE001 - the host must not see it, except on its wish
-            self.reporter.fail(unexpected(error))
-        return behavior.NextAction(agent, reason="the service gave none: see stats().last_error")
+    def erase_user(self, user: str) -> Erasure:
+        """Delivers what waits in this process first: sent afterwards, it would bring the person back."""
+        if self.queue.pending and not self.worker.flush(self.options.request_timeout):
+            waiting = f"{self.queue.pending} records wait in {self.queue.folder} and may be of the person: nobody was erased"
+            self.reporter.fail(NotDelivered(f"{waiting}: {self.reporter.last_error}"))
+            return Erasure(reason=waiting)
+        return self.questions.erase(user)
 
     def last_execution_id(self) -> str | None:
         return _last_id.get()

@@ -58,6 +58,10 @@ class SearchUnavailable(ClientError):
     """The service found nothing out: not reached, refused, or the question cannot be read."""
 
 
+class ErasureUnavailable(ClientError):
+    """The service did not say how an erasure stands: not reached, refused, or nobody of that name."""
+
+
 class NotDelivered(ClientError):
     """`flush` or `close` ended before everything was delivered; the rest stays queued."""
 

@@ -31,6 +31,8 @@ class Options:
     """True: a call returns only when its record would survive a loss of power (otherwise that takes up to `max_delay` longer)."""
     request_timeout: float = 30.0
     prompt_timeout: float = 3.0
+    erasure_timeout: float = 60.0
+    """The service itself waits for 30 s for an erasure to end."""
     prompt_ttl: float = 0.5
     """How long a prompt is used without asking whether another serves. An older one is used once more while it is renewed in the background."""
     prompt_most: float = 60.0

@@ -1,4 +1,4 @@
-"""Prompts from the service, kept for a minute, renewed in the background, outlasting an outage.
+"""Prompts from the service, kept, renewed in the background, outlasting an outage.
 
 Belongs here: freshness, single flight, what is served when nothing can be fetched. Not here: templates (prompts.py), HTTP (transport.py).
 

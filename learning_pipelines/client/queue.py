@@ -1,6 +1,6 @@
 """The offline queue of one process: a folder of append-only files that outlives crashes and is shared without being shared.
 
-Belongs here: which files, limits, adoption of what dead processes left. Not here: HTTP, retries (delivery.py).
+Belongs here: which files, limits, adoption of what dead processes left. Not here: HTTP, retries (transport.py, worker.py).
 """
 
 from __future__ import annotations

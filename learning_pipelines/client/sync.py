@@ -1,5 +1,5 @@
-"""The client for ordinary (blocking) code. No method waits for the network, except `flush`, `close`, `search`, `next_action` and
-a prompt that is not cached yet, is for an input, or is an old one of an experiment.
+"""The client for ordinary (blocking) code. No method waits for the network, except `flush`, `close`, `search`, `next_action`,
+`erase_user`, `erasure` and a prompt that is not cached yet, is for an input, or is an old one of an experiment.
 
 Belongs here: signatures and what they promise. Not here: how it is done (core.py); the same for asyncio (aio.py).
 """
@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar, Unpack
 
 from learning_pipelines.client.behavior import NextAction, Step
 from learning_pipelines.client.core import Core, Stats
+from learning_pipelines.client.erasure import Erasure
 from learning_pipelines.client.options import Options
 from learning_pipelines.client.prompts import Message, Prompt
 from learning_pipelines.client.records import ExecutionFields, FeedbackDetails, FeedbackFields, FeedbackType, IssueCategory, RetrievalFields
@@ -61,8 +62,8 @@ class Common:
 
 
 class Client(Common):
-    """Logs executions and feedback, fetches prompts and suggestions. Never raises because of the service, the network or the disk unless `raise_errors`
-    is true."""
+    """Logs executions and feedback, fetches prompts and suggestions, searches, erases. Never raises because of the service, the network or the disk unless
+    `raise_errors` is true."""
 
     def log_execution(self, *, agent: str, input: Any, output: Any, **fields: Unpack[ExecutionFields]) -> str:
         """Keeps the execution on disk, to be sent in the background; its id can be used for feedback at once. Other keywords go into its context."""
@@ -104,7 +105,7 @@ class Client(Common):
     def search(self, query: str, *, agent: str | None = None, unit: str | None = None, k: int = 10) -> Found:
         """The chunks that answer a question best, by the index of the agent, or of the unit's variant where an experiment compares indexes; false without
         any. The service is asked every time; executions of the unit carry the experiment from then on."""
-        return self._core.search(query, agent, unit, k)
+        return self._core.questions.search(query, agent, unit, k)
 
     def next_action(
         self, agent: str, task: str, *, task_type: str | None = None, state: Any = None, history: Sequence[Step] = (), k: int = 3, unit: str | None = None
@@ -114,7 +115,19 @@ class Client(Common):
         `state`: what it was given, text or plain data; `history`: what it did so far, types or {type, arguments, context}; `unit`: whom an
         experiment on policies assigns. The service is asked every time.
         """
-        return self._core.next_action(agent, task, task_type, state, history, k, unit)
+        return self._core.questions.next_action(agent, task, task_type, state, history, k, unit)
+
+    def erase_user(self, user: str) -> Erasure:
+        """Has everything erased that a person said, that agents did for them, and that was learnt of it (needs a key of role admin); true once it is done.
+
+        What waits in this process is delivered first, or nobody is erased: sent afterwards it would bring the person back, as would what other processes
+        still hold. It may take the service longer than an answer can wait: ask `erasure` with the id then, until it is true.
+        """
+        return self._core.erase_user(user)
+
+    def erasure(self, erasure_id: str) -> Erasure:
+        """How an erasure stands; true, with its certificate, once it is done."""
+        return self._core.questions.erasure(erasure_id)
 
     def flush(self, timeout: float = 10.0) -> bool:
         """Waits until what is queued now is delivered; False if it is not by then (nothing is lost)."""

@@ -67,6 +67,12 @@ class Transport:
     def search(self, params: Mapping[str, str]) -> Reply:
         return self._ask("GET", "/search", {}, self._options.prompt_timeout, params=params)
 
+    def erase(self, user: str) -> Reply:
+        return self._ask("DELETE", f"/users/{quote(user, safe='')}", {}, self._options.erasure_timeout)
+
+    def erasure(self, identity: str) -> Reply:
+        return self._ask("GET", f"/erasures/{quote(identity, safe='')}", {}, self._options.request_timeout)
+
     def close(self) -> None:
         if self._http is not None:
             self._http.close()

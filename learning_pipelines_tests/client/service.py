@@ -51,6 +51,7 @@ class Service:
         self.prompts: dict[str, dict[str, Any]] = {}
         self.suggested: dict[str, Any] | None = None
         self.found: dict[str, Any] | None = None
+        self.erasures: dict[str, tuple[int, dict[str, Any]]] = {}
         self.lock = threading.Lock()
         self._connections: set[socket.socket] = set()
         self._server: ThreadingHTTPServer | None = None
@@ -90,6 +91,9 @@ class Service:
             return (200, {}, self.suggested) if self.suggested is not None else (404, {}, {"title": "unknown agent", "field": "agent_id"})
         if asked.method == "GET" and path == "/search":
             return (200, {}, self.found) if self.found is not None else (404, {}, {"title": "unknown agent", "field": "agent"})
+        if (asked.method, path.split("/")[1]) in (("DELETE", "users"), ("GET", "erasures")):
+            status, body = self.erasures.get(unquote(path.split("/", 2)[2]), (404, {"title": "unknown", "field": "user_id"}))
+            return status, {}, body
         if path in ("/executions/batch", "/feedback/batch"):
             kind = path.split("/")[1]
             with self.lock:
@@ -136,6 +140,9 @@ class Service:
                 self._serve()
 
             def do_POST(self) -> None:
+                self._serve()
+
+            def do_DELETE(self) -> None:
                 self._serve()
 
             def _serve(self) -> None:

@@ -100,6 +100,19 @@ def test_a_prompt_comes_from_the_service_with_its_etag(client: Client) -> None:
     assert prompt.compile(name="Ada")[0]["content"] == "Be brief, Ada."
 
 
+@pytest.mark.slow
+def test_a_person_is_erased_with_what_the_client_still_held(real: RealService, tmp_path: Path) -> None:
+    key = call(real.home, "keys", "create", "--role", "admin", "--json").document["key"]
+    with Client(real.url, key, queue_dir=tmp_path / "queue", options=quick(), raise_errors=True) as client:
+        run = client.log_execution(agent="desk", input="When?", output="On the 10th.", user="eve/7 of desk")
+        erased = client.erase_user("eve/7 of desk")
+        while not erased:
+            time.sleep(0.2)
+            erased = client.erasure(str(erased.id))
+    assert erased.certificate is not None and erased.certificate["touched"]["agent_executions"] == 1 and erased.certificate["remaining"] == []
+    assert run not in stored(real, "agent_executions")
+
+
 def test_an_outage_under_load_loses_and_doubles_nothing(real: RealService, client: Client) -> None:
     sent: list[str] = []
     stopping = threading.Event()

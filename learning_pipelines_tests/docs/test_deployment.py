@@ -208,7 +208,7 @@ def settled(services: dict[str, Any], server: EmbeddedServer, home: Path, piece:
 def test_the_pieces_run_together_as_the_file_says(services: dict[str, Any], elsewhere: EmbeddedServer, tmp_path: Path) -> None:
     """Commands of compose.yaml and Dockerfile with other ports and addresses: schema, logins, service, code server, webserver, daemon; their health."""
     ports = {"8000": str(free_port()), "4000": str(free_port()), "3000": str(free_port())}
-    envs = {piece: {**settled(services, elsewhere, tmp_path, piece), "LEARNING_DAGSTER_PORT": ports["3000"]} for piece in PIECES - {"postgres", "logins"}}
+    envs = {piece: {**settled(services, elsewhere, tmp_path, piece), "LEARNING_DAGSTER_PORT": ports["3000"]} for piece in PIECES - OTHERS}
     (tmp_path / "dagster").mkdir()
     shutil.copy(PROJECT / "dagster.yaml", tmp_path / "dagster")
     made = re.search(r"RUN printf '([^']+)'", DOCKERFILE)
