@@ -158,6 +158,9 @@ export class LearningClient {
   getRun(runId: string, options?: CallOptions): Promise<schema.Run>;
   /** Follows a run until it has ended; `progress` gets every state of it. */
   followRun(runId: string, progress?: (run: schema.Run) => void, options?: CallOptions & { every?: number }): Promise<schema.Run>;
+  /** Attempts to learn something, with what they measured and cost. `run_id`: only of these runs of Dagster. */
+  listTrainingRuns(filters?: { agent?: string; run_id?: string[]; limit?: number; cursor?: string }, options?: CallOptions): Promise<schema.TrainingRuns>;
+  getTrainingRun(trainingRunId: string, options?: CallOptions): Promise<schema.WholeTrainingRun>;
   listProposals(filters?: { state?: string; agent?: string }, options?: CallOptions): Promise<schema.Proposals>;
   getProposal(proposalId: string, options?: CallOptions): Promise<schema.WholeProposal>;
   reviewProposal(proposalId: string, review: schema.Review, options?: CallOptions): Promise<schema.Changed>;
@@ -166,6 +169,10 @@ export class LearningClient {
   enableLearning(agentId: string, options?: CallOptions): Promise<schema.Learning>;
   /** What the agent is to be prompted with. With the `etag` of an answer: null while that is what serves. */
   servedPrompt(agentId: string, asked?: PromptQuery, options?: CallOptions): Promise<schema.ServedPrompt | null>;
+  /** What serves the agent by kind, what a rollback would bring back, and which rollouts and experiments are under way. */
+  serving(agentId: string, options?: CallOptions): Promise<schema.AgentServing>;
+  listPromptVersions(agentId: string, options?: CallOptions): Promise<schema.ListedVersions>;
+  getPromptVersion(agentId: string, version: string | number, options?: CallOptions): Promise<schema.WholeVersion>;
   writePrompt(agentId: string, prompt: schema.WrittenPrompt, options?: CallOptions): Promise<schema.PromptVersion>;
   moveLabel(agentId: string, label: string, target: schema.LabelTarget, options?: CallOptions): Promise<schema.MovedLabel>;
   search(q: string, asked?: { agent?: string; k?: number; unit?: string; exposure?: boolean }, options?: CallOptions): Promise<schema.SearchAnswer>;
@@ -185,6 +192,9 @@ export class LearningClient {
   promptLineage(version: string | number, asked?: { agent?: string; limit?: number }, options?: CallOptions): Promise<schema.PromptLineage>;
   feedbackLineage(feedbackId: string, asked?: { limit?: number }, options?: CallOptions): Promise<schema.FeedbackLineage>;
   userLineage(userId: string, asked?: { limit?: number }, options?: CallOptions): Promise<schema.PersonLineage>;
+  /** The certificate, or how it stands where it takes longer than half a minute: ask getErasure until its state is done. */
+  eraseUser(userId: string, options?: CallOptions): Promise<schema.Certificate | schema.UnderWay>;
+  getErasure(erasureId: string, options?: CallOptions): Promise<schema.ErasureState>;
   /** A short-lived token that permits feedback on one execution: for a page. */
   executionToken(asked: schema.TokenRequest, options?: CallOptions): Promise<schema.Token>;
   getSession(options?: CallOptions): Promise<schema.Session>;

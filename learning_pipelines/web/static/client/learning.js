@@ -8,7 +8,7 @@
  */
 
 import { Operating } from "./operating.js";
-import { newKey, segment } from "./transport.js";
+import { newKey, segment, waited } from "./transport.js";
 
 export { ApiError, segment } from "./transport.js";
 
@@ -184,8 +184,17 @@ export class LearningClient extends Operating {
       const run = await this.getRun(runId, { retries: 5, ...options });
       progress(run);
       if (["completed", "failed", "cancelled"].includes(run.status)) return run;
-      await paused(every, options.signal);
+      await waited(every, options.signal);
     }
+  }
+
+  /** Attempts to learn something, with what they measured and cost. `run_id`: only of these runs of Dagster. */
+  listTrainingRuns(filters = {}, options) {
+    return this.request("GET", "/training-runs", { ...options, query: filters });
+  }
+
+  getTrainingRun(trainingRunId, options) {
+    return this.request("GET", `/training-runs/${segment(trainingRunId)}`, options);
   }
 
   listProposals({ state, agent } = {}, options) {
@@ -211,11 +220,4 @@ export class LearningClient extends Operating {
   enableLearning(agentId, options) {
     return this.request("POST", `/agents/${segment(agentId)}/enable`, { repeatable: true, ...options });
   }
-}
-
-function paused(milliseconds, signal) {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, milliseconds);
-    signal?.addEventListener("abort", () => { clearTimeout(timer); reject(signal.reason); }, { once: true });
-  });
 }

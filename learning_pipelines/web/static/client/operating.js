@@ -1,5 +1,5 @@
 /**
- * What applications and operators ask of the service: prompts and searches to serve, experiments, lineage, credentials.
+ * What applications and operators ask of the service: prompts and searches to serve, experiments, lineage, erasure, credentials.
  *
  * Belongs here: a named method per route, as in learning.js, whose class this is a part of. Not here: feedback, review, learning (learning.js).
  */
@@ -13,6 +13,19 @@ export class Operating extends Transport {
   servedPrompt(agentId, { unit, input, label, exposure, etag } = {}, options) {
     const headers = { ...options?.headers, ...(etag ? { "If-None-Match": etag } : {}) };
     return this.request("GET", `/prompts/${segment(agentId)}`, { ...options, headers, query: { unit, input, label, exposure } });
+  }
+
+  /** What serves the agent by kind, what a rollback would bring back, and which rollouts and experiments are under way. */
+  serving(agentId, options) {
+    return this.request("GET", `/agents/${segment(agentId)}/serving`, options);
+  }
+
+  listPromptVersions(agentId, options) {
+    return this.request("GET", `/prompts/${segment(agentId)}/versions`, options);
+  }
+
+  getPromptVersion(agentId, version, options) {
+    return this.request("GET", `/prompts/${segment(agentId)}/versions/${segment(version)}`, options);
   }
 
   writePrompt(agentId, prompt, options) {
@@ -78,6 +91,7 @@ export class Operating extends Transport {
   concludeExperiment(experimentId, given = {}, options) {
     return this.request("POST", `/experiments/${segment(experimentId)}/conclude`, { ...options, body: given });
   }
+
   // Where something came from
 
   promptLineage(version, { agent, limit } = {}, options) {
@@ -90,6 +104,17 @@ export class Operating extends Transport {
 
   userLineage(userId, { limit } = {}, options) {
     return this.request("GET", `/lineage/user/${segment(userId)}`, { ...options, query: { limit } });
+  }
+
+  // Erasing a person
+
+  /** The certificate, or how it stands where it takes longer than half a minute: ask getErasure until its state is done. */
+  eraseUser(userId, options) {
+    return this.request("DELETE", `/users/${segment(userId)}`, { timeout: 60_000, repeatable: true, ...options });
+  }
+
+  getErasure(erasureId, options) {
+    return this.request("GET", `/erasures/${segment(erasureId)}`, options);
   }
 
   // Credentials

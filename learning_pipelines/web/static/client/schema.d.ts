@@ -48,6 +48,15 @@ export interface AgentLine {
   corrections: number;
 }
 
+export interface AgentServing {
+  agent: string;
+  learning_enabled: boolean;
+  /** The model the agent was imported with; null where none is named. */
+  model: string | null;
+  parts: ServedPart[];
+  experiments: ServedExperiment[];
+}
+
 export interface Agents {
   agents: Agent[];
 }
@@ -163,6 +172,27 @@ export interface BulkResult {
 export interface BulkStored {
   undo_id: string;
   results: BulkResult[];
+}
+
+/**
+ * What was done, without a word of whom: `person` is SHA-256 of organization id and user, `touched` rows by table, `remaining` what a look for
+ * the person still found (empty), `checksum` SHA-256 of the canonical JSON of everything else.
+ */
+export interface Certificate {
+  certificate_id: string;
+  organization: string;
+  person: string;
+  requested_by: string;
+  requested_at: string;
+  completed_at: string;
+  touched: Record<string, number>;
+  files: ErasedFiles;
+  datasets: Successor[];
+  prompts: Successor[];
+  retrain: Retrained[];
+  kept: string[];
+  remaining: string[];
+  checksum: string;
 }
 
 /**
@@ -377,6 +407,22 @@ export interface EpochSoFar {
   units: Record<string, number>;
   started_at: string;
   ended_at: string | null;
+}
+
+/** Paths in the artifact store. */
+export interface ErasedFiles {
+  rewritten: string[];
+  deleted: string[];
+}
+
+/** `state`: requested, erasing, done; the certificate when it is done. */
+export interface ErasureState {
+  erasure_id: string;
+  state: string;
+  requested_at: string;
+  done_at: string | null;
+  status_url: string;
+  certificate: Record<string, unknown> | null;
 }
 
 /** `agreeing` of the `nearest` demonstrated steps did this; `demonstrations`: ids of the nearest that did. */
@@ -691,6 +737,29 @@ export interface Listed {
   items: unknown[];
   more: boolean;
   [key: string]: unknown;
+}
+
+/**
+ * `labels` point at it now; `score` 0–1 on held-out items and `verdict` of its newest test, null where it was put to none; `parent`: the
+ * version it came from.
+ */
+export interface ListedVersion {
+  version: number;
+  labels: string[];
+  strategy: string | null;
+  score: number | null;
+  verdict: string | null;
+  origin: "imported" | "written" | "learnt" | "erasure";
+  parent: number | null;
+  model: string | null;
+  dataset_version: number | null;
+  training_run_id: string | null;
+  scores: Record<string, unknown>;
+  created_at: string;
+}
+
+export interface ListedVersions {
+  versions: ListedVersion[];
 }
 
 /** What a look found: a point of the sequential plot. */
@@ -1070,6 +1139,17 @@ export interface Reports {
   next_before: string | null;
 }
 
+/**
+ * A version that saw the person or held them: its part is trained again at the next run of its job. `successor`: what serves instead until
+ * then.
+ */
+export interface Retrained {
+  agent: string;
+  kind: string;
+  version: number | string | null;
+  successor: number | string | null;
+}
+
 export interface RetrievalFeedbackRecord {
   query: string;
   agent?: string | null;
@@ -1135,6 +1215,33 @@ export interface Run {
   ended_at: string | null;
 }
 
+/** A prompt on the items of a split; `version` is null for a candidate. */
+export interface RunEvaluation {
+  version: number | null;
+  split: string;
+  metric: string;
+  model: string;
+  items: number;
+  score: number;
+  low: number | null;
+  high: number | null;
+  faults: number;
+  input_tokens: number;
+  output_tokens: number;
+  seconds: number;
+}
+
+export interface RunUsage {
+  role: string;
+  model: string;
+  requests: number;
+  answers: number;
+  cache_hits: number;
+  input_tokens: number;
+  output_tokens: number;
+  cost_usd: number | null;
+}
+
 export interface Runs {
   runs: Run[];
   cursor: string | null;
@@ -1174,6 +1281,39 @@ export interface SearchHit {
   explanation: Explanation;
 }
 
+export interface ServedArm {
+  variant: string;
+  version: number;
+  weight: number;
+}
+
+/** One that runs or is paused. `percent`: of a rollout, the share of the traffic that it has reached. */
+export interface ServedExperiment {
+  id: string;
+  name: string;
+  kind: string;
+  subject: string;
+  state: string;
+  percent: number | null;
+  arms: ServedArm[];
+}
+
+/**
+ * `serves`: what is handed out now outside experiments (0: the base index, nothing learnt; null: there is no prompt). `labelled`: what serves
+ * while learning is on. `rollback_to`: what a rollback makes serve; null: there is nothing to take back.
+ */
+export interface ServedPart {
+  kind: "prompt" | "index" | "policy" | "playbook" | "rules" | "guidance" | "fine_tune";
+  /** Of behaviour: which of several (a task type); '' where an agent has one. */
+  topic: string;
+  serves: number | null;
+  labelled: number | null;
+  candidate: number | null;
+  previous: number | null;
+  rollback_to: number | null;
+  moved_at: string | null;
+}
+
 export interface ServedPrompt {
   messages: Record<string, unknown>[];
   version: string;
@@ -1211,6 +1351,11 @@ export interface Settings {
   lease_seconds: number;
 }
 
+export interface ShownDemonstration {
+  input: string;
+  output: string;
+}
+
 /**
  * `arms`: the control first. `decision`: how it ended, else what the last look came to. `config`: the options that differ from their defaults,
  * and what is kept up while it runs.
@@ -1245,9 +1390,29 @@ export interface ShownExperiments {
   experiments: ShownExperiment[];
 }
 
+export interface ShownMessage {
+  role: string;
+  content: string;
+}
+
+/** `k` approved examples nearest to the input, of the dataset version with this id, are shown with each input. */
+export interface ShownRetrieval {
+  k: number;
+  dataset_id: string | null;
+  agreeing: boolean;
+}
+
 export interface Stored {
   id: string;
   status: "stored" | "unchanged";
+}
+
+/** A version that held the person, and the one without them; null where nothing was left. */
+export interface Successor {
+  agent: string;
+  old: number | string;
+  successor: number | string | null;
+  why: string | null;
 }
 
 /**
@@ -1277,6 +1442,39 @@ export interface TokenRequest {
   ttl_seconds?: number;
 }
 
+/**
+ * An attempt to learn something; `run_id` is that of the Dagster run that took it up last. `part`: what of it, where the job learns several
+ * things. `cost_usd`: null where a price is not known.
+ */
+export interface TrainingRun {
+  id: string;
+  run_id: string | null;
+  agent: string | null;
+  training_type: string;
+  part: string | null;
+  status: "pending" | "running" | "completed" | "failed" | "cancelled";
+  progress: number;
+  best_metrics: Record<string, unknown>;
+  error: string | null;
+  requires_review: boolean;
+  review_status: string | null;
+  review_notes: string | null;
+  created_at: string;
+  started_at: string | null;
+  completed_at: string | null;
+  requests: number;
+  answers: number;
+  cache_hits: number;
+  input_tokens: number;
+  output_tokens: number;
+  cost_usd: number | null;
+}
+
+export interface TrainingRuns {
+  training_runs: TrainingRun[];
+  cursor: string | null;
+}
+
 export interface TrendDay {
   day: string;
   executions: number;
@@ -1286,6 +1484,27 @@ export interface TrendDay {
   thumbs_down: number;
   corrections: number;
   average_rating: Rating;
+}
+
+/** A prompt that the search tried: mean `score` 0–1 on so many validation `items`, tokens and median seconds a call, and how it ended. */
+export interface TriedCandidate {
+  name: string;
+  strategy: string;
+  parent: string;
+  note: string;
+  items: number;
+  score: number | null;
+  input_tokens: number | null;
+  seconds: number | null;
+  outcome: string;
+  winner: boolean;
+  on_front: boolean;
+}
+
+export interface UnderWay {
+  erasure_id: string;
+  state: string;
+  status_url: string;
 }
 
 export interface Undone {
@@ -1364,6 +1583,57 @@ export interface WholeProposal {
   created_at: string;
   reviewed_at: string | null;
   contents: Contents;
+}
+
+/** `candidates`: the winner first, at most 200; `proposals`: ids of what came of it. */
+export interface WholeTrainingRun {
+  id: string;
+  run_id: string | null;
+  agent: string | null;
+  training_type: string;
+  part: string | null;
+  status: "pending" | "running" | "completed" | "failed" | "cancelled";
+  progress: number;
+  best_metrics: Record<string, unknown>;
+  error: string | null;
+  requires_review: boolean;
+  review_status: string | null;
+  review_notes: string | null;
+  created_at: string;
+  started_at: string | null;
+  completed_at: string | null;
+  requests: number;
+  answers: number;
+  cache_hits: number;
+  input_tokens: number;
+  output_tokens: number;
+  cost_usd: number | null;
+  metrics: Record<string, unknown>;
+  candidates: TriedCandidate[];
+  evaluations: RunEvaluation[];
+  usage: RunUsage[];
+  proposals: string[];
+}
+
+/**
+ * `messages` as they are stored, demonstrations among them (turns of user and assistant that follow each other), which `demonstrations`
+ * repeats. `retrieval`: demonstrations picked for each input, null where none are.
+ */
+export interface WholeVersion {
+  version: number;
+  labels: string[];
+  strategy: string | null;
+  origin: "imported" | "written" | "learnt" | "erasure";
+  parent: number | null;
+  model: string | null;
+  messages: ShownMessage[];
+  demonstrations: ShownDemonstration[];
+  retrieval: ShownRetrieval | null;
+  /** Of the dataset version it was learnt from. */
+  dataset_id: string | null;
+  training_run_id: string | null;
+  scores: Record<string, unknown>;
+  created_at: string;
 }
 
 export interface WrittenPrompt {

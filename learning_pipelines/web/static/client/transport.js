@@ -106,7 +106,8 @@ function secondsOf(text) {
   return Number.isFinite(seconds) ? Math.max(0, seconds) : null;
 }
 
-function waited(milliseconds, signal) {
+/** Resolves after so many milliseconds; raises what `signal` is aborted with. */
+export function waited(milliseconds, signal) {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason);
     const stop = () => { clearTimeout(timer); reject(signal.reason); };
