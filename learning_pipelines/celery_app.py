@@ -17,6 +17,7 @@ from dagster._cli.api import _execute_run_command_body
 from dagster_celery.config import TASK_EXECUTE_JOB_NAME
 from dagster_celery.make_app import make_app
 
+from learning_pipelines import run_tags
 from learning_pipelines.errors import Unavailable
 from learning_pipelines.settings import load_settings
 from learning_pipelines.storage.run_lock import executing
@@ -32,7 +33,6 @@ OPTIONS = {
     "worker_redirect_stdouts": False,
     "worker_send_task_events": False,
 }
-WORKER_TAG = "learning/worker"
 
 
 def app_arguments(broker: str) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def execute(task: Task, execute_job_args_packed: Any) -> int | None:
                 run = instance.get_run_by_id(run_id)
                 if run is None or run.is_finished:
                     return None  # its first worker was killed: the broker hands it out again, and the run that repeats it is another
-                instance.add_run_tags(run_id, {WORKER_TAG: task.request.hostname})
+                instance.add_run_tags(run_id, {run_tags.WORKER: task.request.hostname})
                 return _execute_run_command_body(run_id, instance, lambda _: None, True)
     except Unavailable as error:  # of the database, before the run began: it waits until there is one
         raise task.retry(exc=error, countdown=5, max_retries=None) from error

@@ -12,7 +12,8 @@ from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
 from dagster_celery.launcher import CeleryRunLauncher
 from dagster_celery.tags import DAGSTER_CELERY_QUEUE_TAG, DAGSTER_CELERY_TASK_ID_TAG
 
-from learning_pipelines.celery_app import WORKER_TAG, app_arguments
+from learning_pipelines import run_tags
+from learning_pipelines.celery_app import app_arguments
 from learning_pipelines.storage.run_lock import is_executed
 from learning_pipelines.storage.store import Store
 
@@ -39,7 +40,7 @@ class CeleryLauncher(CeleryRunLauncher):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         if is_executed(Store().database, run.run_id):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
-        return CheckRunHealthResult(WorkerStatus.FAILED, f"Its worker {run.tags.get(WORKER_TAG, '')} is gone.")
+        return CheckRunHealthResult(WorkerStatus.FAILED, f"Its worker {run.tags.get(run_tags.WORKER, '')} is gone.")
 
     def terminate(self, run_id: str) -> bool:
         run = self._instance.get_run_by_id(run_id)
@@ -50,4 +51,4 @@ class CeleryLauncher(CeleryRunLauncher):
         return bool(super().terminate(run_id))
 
     def get_run_worker_debug_info(self, run: dg.DagsterRun, include_container_logs: bool | None = True) -> str | None:
-        return f"Celery worker: {run.tags.get(WORKER_TAG, 'none took it yet')}"
+        return f"Celery worker: {run.tags.get(run_tags.WORKER, 'none took it yet')}"

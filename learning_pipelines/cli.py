@@ -11,7 +11,7 @@ from typing import Literal
 
 import click
 
-from learning_pipelines import __version__
+from learning_pipelines import __version__, run_tags
 from learning_pipelines.cli_backup import backup_command, restore_command
 from learning_pipelines.cli_corrections import corrections
 from learning_pipelines.cli_datasets import datasets_command, export_command
@@ -141,7 +141,7 @@ def run_command(job: str, agent: str | None, budget: int | None, candidate: int 
 
     if job not in JOBS:
         raise BadInput(f"{job!r} is not a job.", f"Known jobs: {', '.join(JOBS)}.")
-    tags = {f"learning/{name}": str(value) for name, value in (("budget", budget), ("candidate", candidate)) if value is not None}
+    tags = {tag: str(value) for tag, value in ((run_tags.BUDGET, budget), (run_tags.CANDIDATE, candidate)) if value is not None}
     if tags and job != "prompt_optimization":
         raise BadInput("--budget and --candidate are for prompt_optimization.", f"Leave them out for {job}.")
     if candidate is not None and agent is None:

@@ -35,8 +35,8 @@ Kind = Literal["internal", "server", "client"]
 log = logging.getLogger("learning_pipelines.tracing")
 FLUSH_SECONDS = 2.0
 """What a process waits at its end for spans to leave: a collector that hangs must not keep it."""
-TRACEPARENT, RUN_TAG = "traceparent", "learning/traceparent"
-"""The header, and the tag of a Dagster run that carries it."""
+TRACEPARENT = "traceparent"
+"""The header; a run of Dagster carries it in a tag (run_tags.py)."""
 _provider: TracerProvider | None = None
 _tracer: Tracer | None = None
 _starting = threading.Lock()

@@ -12,12 +12,10 @@ from typing import Any
 
 import httpx
 
-from learning_pipelines import tracing
+from learning_pipelines import run_tags, tracing
 from learning_pipelines.errors import LearningError, Unavailable
 from learning_pipelines.settings import Settings
 
-ORGANIZATION_TAG, STATUS_TAG, REASON_TAG, PARTITION_TAG = "learning/organization", "learning/status", "learning/reason", "dagster/partition"
-REQUEST_TAG = "learning/request"
 ATTEMPTS = 4
 _SELECTOR = {"repositoryName": "__repository__", "repositoryLocationName": "learning_pipelines"}
 _STATUS = {
@@ -50,9 +48,9 @@ class Dagster:
         partition = f"{organization}/{agent}"
         self._ask(_PARTITION, key=partition, repository=_SELECTOR)
         request = uuid.uuid4().hex
-        all_tags = {PARTITION_TAG: partition, ORGANIZATION_TAG: organization, "learning/launched_by": "api", REQUEST_TAG: request, **tags}
+        all_tags = {run_tags.PARTITION: partition, run_tags.ORGANIZATION: organization, run_tags.LAUNCHED_BY: "api", run_tags.REQUEST: request, **tags}
         if parent := tracing.outgoing().get(tracing.TRACEPARENT):
-            all_tags[tracing.RUN_TAG] = parent
+            all_tags[run_tags.TRACEPARENT] = parent
         params = {
             "selector": {**_SELECTOR, "jobName": job}, "runConfigData": {}, "mode": "default",
             "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in all_tags.items()]},
@@ -62,7 +60,7 @@ class Dagster:
                 answer = self._ask(_LAUNCH, attempts=1, params=params)
                 break
             except Unavailable:  # the answer is lost, the run may have begun all the same
-                found = self._ask(_MANY, filter={"tags": [{"key": REQUEST_TAG, "value": request}]}, limit=1, cursor=None)["results"]
+                found = self._ask(_MANY, filter={"tags": [{"key": run_tags.REQUEST, "value": request}]}, limit=1, cursor=None)["results"]
                 if found:
                     return str(found[0]["runId"])
         else:
@@ -80,9 +78,9 @@ class Dagster:
 
     def runs(self, organization: str, job: str | None, limit: int, cursor: str | None, agent: str | None = None) -> list[dict[str, Any]]:
         """Runs of the organization, newest first: those tagged with it. `cursor` is the last run id of the page before."""
-        wanted: dict[str, Any] = {"tags": [{"key": ORGANIZATION_TAG, "value": organization}]}
+        wanted: dict[str, Any] = {"tags": [{"key": run_tags.ORGANIZATION, "value": organization}]}
         if agent is not None:
-            wanted["tags"].append({"key": PARTITION_TAG, "value": f"{organization}/{agent}"})
+            wanted["tags"].append({"key": run_tags.PARTITION, "value": f"{organization}/{agent}"})
         if job is not None:
             wanted["pipelineName"] = job
         answer = self._ask(_MANY, filter=wanted, limit=limit, cursor=cursor)
@@ -112,7 +110,7 @@ def _tags(run: Mapping[str, Any]) -> dict[str, str]:
 
 def _belongs(run: Mapping[str, Any], organization: str) -> bool:
     tags = _tags(run)
-    return tags.get(ORGANIZATION_TAG) == organization or tags.get(PARTITION_TAG, "").startswith(f"{organization}/")
+    return tags.get(run_tags.ORGANIZATION) == organization or tags.get(run_tags.PARTITION, "").startswith(f"{organization}/")
 
 
 def _described(run: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,10 +123,10 @@ def _described(run: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "run_id": run["runId"],
         "job": run["jobName"],
-        "agent": tags.get(PARTITION_TAG, "").partition("/")[2] or None,
+        "agent": tags.get(run_tags.PARTITION, "").partition("/")[2] or None,
         "status": status,
-        "outcome": tags.get(STATUS_TAG, "success") if status == "completed" else None,
-        "reason": tags.get(REASON_TAG),
+        "outcome": tags.get(run_tags.STATUS, "success") if status == "completed" else None,
+        "reason": tags.get(run_tags.REASON),
         "progress": 1.0 if finished else done / len(steps) if steps else 0.0,
         "created_at": _moment(run["creationTime"]),
         "started_at": _moment(run["startTime"]),

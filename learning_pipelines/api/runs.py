@@ -12,6 +12,7 @@ from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 
+from learning_pipelines import run_tags
 from learning_pipelines.api.openapi import BASE
 from learning_pipelines.api.problems import not_found
 from learning_pipelines.api.service import PersonName, Serving, Trainer
@@ -55,13 +56,13 @@ async def optimize_prompt(body: Optimization, who: Trainer, service: Serving) ->
     def launch() -> dict[str, str]:
         with service.acting(who) as connection:
             agent = service.agent(connection, who, body.agent_id)
-        tags = {"learning/requested_by": who.actor}
+        tags = {run_tags.REQUESTED_BY: who.actor}
         if body.budget is not None:
-            tags["learning/budget"] = str(body.budget)
+            tags[run_tags.BUDGET] = str(body.budget)
         goals = body.optimization_goals
         if goals is not None:
             weights = goals.model_dump(exclude_none=True) if isinstance(goals, Goals) else dict.fromkeys(goals, 1.0)
-            tags["learning/optimization_goals"] = orjson.dumps(weights, option=orjson.OPT_SORT_KEYS).decode()
+            tags[run_tags.GOALS] = orjson.dumps(weights, option=orjson.OPT_SORT_KEYS).decode()
         run_id = service.dagster.launch("prompt_optimization", who.organization, agent.agent, tags)
         with service.acting(who) as connection:
             audit.record(

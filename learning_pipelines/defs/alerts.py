@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 
 import dagster as dg
 
+from learning_pipelines import run_tags
 from learning_pipelines.defs import incidents, standing
 from learning_pipelines.defs.crashed import tried_again
 from learning_pipelines.defs.standing import Evaluated
@@ -23,7 +24,6 @@ from learning_pipelines.storage.incidents import record
 from learning_pipelines.storage.store import Store
 
 _ON = {"minimum_interval_seconds": 15, "default_status": dg.DefaultSensorStatus.RUNNING}
-_PARTITION = "dagster/partition"
 
 
 @dg.run_failure_sensor(name="failed_runs", description="Tells log, Slack and webhook of runs that failed, and of checks that failed in them.", **_ON)
@@ -49,7 +49,7 @@ def failed_checks(context: dg.RunStatusSensorContext, store: dg.ResourceParam[St
 def failure_of(run: dg.DagsterRun, events: Iterable[dg.DagsterEvent], link: str) -> Alert:
     """What to say of a failed run: steps, and classes of errors; their texts may quote people."""
     steps = {str(event.step_key): _class_of(event) for event in events}
-    return alerts.failed_run(run.job_name, run.run_id, run.tags.get(_PARTITION), steps, link)
+    return alerts.failed_run(run.job_name, run.run_id, run.tags.get(run_tags.PARTITION), steps, link)
 
 
 def _class_of(event: dg.DagsterEvent) -> str:

@@ -9,7 +9,8 @@ import zlib
 
 import dagster as dg
 
-from learning_pipelines.defs.common import AFTER_TAG, know_agents, refresh_agent
+from learning_pipelines import run_tags
+from learning_pipelines.defs.common import know_agents, refresh_agent
 from learning_pipelines.defs.datasets import export_metadata
 from learning_pipelines.errors import LearningError
 from learning_pipelines.examples.artifacts import refresh_artifacts
@@ -57,7 +58,7 @@ def _already(context: dg.OpExecutionContext) -> set[str]:
     """Partitions that the runs which this one repeats had finished: their workers were killed in the middle."""
     done: set[str] = set()
     run: dg.DagsterRun | None = context.run
-    while run is not None and (parent := run.tags.get(AFTER_TAG)) is not None:
+    while run is not None and (parent := run.tags.get(run_tags.AFTER)) is not None:
         records = context.instance.get_records_for_run(parent, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION).records
         events = [record.event_log_entry.dagster_event for record in records]
         done |= {event.partition for event in events if event is not None and event.asset_key == _LAST and event.partition is not None}

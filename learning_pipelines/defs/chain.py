@@ -9,7 +9,8 @@ from typing import Any
 
 import dagster as dg
 
-from learning_pipelines.defs.common import REASON_TAG, skip
+from learning_pipelines import run_tags
+from learning_pipelines.defs.common import skip
 from learning_pipelines.errors import LearningError
 from learning_pipelines.storage import proposals, training_runs
 from learning_pipelines.storage.database import Connection
@@ -61,5 +62,5 @@ def failing(context: dg.AssetExecutionContext, connection: Connection, agent: Ag
 def without_proposal(context: dg.AssetExecutionContext, connection: Connection, agent: AgentRef, run: TrainingRun, reason: str) -> None:
     """The run did its work and found nothing to propose: a success with a reason."""
     training_runs.completed(connection, agent, run.id, best={}, requires_review=False)
-    context.instance.add_run_tags(context.run.run_id, {REASON_TAG: reason})
+    context.instance.add_run_tags(context.run.run_id, {run_tags.REASON: reason})
     context.log.info(f"No proposal: {reason}")

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from learning_pipelines import run_tags
 from learning_pipelines.encoder import EncoderClient, open_encoder
 from learning_pipelines.examples.agreement_refresh import refresh_agreement
 from learning_pipelines.examples.curation import refresh_curation
@@ -27,10 +28,6 @@ from learning_pipelines.storage.store import Store
 from learning_pipelines.storage.tenants import AgentRef
 
 OWNERS = ["team:learning"]
-STATUS_TAG, REASON_TAG, ORGANIZATION_TAG = "learning/status", "learning/reason", "learning/organization"
-HOST_TAG = "learning/host"
-AFTER_TAG = "learning/after"  # of a run that is tried again: the id of the attempt before
-"""The machine on which a command runs a job in its own process."""
 
 
 def agent_behind(connection: Connection, partition: str) -> AgentRef:
@@ -82,7 +79,7 @@ def check(
 
 def skip(context: dg.AssetExecutionContext, reason: str) -> None:
     """Marks the run as skipped, which is no failure, with the reason that the command line and the service show."""
-    context.instance.add_run_tags(context.run.run_id, {STATUS_TAG: "skipped", REASON_TAG: reason})
+    context.instance.add_run_tags(context.run.run_id, {run_tags.STATUS: "skipped", run_tags.REASON: reason})
     context.log.warning(f"Skipped: {reason}")
 
 
@@ -92,7 +89,7 @@ def bring_up_to_date(context: dg.OpExecutionContext | dg.AssetExecutionContext, 
 
     `agents` limits examples and datasets; None is every agent of the organization the run is tagged with, or of all.
     """
-    organization = context.run.tags.get(ORGANIZATION_TAG)
+    organization = context.run.tags.get(run_tags.ORGANIZATION)
     with store.pipeline() as connection:
         begun = time.monotonic()
         returned = bring_back(store, connection)

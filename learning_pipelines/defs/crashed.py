@@ -11,18 +11,16 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from learning_pipelines import run_tags
 from learning_pipelines.defs import batches, erasure, jobs, maintenance
-from learning_pipelines.defs.common import AFTER_TAG, HOST_TAG
-from learning_pipelines.defs.queued import FIRST_TAG, LAST_TAG, PARTITION_TAG, not_waiting
+from learning_pipelines.defs.queued import not_waiting
 from learning_pipelines.defs.run_launcher import WatchedRunLauncher
 
-ATTEMPT_TAG = "learning/attempt"
 MOST_ATTEMPTS = 5
 """With the first. A run that crashes as often has a cause of its own."""
 MOST_REFRESHES = 50
 """Of what takes up rows that were written: seconds of work, and nobody else asks for it again before the next row comes."""
 REFRESHES = ("examples_refresh", "dataset_refresh", "index_refresh", "pairs_refresh", "metrics_refresh", "weights_refresh")
-_REASON = "dagster/failure_reason"
 _OF_ITS_OWN = ("STEP_FAILURE", "JOB_INITIALIZATION_FAILURE")
 _AWAY = {
     "OperationalError", "AdminShutdown", "CrashShutdown", "CannotConnectNow", "DiskFull", "InterfaceError", "ConnectError", "ConnectionRefusedError",
@@ -30,7 +28,7 @@ _AWAY = {
     "EmbeddedModelError", "ServerDidNotStart",
 }  # fmt: skip
 """Errors of a step that say that something around it was away."""
-_KEPT = (FIRST_TAG, LAST_TAG)
+_KEPT = (run_tags.RANGE_START, run_tags.RANGE_END)
 _FOUND = (*vars(batches).values(), *vars(jobs).values(), *vars(maintenance).values(), *vars(erasure).values())
 _ALL = [one for one in _FOUND if isinstance(one, dg.JobDefinition) or type(one).__name__ == "UnresolvedAssetJobDefinition"]
 
@@ -72,9 +70,9 @@ def lost_starts(context: dg.SensorEvaluationContext):
 def tried_again(run: dg.DagsterRun, failures: Sequence[dg.DagsterEvent]) -> bool:
     """Whether a failed run is asked for again. One whose step failed is only if that was because something around it was away; one of the command line
     is not: whoever typed it sees that it failed."""
-    if HOST_TAG in run.tags or _attempt(run) >= (MOST_REFRESHES if run.job_name in REFRESHES else MOST_ATTEMPTS):
+    if run_tags.HOST in run.tags or _attempt(run) >= (MOST_REFRESHES if run.job_name in REFRESHES else MOST_ATTEMPTS):
         return False
-    if run.tags.get(_REASON) in _OF_ITS_OWN or failures:
+    if run.tags.get(run_tags.FAILURE_REASON) in _OF_ITS_OWN or failures:
         return bool(failures) and all(_classes(event) & _AWAY for event in failures)
     return True
 
@@ -83,13 +81,13 @@ def again(run: dg.DagsterRun) -> dg.RunRequest:
     """The same job over the same partition with the tags that say what was asked for."""
     kept = {name: value for name, value in run.tags.items() if name in _KEPT or name.startswith("learning/")}
     return dg.RunRequest(
-        run_key=f"again/{run.run_id}", job_name=run.job_name, partition_key=run.tags.get(PARTITION_TAG), run_config=dict(run.run_config),
-        tags={**kept, ATTEMPT_TAG: str(_attempt(run) + 1), AFTER_TAG: run.run_id},
+        run_key=f"again/{run.run_id}", job_name=run.job_name, partition_key=run.tags.get(run_tags.PARTITION), run_config=dict(run.run_config),
+        tags={**kept, run_tags.ATTEMPT: str(_attempt(run) + 1), run_tags.AFTER: run.run_id},
     )  # fmt: skip
 
 
 def _attempt(run: dg.DagsterRun) -> int:
-    return int(run.tags.get(ATTEMPT_TAG, 1))
+    return int(run.tags.get(run_tags.ATTEMPT, 1))
 
 
 def _classes(event: dg.DagsterEvent) -> set[str]:

@@ -7,6 +7,7 @@ import datetime as dt
 
 import dagster as dg
 
+from learning_pipelines.defs.ticks import unless_away
 from learning_pipelines.errors import LearningError
 from learning_pipelines.feedback.erasure import engine
 from learning_pipelines.storage import erasure_requests
@@ -51,12 +52,10 @@ def erasure():
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Asks for the job erasure where an erasure was asked for and no process works on it: killed, or none could be started.",
 )
+@unless_away
 def requested_erasures(context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]):
-    try:
-        with store.pipeline() as connection:
-            waiting = erasure_requests.nobodys(connection, YOUNG_SECONDS)
-    except LearningError as error:
-        return dg.SkipReason(str(error))
+    with store.pipeline() as connection:
+        waiting = erasure_requests.nobodys(connection, YOUNG_SECONDS)
     if not waiting:
         return dg.SkipReason("No erasure waits.")
     return dg.RunRequest(run_key=f"{waiting[0].id}/{dt.datetime.now(dt.UTC).timestamp() // (60 * AGAIN_MINUTES):.0f}")

@@ -10,7 +10,8 @@ from typing import Any
 
 import dagster as dg
 
-from learning_pipelines.defs.common import ORGANIZATION_TAG, OWNERS, check, skip, table_columns
+from learning_pipelines import run_tags
+from learning_pipelines.defs.common import OWNERS, check, skip, table_columns
 from learning_pipelines.defs.freshness import LEARNT
 from learning_pipelines.defs.links import Pages, pages_of
 from learning_pipelines.examples.plots import markdown
@@ -43,7 +44,7 @@ NONE = "no experiment is running"
 def experiment_decisions(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) -> Iterator[dg.MaterializeResult]:
     """adopt_treatment, keep_control, inconclusive or rollback for every running experiment, with the evidence; harm ends one, rollouts take their steps."""
     with store.pipeline() as connection:
-        done = look_at_all(connection, store.settings, context.run.tags.get(ORGANIZATION_TAG))
+        done = look_at_all(connection, store.settings, context.run.tags.get(run_tags.ORGANIZATION))
         if not done.looks and not done.failed:
             skip(context, NONE)
         pages = pages_of(store)

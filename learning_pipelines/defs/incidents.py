@@ -8,16 +8,14 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from learning_pipelines import run_tags
 from learning_pipelines.defs import standing
-from learning_pipelines.defs.common import ORGANIZATION_TAG
 from learning_pipelines.storage.incidents import Seen
-
-_PARTITION = "dagster/partition"
 
 
 def seen_in(instance: dg.DagsterInstance, run: dg.DagsterRun, *, failed: bool) -> list[Seen]:
     """How the run and its checks ended, without what belongs to no single organization. `failed`: it failed, and is not tried again."""
-    partition = run.tags.get(_PARTITION, "")
+    partition = run.tags.get(run_tags.PARTITION, "")
     found = [(organization_of(run.tags, partition), "run", run.job_name, partition, failed, ended_at(instance, run))]
     for one in standing.evaluations(instance, run):
         name = f"{one.asset}:{one.check}"
@@ -27,7 +25,7 @@ def seen_in(instance: dg.DagsterInstance, run: dg.DagsterRun, *, failed: bool) -
 
 def organization_of(tags: Mapping[str, str], partition: str) -> str | None:
     """The organization of a partition <organization>/<agent>, or the one that a run is tagged with."""
-    return partition.partition("/")[0] if "/" in partition else tags.get(ORGANIZATION_TAG)
+    return partition.partition("/")[0] if "/" in partition else tags.get(run_tags.ORGANIZATION)
 
 
 def ended_at(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dt.datetime:

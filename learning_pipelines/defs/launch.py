@@ -15,12 +15,11 @@ from typing import Any
 
 import dagster as dg
 
-from learning_pipelines.defs.common import HOST_TAG, ORGANIZATION_TAG, REASON_TAG, STATUS_TAG
+from learning_pipelines import run_tags
 from learning_pipelines.defs.sensors import observations
 from learning_pipelines.storage import overview
 from learning_pipelines.storage.store import Store
 
-_RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 _OURS = re.compile(r"^learning_pipelines[\w.]*: ")  # an error's class says nothing that its words do not
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 # Makes the run appear under its code location in the UI, as one that the daemon launched.
@@ -40,19 +39,19 @@ def main() -> None:
 
 
 def _run(instance: dg.DagsterInstance, job: dg.JobDefinition, request: dict[str, Any]) -> dict[str, Any]:
-    tags = {**_LOCATION, "learning/launched_by": "command line", HOST_TAG: socket.gethostname()}
+    tags = {**_LOCATION, run_tags.LAUNCHED_BY: "command line", run_tags.HOST: socket.gethostname()}
     tags |= request.get("tags", {})
     if request.get("organization"):
-        tags[ORGANIZATION_TAG] = request["organization"]
+        tags[run_tags.ORGANIZATION] = request["organization"]
     if request.get("first"):
-        tags |= {_RANGE_START: request["first"], _RANGE_END: request["last"]}
+        tags |= {run_tags.RANGE_START: request["first"], run_tags.RANGE_END: request["last"]}
     if request.get("agent"):
         instance.add_dynamic_partitions("agents", [request["partition"]])
     result = job.execute_in_process(instance=instance, partition_key=request.get("partition"), tags=tags, run_config=_QUIET, raise_on_error=False)
     run = instance.get_run_by_id(result.run_id)
     found = {} if run is None else run.tags
-    status = found.get(STATUS_TAG, "success") if result.success else "failure"
-    reason = found.get(REASON_TAG) if result.success else _why(result)
+    status = found.get(run_tags.STATUS, "success") if result.success else "failure"
+    reason = found.get(run_tags.REASON) if result.success else _why(result)
     return {
         "run_id": result.run_id, "job": request["job"], "partition": request.get("partition"), "agent": request.get("agent"),
         "status": status, "reason": reason,

@@ -9,15 +9,14 @@ import datetime as dt
 import dagster as dg
 
 from learning_pipelines.defs import standing
-from learning_pipelines.defs.sensors import Cursor
-from learning_pipelines.errors import LearningError
+from learning_pipelines.defs.cursors import BY_OUTBOX, position_of
+from learning_pipelines.defs.ticks import unless_away
 from learning_pipelines.storage import operating, outbox
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.operating import Sample
 from learning_pipelines.storage.store import Store
 
 FAILED_WITHIN = dt.timedelta(days=1)
-_BY_OUTBOX = ("new_feedback", "new_documents")
 
 
 @dg.sensor(
@@ -26,16 +25,14 @@ _BY_OUTBOX = ("new_feedback", "new_documents")
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Measures queues, lags, rates, failures and cost of the whole installation, for Prometheus.",
 )
+@unless_away
 def operating_numbers(context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]):
     now = dt.datetime.now(dt.UTC)
     of_dagster = dagster_samples(context.instance, context.repository_def, now)
-    try:
-        with store.pipeline() as connection:
-            lags = sensor_lags(connection, standing.sensor_states(context.instance, context.repository_def))
-            measured = [*operating.samples(connection, now.astimezone(store.settings.zone).date()), *of_dagster, *lags]
-            operating.write(connection, measured)
-    except LearningError as error:
-        return dg.SkipReason(str(error))
+    with store.pipeline() as connection:
+        lags = sensor_lags(connection, standing.sensor_states(context.instance, context.repository_def))
+        measured = [*operating.samples(connection, now.astimezone(store.settings.zone).date()), *of_dagster, *lags]
+        operating.write(connection, measured)
     return dg.SkipReason(f"Measured: {len(measured)} numbers.")
 
 
@@ -58,8 +55,8 @@ def dagster_samples(instance: dg.DagsterInstance, repository: dg.RepositoryDefin
 
 def sensor_lags(connection: Connection, sensors: list[dict]) -> list[Sample]:
     """Outbox entries that the sensors which read it have not come to yet."""
-    found = {one["name"]: Cursor.read(one["cursor"]) for one in sensors if one["name"] in _BY_OUTBOX}
     return [
-        Sample("sensor_lag_entries", outbox.lag(connection, cursor.position if cursor else None, operating.MOST_COUNTED), {"sensor": name})
-        for name, cursor in found.items()
+        Sample("sensor_lag_entries", outbox.lag(connection, position_of(one["cursor"]), operating.MOST_COUNTED), {"sensor": one["name"]})
+        for one in sensors
+        if one["name"] in BY_OUTBOX
     ]

@@ -7,18 +7,17 @@ The run is skipped if every part was left out, else a success; its reason names 
 
 import dagster as dg
 
-from learning_pipelines.defs.common import REASON_TAG, STATUS_TAG
+from learning_pipelines import run_tags
 
-WORKED_TAG = "learning/worked"
 _BETWEEN = "; "
 
 
 def left_out(context: dg.AssetExecutionContext, part: str, reason: str) -> None:
     """This part has nothing to do now, which is no failure."""
     tags = _tags(context)
-    new = {REASON_TAG: _with(tags.get(REASON_TAG), f"{part}: {reason}")}
-    if WORKED_TAG not in tags:
-        new[STATUS_TAG] = "skipped"
+    new = {run_tags.REASON: _with(tags.get(run_tags.REASON), f"{part}: {reason}")}
+    if run_tags.WORKED not in tags:
+        new[run_tags.STATUS] = "skipped"
     context.instance.add_run_tags(context.run.run_id, new)
     context.log.warning(f"Left out {part}: {reason}")
 
@@ -26,9 +25,9 @@ def left_out(context: dg.AssetExecutionContext, part: str, reason: str) -> None:
 def worked(context: dg.AssetExecutionContext, part: str, reason: str | None = None) -> None:
     """This part did its work; `reason`: what else is to be said, such as why it proposes nothing."""
     tags = _tags(context)
-    new = {WORKED_TAG: "true", STATUS_TAG: "success"}
+    new = {run_tags.WORKED: "true", run_tags.STATUS: "success"}
     if reason is not None:
-        new[REASON_TAG] = _with(tags.get(REASON_TAG), f"{part}: {reason}")
+        new[run_tags.REASON] = _with(tags.get(run_tags.REASON), f"{part}: {reason}")
         context.log.info(f"{part}: {reason}")
     context.instance.add_run_tags(context.run.run_id, new)
 

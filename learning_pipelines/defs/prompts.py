@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from learning_pipelines import run_tags
 from learning_pipelines.acceptance import meeting
 from learning_pipelines.acceptance.beginning import NotNow
 from learning_pipelines.acceptance.gate import Evidence
@@ -34,7 +35,6 @@ from learning_pipelines.storage.store import Store
 from learning_pipelines.storage.tenants import AgentRef
 from learning_pipelines.storage.training_runs import TrainingRun
 
-GOALS_TAG, BUDGET_TAG, WRITTEN_TAG = "learning/optimization_goals", "learning/budget", "learning/candidate"
 KIND = "prompt_optimization"
 BUSY = "another run is optimizing this agent now"
 
@@ -208,9 +208,9 @@ def _prepared(context: dg.AssetExecutionContext, connection: Connection, store: 
     for row in prompt_runs.performance(connection, agent):
         for category, count in row["issues"].items():
             issues[category] = issues.get(category, 0) + int(count)
-    budget, written = (int(tags[name]) if name in tags else None for name in (BUDGET_TAG, WRITTEN_TAG))
+    budget, written = (int(tags[name]) if name in tags else None for name in (run_tags.BUDGET, run_tags.CANDIDATE))
     return prepare(
-        connection, agent, store.settings, model=model_name(store.settings), issues=issues, goals=json.loads(tags.get(GOALS_TAG, "{}")),
+        connection, agent, store.settings, model=model_name(store.settings), issues=issues, goals=json.loads(tags.get(run_tags.GOALS, "{}")),
         budget=budget, written=written,
     )  # fmt: skip
 

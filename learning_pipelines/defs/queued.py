@@ -11,9 +11,8 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-from learning_pipelines.defs.common import ORGANIZATION_TAG
+from learning_pipelines import run_tags
 
-PARTITION_TAG, FIRST_TAG, LAST_TAG = "dagster/partition", "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 _MOST = 1_000
 """Runs that one look reads: somebody may have asked for years of days by hand."""
 
@@ -30,21 +29,21 @@ def not_waiting(instance: dg.DagsterInstance, requests: Iterable[dg.RunRequest],
 def _left(instance: dg.DagsterInstance, job: str, requests: list[dg.RunRequest]) -> list[dg.RunRequest]:
     """One look per job. It finds no more runs than were asked for: of each there waits one at most."""
     keys = [request.partition_key for request in requests if request.partition_key is not None]
-    runs = _waiting(instance, job, {PARTITION_TAG: keys}) if keys else []
+    runs = _waiting(instance, job, {run_tags.PARTITION: keys}) if keys else []
     if len(keys) < len(requests):
         runs += _waiting(instance, job, {})
-    partitions = {run.tags.get(PARTITION_TAG) for run in runs}
-    stretches = [(run.tags[FIRST_TAG], run.tags[LAST_TAG]) for run in runs if FIRST_TAG in run.tags]
+    partitions = {run.tags.get(run_tags.PARTITION) for run in runs}
+    stretches = [(run.tags[run_tags.RANGE_START], run.tags[run_tags.RANGE_END]) for run in runs if run_tags.RANGE_START in run.tags]
     return [request for request in requests if not _waits(request, partitions, stretches)]
 
 
 def _waiting(instance: dg.DagsterInstance, job: str, tags: dict[str, str | list[str]]) -> list[dg.DagsterRun]:
     """Whole runs of every organization: not what somebody has repeated from where it failed."""
     found = instance.get_runs(dg.RunsFilter(job_name=job, statuses=[dg.DagsterRunStatus.QUEUED], tags=tags), limit=_MOST)
-    return [run for run in found if run.parent_run_id is None and ORGANIZATION_TAG not in run.tags]
+    return [run for run in found if run.parent_run_id is None and run_tags.ORGANIZATION not in run.tags]
 
 
 def _waits(request: dg.RunRequest, partitions: set[str | None], stretches: list[tuple[str, str]]) -> bool:
-    if FIRST_TAG in request.tags:  # ISO dates are ordered as days are
-        return any(first <= request.tags[FIRST_TAG] and request.tags[LAST_TAG] <= last for first, last in stretches)
+    if run_tags.RANGE_START in request.tags:  # ISO dates are ordered as days are
+        return any(first <= request.tags[run_tags.RANGE_START] and request.tags[run_tags.RANGE_END] <= last for first, last in stretches)
     return request.partition_key in partitions

@@ -8,7 +8,7 @@ import datetime as dt
 import dagster as dg
 
 from learning_pipelines.defs import jobs
-from learning_pipelines.errors import LearningError
+from learning_pipelines.defs.ticks import unless_away
 from learning_pipelines.reports.week import last_closed_week
 from learning_pipelines.storage import report_deliveries
 from learning_pipelines.storage.store import Store
@@ -21,13 +21,11 @@ from learning_pipelines.storage.store import Store
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Asks again for deliveries of the latest weekly report that failed, with growing pauses, eight attempts in all.",
 )
+@unless_away
 def failed_deliveries(context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]):
     monday = last_closed_week(dt.datetime.now(dt.UTC), store.settings.zone)
-    try:
-        with store.pipeline() as connection:
-            due = report_deliveries.due(connection, monday)
-    except LearningError as error:
-        return dg.SkipReason(str(error))
+    with store.pipeline() as connection:
+        due = report_deliveries.due(connection, monday)
     if not due:
         return dg.SkipReason("No delivery that failed is due.")
     attempts = ",".join(f"{organization}/{channel}/{attempt}" for organization, channel, attempt in due)  # the same ones are asked for once

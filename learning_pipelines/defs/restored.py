@@ -9,7 +9,7 @@ import sys
 
 import dagster as dg
 
-from learning_pipelines.defs.sensors import Cursor
+from learning_pipelines.defs.cursors import Cursor
 from learning_pipelines.storage import outbox_moves
 from learning_pipelines.storage.store import Store
 
@@ -31,8 +31,7 @@ def _move_cursors(instance: dg.DagsterInstance, store: Store) -> int:
         moved = outbox_moves.settle(connection, [cursor.position for _, cursor in cursors.values()])
     found = [(state, cursor, moved[cursor.position]) for state, cursor in cursors.values() if cursor.position in moved]
     for state, cursor, there in found:
-        text = json.dumps({"cluster": there.cluster, "xid": there.xid, "id": there.id, "days": cursor.days})
-        instance.update_instigator_state(state.with_data(state.instigator_data._replace(cursor=text)))
+        instance.update_instigator_state(state.with_data(state.instigator_data._replace(cursor=Cursor.at(there, cursor.days).text)))
     return len(found)
 
 

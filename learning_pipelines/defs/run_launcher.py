@@ -22,7 +22,7 @@ from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
 from dagster._serdes import deserialize_value
 
-from learning_pipelines.defs.common import HOST_TAG
+from learning_pipelines import run_tags
 
 _HERE = ("127.0.0.1", "localhost", "::1")
 _SLACK_SECONDS = 1.0
@@ -77,7 +77,7 @@ class WatchedRunLauncher(DefaultRunLauncher):
 def _here(run: dg.DagsterRun) -> bool:
     """Whether the process of a run is one of this machine."""
     server = json.loads(run.tags[GRPC_INFO_TAG]) if GRPC_INFO_TAG in run.tags else None
-    host = server.get("host", "localhost") if server else run.tags.get(HOST_TAG)
+    host = server.get("host", "localhost") if server else run.tags.get(run_tags.HOST)
     return host in (*_HERE, socket.gethostname())
 
 

@@ -1,4 +1,4 @@
-"""The five schedules that used to be background jobs, and those of behaviour and of the judging model.
+"""The five schedules that used to be background jobs, and those of behaviour, of fine-tuning and of the judging model.
 
 Belongs here: cron, timezone and partitions of scheduled runs. Not here: what the jobs do.
 """
@@ -9,7 +9,7 @@ import dagster as dg
 
 from learning_pipelines.defs import jobs, maintenance
 from learning_pipelines.defs.partitions import agents
-from learning_pipelines.errors import LearningError
+from learning_pipelines.defs.ticks import unless_away
 from learning_pipelines.reports.week import last_closed_week
 from learning_pipelines.settings import load_settings
 from learning_pipelines.storage import judging, proposals
@@ -30,42 +30,41 @@ def _per_agent(context: dg.ScheduleEvaluationContext, without: Set[str] = frozen
 
 def _per_learning_agent(context: dg.ScheduleEvaluationContext, store: Store) -> list[dg.RunRequest] | dg.SkipReason:
     """No run for agents that may not learn: it would bring them up to date to end skipped."""
-    try:
-        with store.pipeline() as connection:
-            disabled = proposals.disabled_agents(connection)
-    except LearningError as error:
-        return dg.SkipReason(str(error))
+    with store.pipeline() as connection:
+        disabled = proposals.disabled_agents(connection)
     return _per_agent(context, disabled)
 
 
 @dg.schedule(name="prompt_optimization_weekly", job=jobs.prompt_optimization, cron_schedule="0 2 * * 1", **_ON)
+@unless_away
 def prompt_optimization_weekly(context: dg.ScheduleEvaluationContext, store: dg.ResourceParam[Store]):
     return _per_learning_agent(context, store)
 
 
 @dg.schedule(name="rag_training_daily", job=jobs.rag_training, cron_schedule="0 3 * * *", **_ON)
+@unless_away
 def rag_training_daily(context: dg.ScheduleEvaluationContext, store: dg.ResourceParam[Store]):
     return _per_learning_agent(context, store)
 
 
 @dg.schedule(name="behavior_learning_weekly", job=jobs.behavior_learning, cron_schedule="0 4 * * 1", **_ON)
+@unless_away
 def behavior_learning_weekly(context: dg.ScheduleEvaluationContext, store: dg.ResourceParam[Store]):
     return _per_learning_agent(context, store)
 
 
 @dg.schedule(name="fine_tuning_monthly", job=jobs.fine_tuning, cron_schedule="0 5 1 * *", **_ON)
+@unless_away
 def fine_tuning_monthly(context: dg.ScheduleEvaluationContext, store: dg.ResourceParam[Store]):
     return _per_learning_agent(context, store)
 
 
 @dg.schedule(name="judge_sample_hourly", job=jobs.judge_sample, cron_schedule="30 * * * *", **_ON)
+@unless_away
 def judge_sample_hourly(context: dg.ScheduleEvaluationContext, store: dg.ResourceParam[Store]):
     """Runs for the agents that ask for a judge, and for nobody else."""
-    try:
-        with store.pipeline() as connection:
-            asking = judging.agents_that_ask(connection)
-    except LearningError as error:
-        return dg.SkipReason(str(error))
+    with store.pipeline() as connection:
+        asking = judging.agents_that_ask(connection)
     return judging_requests(asking, set(context.instance.get_dynamic_partitions(agents.name)), context.scheduled_execution_time.isoformat())
 
 

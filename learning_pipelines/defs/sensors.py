@@ -1,44 +1,26 @@
-"""Sensors: new feedback becomes runs; what people wrote is observed.
+"""Sensors: what people wrote, reviewed or retrieved becomes runs, and is observed.
 
-Belongs here: cursor, run requests, observations. Not here: reading the outbox (storage/outbox.py), choosing stretches (feedback/statistics.py).
+Belongs here: which runs each asks for, observations. Not here: reading the outbox (storage/outbox.py), what ticks share (ticks.py), choosing stretches
+(feedback/statistics.py), sensors that look after the installation itself (alerts.py, crashed.py, erasure.py, operating.py, redelivery.py).
 """
 
 import datetime as dt
-import json
-from dataclasses import asdict, dataclass, field
 
 import dagster as dg
 
+from learning_pipelines import run_tags
 from learning_pipelines.defs import jobs
-from learning_pipelines.defs.partitions import agents
-from learning_pipelines.defs.queued import FIRST_TAG, LAST_TAG, not_waiting
-from learning_pipelines.errors import LearningError
+from learning_pipelines.defs.cursors import Cursor, key_of, position_of
+from learning_pipelines.defs.queued import not_waiting
+from learning_pipelines.defs.ticks import asked, unless_away
 from learning_pipelines.feedback.statistics import stretches
 from learning_pipelines.storage import outbox, overview, pairs_ready, reviewed
-from learning_pipelines.storage.outbox import News, Position
+from learning_pipelines.storage.outbox import News
 from learning_pipelines.storage.store import Store
 
 ENTRIES_PER_TICK = 10_000
 STRETCHES_PER_TICK = 3
 AGENTS_PER_TICK = 200
-
-
-@dataclass(frozen=True)
-class Cursor:
-    """Where the sensor stands in the outbox of one cluster, and the changed days it has not requested yet (while a backlog lasts)."""
-
-    cluster: str
-    xid: int
-    id: int
-    days: list[str] = field(default_factory=list)
-
-    @classmethod
-    def read(cls, text: str | None) -> "Cursor | None":
-        return cls(**json.loads(text)) if text else None
-
-    @property
-    def position(self) -> Position:
-        return Position(self.cluster, self.xid, self.id)
 
 
 @dg.sensor(
@@ -48,23 +30,17 @@ class Cursor:
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Asks for the examples of agents, the weights of raters, and the metrics of days, that got executions, feedback or demonstrations.",
 )
+@unless_away
 def new_feedback(context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]):
     cursor = Cursor.read(context.cursor)
-    try:
-        with store.pipeline() as connection:
-            news = outbox.news(connection, cursor.position if cursor else None, ENTRIES_PER_TICK, store.settings.timezone)
-    except LearningError as error:
-        return dg.SkipReason(str(error))  # the cursor stays: nothing is lost while the database is away
+    with store.pipeline() as connection:
+        news = outbox.news(connection, cursor.position if cursor else None, ENTRIES_PER_TICK, store.settings.timezone)
     waiting = cursor.days if cursor and cursor.cluster == news.position.cluster else []
     if not news.entries and not waiting:
         return dg.SkipReason("Nothing new.")
     requests, days = _requests(waiting, news, store.settings.start_date)
-    after = Cursor(news.position.cluster, news.position.xid, news.position.id, days)
-    return dg.SensorResult(
-        run_requests=not_waiting(context.instance, requests),
-        cursor=json.dumps(asdict(after)),
-        dynamic_partitions_requests=[agents.build_add_request(found)] if (found := _new_agents(context.instance, news)) else [],
-    )
+    named = [f"{agent.organization}/{agent.agent}" for agent in news.agents if agent.agent is not None]
+    return asked(context, not_waiting(context.instance, requests), Cursor.at(news.position, days), named)
 
 
 def _requests(waiting: list[str], news: News, start: dt.date) -> tuple[list[dg.RunRequest], list[str]]:
@@ -72,7 +48,7 @@ def _requests(waiting: list[str], news: News, start: dt.date) -> tuple[list[dg.R
 
     A backlog of exactly one tick's size is known to be read only by the next tick, which finds nothing but the waiting days.
     """
-    key = f"{news.position.cluster}/{news.position.xid}/{news.position.id}"
+    key = key_of(news.position)
     requests = [
         dg.RunRequest(run_key=f"{key}/{agent.organization}/{agent.agent}", job_name="examples_refresh", partition_key=f"{agent.organization}/{agent.agent}")
         for agent in news.agents
@@ -88,16 +64,11 @@ def _requests(waiting: list[str], news: News, start: dt.date) -> tuple[list[dg.R
         dg.RunRequest(
             run_key=f"{key}/days/{part.first}",
             job_name="metrics_refresh",
-            tags={FIRST_TAG: part.first.isoformat(), LAST_TAG: part.last.isoformat()},
+            tags={run_tags.RANGE_START: part.first.isoformat(), run_tags.RANGE_END: part.last.isoformat()},
         )
         for part in stretches((day for day in changed if day >= start), STRETCHES_PER_TICK)
     ]
     return requests, []
-
-
-def _new_agents(instance: dg.DagsterInstance, news: News) -> list[str]:
-    named = [f"{agent.organization}/{agent.agent}" for agent in news.agents if agent.agent is not None]
-    return [key for key in named if not instance.has_dynamic_partition(agents.name, key)]
 
 
 @dg.sensor(
@@ -107,25 +78,15 @@ def _new_agents(instance: dg.DagsterInstance, news: News) -> list[str]:
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Asks for the dataset of agents whose examples were approved, withdrawn or edited after approval.",
 )
+@unless_away
 def reviewed_examples(context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]):
-    cursor = Cursor.read(context.cursor)
-    try:
-        with store.pipeline() as connection:
-            behind = reviewed.agents_reviewed(connection, cursor.position if cursor else None, AGENTS_PER_TICK)
-    except LearningError as error:
-        return dg.SkipReason(str(error))
+    with store.pipeline() as connection:
+        behind = reviewed.agents_reviewed(connection, position_of(context.cursor), AGENTS_PER_TICK)
     if not behind:
         return dg.SkipReason("No review that a dataset has not taken up.")
-    last = behind[-1].position
-    requests = [
-        dg.RunRequest(run_key=f"{one.position.cluster}/{one.position.xid}/{one.position.id}/{one.partition}", partition_key=one.partition) for one in behind
-    ]
-    new = [one.partition for one in behind if not context.instance.has_dynamic_partition(agents.name, one.partition)]
-    return dg.SensorResult(
-        run_requests=not_waiting(context.instance, requests, "dataset_refresh"),
-        cursor=json.dumps(asdict(Cursor(last.cluster, last.xid, last.id))),
-        dynamic_partitions_requests=[agents.build_add_request(new)] if new else [],
-    )
+    requests = [dg.RunRequest(run_key=f"{key_of(one.position)}/{one.partition}", partition_key=one.partition) for one in behind]
+    wanted = not_waiting(context.instance, requests, "dataset_refresh")
+    return asked(context, wanted, Cursor.at(behind[-1].position), [one.partition for one in behind])
 
 
 @dg.sensor(
@@ -135,25 +96,16 @@ def reviewed_examples(context: dg.SensorEvaluationContext, store: dg.ResourcePar
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Asks for the index of agents that got documents; shared documents are taken up by the first agent of their organization.",
 )
+@unless_away
 def new_documents(context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]):
-    cursor = Cursor.read(context.cursor)
-    try:
-        with store.pipeline() as connection:
-            news = outbox.documents_news(connection, cursor.position if cursor else None, ENTRIES_PER_TICK)
-    except LearningError as error:
-        return dg.SkipReason(str(error))
+    with store.pipeline() as connection:
+        news = outbox.documents_news(connection, position_of(context.cursor), ENTRIES_PER_TICK)
     if not news.entries:
         return dg.SkipReason("Nothing new.")
-    after = news.position
-    key = f"{after.cluster}/{after.xid}/{after.id}"
-    new = [partition for partition in news.partitions if not context.instance.has_dynamic_partition(agents.name, partition)]
-    requests = [dg.RunRequest(run_key=f"{key}/{partition}", partition_key=partition) for partition in news.partitions]
-    return dg.SensorResult(
-        run_requests=not_waiting(context.instance, requests, "index_refresh"),
-        cursor=json.dumps(asdict(Cursor(after.cluster, after.xid, after.id))),
-        dynamic_partitions_requests=[agents.build_add_request(new)] if new else [],
-        skip_reason=None if news.partitions else "New documents, but of no organization with an agent: searching takes them up.",
-    )
+    requests = [dg.RunRequest(run_key=f"{key_of(news.position)}/{partition}", partition_key=partition) for partition in news.partitions]
+    wanted = not_waiting(context.instance, requests, "index_refresh")
+    nobodys = None if news.partitions else "New documents, but of no organization with an agent: searching takes them up."
+    return asked(context, wanted, Cursor.at(news.position), news.partitions, nobodys)
 
 
 @dg.sensor(
@@ -163,16 +115,12 @@ def new_documents(context: dg.SensorEvaluationContext, store: dg.ResourceParam[S
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Asks for the training pairs of agents that got retrieval feedback, and for training where enough new pairs came together in 7 days.",
 )
+@unless_away
 def training_pairs_ready(context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]):
-    cursor = Cursor.read(context.cursor)
-    try:
-        with store.pipeline() as connection:
-            behind, after, entries = pairs_ready.behind(connection, cursor.position if cursor else None, ENTRIES_PER_TICK)
-            ready = pairs_ready.ready(connection, store.settings.rag_min_pairs)
-    except LearningError as error:
-        return dg.SkipReason(str(error))
-    key = f"{after.cluster}/{after.xid}/{after.id}"
-    requests = [dg.RunRequest(run_key=f"{key}/{partition}/pairs", job_name="pairs_refresh", partition_key=partition) for partition in behind]
+    with store.pipeline() as connection:
+        behind, after, entries = pairs_ready.behind(connection, position_of(context.cursor), ENTRIES_PER_TICK)
+        ready = pairs_ready.ready(connection, store.settings.rag_min_pairs)
+    requests = [dg.RunRequest(run_key=f"{key_of(after)}/{partition}/pairs", job_name="pairs_refresh", partition_key=partition) for partition in behind]
     requests = not_waiting(context.instance, requests)
     # Once a day for the same agent at most, whatever comes of the run: the daily schedule comes anyway.
     requests += [
@@ -180,13 +128,7 @@ def training_pairs_ready(context: dg.SensorEvaluationContext, store: dg.Resource
     ]
     if not requests and not entries:
         return dg.SkipReason("No new retrieval feedback, and no agent with enough new pairs.")
-    named = dict.fromkeys([*behind, *(one.partition for one in ready)])
-    new = [partition for partition in named if not context.instance.has_dynamic_partition(agents.name, partition)]
-    return dg.SensorResult(
-        run_requests=requests,
-        cursor=json.dumps(asdict(Cursor(after.cluster, after.xid, after.id))),
-        dynamic_partitions_requests=[agents.build_add_request(new)] if new else [],
-    )
+    return asked(context, requests, Cursor.at(after), [*behind, *(one.partition for one in ready)])
 
 
 @dg.sensor(
@@ -195,15 +137,13 @@ def training_pairs_ready(context: dg.SensorEvaluationContext, store: dg.Resource
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Observes what people write: rows stored, and when the last one came.",
 )
+@unless_away
 def stored_rows(context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]):
-    try:
-        with store.pipeline() as connection:
-            newest = overview.newest_entry(connection)
-            if newest is None or newest == context.cursor:
-                return dg.SkipReason("Nothing was stored since the last look.")
-            seen = overview.written(connection)
-    except LearningError as error:
-        return dg.SkipReason(str(error))
+    with store.pipeline() as connection:
+        newest = overview.newest_entry(connection)
+        if newest is None or newest == context.cursor:
+            return dg.SkipReason("Nothing was stored since the last look.")
+        seen = overview.written(connection)
     return dg.SensorResult(asset_events=observations(seen), cursor=newest)
 
 

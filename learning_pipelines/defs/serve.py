@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from learning_pipelines.defs import processes, status_problems
+from learning_pipelines.defs.cursors import BY_OUTBOX, position_of
 from learning_pipelines.defs.instance import child, environment
 from learning_pipelines.encoder_server import stop_encoder
 from learning_pipelines.errors import LearningError
@@ -199,10 +200,14 @@ def status(settings: Settings, organization: str | None) -> dict[str, Any]:
     migrate.require_head(store.database)
     slug = None if organization is None else known_organization(store, organization)
     with store.pipeline() as connection:
+
+        def lag(sensor: dict[str, Any]) -> int:
+            return outbox.lag(connection, position_of(sensor["cursor"]))
+
         counts = overview.table_counts(connection, slug)
         state = dagster_state(settings, store.database)
         sensors = [
-            {"name": sensor["name"], "lag_rows": _lag(connection, sensor) if sensor["name"] in _BY_OUTBOX else None, "last_tick": sensor["last_tick"]}
+            {"name": sensor["name"], "lag_rows": lag(sensor) if sensor["name"] in BY_OUTBOX else None, "last_tick": sensor["last_tick"]}
             for sensor in state["sensors"]
         ]
         orphans = overview.orphans(connection, settings.orphan_days, slug)
@@ -236,14 +241,6 @@ def corrected_again(connection: Connection, slug: str | None) -> list[str]:
         f"(`learning-pipelines corrections --agent {agent}`)"
         for agent, count in counts.items()
     ]
-
-
-_BY_OUTBOX = ("new_feedback", "new_documents")
-
-
-def _lag(connection: Any, sensor: dict[str, Any]) -> int:
-    cursor = json.loads(sensor["cursor"]) if sensor["cursor"] else None
-    return outbox.lag(connection, outbox.Position(cursor["cluster"], cursor["xid"], cursor["id"]) if cursor else None)
 
 
 def _problems(settings: Settings, store: Store, state: dict[str, Any], orphans: int) -> list[str]:

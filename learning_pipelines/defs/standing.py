@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
+from learning_pipelines import run_tags
 from learning_pipelines.defs.freshness import judged, scheduled
 
 VERDICTS = frozenset({
@@ -53,7 +54,7 @@ def evaluations(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[Evalua
     for record in instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records:
         one = record.event_log_entry.dagster_event.asset_check_evaluation_data
         if one.check_name not in VERDICTS:
-            partition = one.partition or run.tags.get("dagster/partition", "")
+            partition = one.partition or run.tags.get(run_tags.PARTITION, "")
             at = dt.datetime.fromtimestamp(record.event_log_entry.timestamp, dt.UTC)
             found.append(Evaluated(one.asset_key.to_user_string(), one.check_name, partition, one.passed, one.severity.value.lower(), at))
     return found

@@ -1,6 +1,6 @@
 """A child process that says how Dagster stands: `python -m learning_pipelines.defs.state`, one JSON document on standard output.
 
-Belongs here: reading the code location and the instance. Not here: the judgement and the words (cli).
+Belongs here: reading the code location and the instance. Not here: the judgement and the words (serve.py, status_problems.py).
 """
 
 import datetime as dt
@@ -11,8 +11,8 @@ import sys
 import dagster as dg
 from dagster._utils.schedules import cron_string_iterator
 
+from learning_pipelines import run_tags
 from learning_pipelines.defs import standing
-from learning_pipelines.defs.common import STATUS_TAG
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def _job(instance: dg.DagsterInstance, repository: dg.RepositoryDefinition, name
     return {
         "name": name,
         "last_run": None if last is None else last.create_timestamp.isoformat(),
-        "last_status": None if last is None else last.dagster_run.tags.get(STATUS_TAG, last.dagster_run.status.value.lower()),
+        "last_status": None if last is None else last.dagster_run.tags.get(run_tags.STATUS, last.dagster_run.status.value.lower()),
         "last_run_id": None if last is None else last.dagster_run.run_id,
         "next_run": min((_next(cron, zone) for cron, zone in crons), default=None),
     }

@@ -13,13 +13,12 @@ from typing import Any
 
 import dagster as dg
 
-from learning_pipelines import tracing
-from learning_pipelines.defs.common import ORGANIZATION_TAG
+from learning_pipelines import run_tags, tracing
 from learning_pipelines.errors import BadInput
 from learning_pipelines.feedback.identity import organization_id
 from learning_pipelines.settings import Settings
 
-SERVICE, PARTITION_TAG = "learning-pipelines-runs", "dagster/partition"
+SERVICE = "learning-pipelines-runs"
 
 
 def trace_steps(definitions: dg.Definitions) -> dg.Definitions:
@@ -41,16 +40,16 @@ def run_span(settings: Settings, run: dg.DagsterRun | None) -> Iterator[None]:
         return
     attributes = {"dagster.run_id": run.run_id, "dagster.job": run.job_name, **_organization(run.tags)}
     try:
-        with tracing.span(f"run {run.job_name}", attributes, parent=tracing.incoming({tracing.TRACEPARENT: run.tags.get(tracing.RUN_TAG, "")})):
+        with tracing.span(f"run {run.job_name}", attributes, parent=tracing.incoming({tracing.TRACEPARENT: run.tags.get(run_tags.TRACEPARENT, "")})):
             yield
     finally:
         tracing.flush()
 
 
 def _organization(tags: Mapping[str, str]) -> dict[str, str]:
-    slug = tags.get(ORGANIZATION_TAG) or tags.get(PARTITION_TAG, "").partition("/")[0]
+    slug = tags.get(run_tags.ORGANIZATION) or tags.get(run_tags.PARTITION, "").partition("/")[0]
     try:
-        return {"learning.organization_id": str(organization_id(slug))} if "/" in tags.get(PARTITION_TAG, "") or ORGANIZATION_TAG in tags else {}
+        return {"learning.organization_id": str(organization_id(slug))} if "/" in tags.get(run_tags.PARTITION, "") or run_tags.ORGANIZATION in tags else {}
     except BadInput:
         return {}
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from learning_pipelines import run_tags
 from learning_pipelines.demo.changes import Say, demo_agent, run_and_approve
 from learning_pipelines.prompts.prompt import content_hash
 from learning_pipelines.storage import acceptance, prompts, tenants
@@ -33,7 +34,7 @@ def improve(store: Store, organization: str, say: Say) -> list[dict[str, Any]]:
     with store.pipeline() as connection:
         number = _written(connection, agent)
     say(f"Putting version {number}, written by hand, to the same test …")
-    run_and_approve(store, agent, "prompt_optimization", say, {"learning/candidate": str(number)})
+    run_and_approve(store, agent, "prompt_optimization", say, {run_tags.CANDIDATE: str(number)})
     with store.pipeline() as connection:
         return [_told(connection, agent, test) for test in acceptance.tests(connection, agent, "prompt") if test.verdict is not None]
 

@@ -9,9 +9,8 @@ from typing import Any
 
 import orjson
 
+from learning_pipelines.run_tags import REQUESTED_BY
 from learning_pipelines.storage.database import Database, connect
-
-TAG = "learning/requested_by"
 
 
 def rename(database: Database, name: str, tombstone: str) -> int:
@@ -22,7 +21,7 @@ def rename(database: Database, name: str, tombstone: str) -> int:
         rows = connection.execute(
             """SELECT t.id, t.run_id, t.value, r.run_body FROM public.run_tags t JOIN public.runs r ON r.run_id = t.run_id WHERE t.key = %(tag)s
             AND (t.value = %(was)s OR t.value LIKE 'key:%%' AND substr(t.value, 41) = %(for)s) FOR UPDATE OF r""",
-            {"tag": TAG, "was": f"user:{name}", "for": f" for user:{name}"},
+            {"tag": REQUESTED_BY, "was": f"user:{name}", "for": f" for user:{name}"},
         ).fetchall()
         for identity, run, value, body in rows:
             now = f"user:{tombstone}" if value == f"user:{name}" else f"{value[:40]} for user:{tombstone}"
@@ -35,6 +34,6 @@ def rename(database: Database, name: str, tombstone: str) -> int:
 def _retagged(body: str, value: str) -> str:
     document: dict[str, Any] = orjson.loads(body)
     tags = document.get("tags")
-    if isinstance(tags, dict) and TAG in tags:
-        tags[TAG] = value
+    if isinstance(tags, dict) and REQUESTED_BY in tags:
+        tags[REQUESTED_BY] = value
     return orjson.dumps(document).decode()

@@ -26,8 +26,8 @@ from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteInst
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, InstigatorType, SensorInstigatorData
 from dagster._core.test_utils import create_run_for_test
 
+from learning_pipelines.defs import cursors, sensors
 from learning_pipelines.defs import restore as restoring
-from learning_pipelines.defs import sensors
 from learning_pipelines.defs.backup import back_up
 from learning_pipelines.defs.backup_files import CHECKSUM, DATA, MANIFEST, Manifest, whole_folder
 from learning_pipelines.defs.instance import environment
@@ -198,13 +198,13 @@ def test_the_sensor_and_the_readers_go_on_without_a_gap_or_a_repeat(restored: In
         cursor = state.instigator_data.cursor
         agent = agent_ref(connection)
         first = tick(restored.store, instance, cursor)  # f3 came after its last look
-        assert outbox.news(connection, sensors.Cursor.read(cursor).position, 100, "UTC").entries == 1  # type: ignore[union-attr]
+        assert outbox.news(connection, cursors.position_of(cursor), 100, "UTC").entries == 1
         assert [one.partition_key for one in first.run_requests if one.job_name == "examples_refresh"] == ["default/desk"]
         assert refresh_examples(connection, agent).executions == 1
         assert isinstance(tick(restored.store, instance, first.cursor), dg.SkipReason)
         assert restored.load(connection, "feedback", [said("f3", "e3"), said("f5", "e5")]) == 1  # f3 is known: it is not stored again
         second = tick(restored.store, instance, first.cursor)
-        assert outbox.news(connection, sensors.Cursor.read(first.cursor).position, 100, "UTC").entries == 1  # type: ignore[union-attr]
+        assert outbox.news(connection, cursors.position_of(first.cursor), 100, "UTC").entries == 1
         assert refresh_examples(connection, agent).executions == 1
         assert isinstance(tick(restored.store, instance, second.cursor), dg.SkipReason)
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
+from learning_pipelines import run_tags
 from learning_pipelines.defs.batches import BATCHES, batch_of, batches
-from learning_pipelines.defs.common import AFTER_TAG
 from learning_pipelines.examples.export_files import file_hash
 from learning_pipelines.storage.database import Connection
 from learning_pipelines_tests.conftest import Load
@@ -89,7 +89,7 @@ def test_a_run_that_repeats_another_does_what_that_had_not_finished(
         run_job("agents_refresh", batch_of("default/agent-0"))
     monkeypatch.setattr(module, "refresh_artifacts", real)
     (first,) = instance.get_runs()
-    again = run_job("agents_refresh", batch_of("default/agent-0"), {AFTER_TAG: first.run_id})
+    again = run_job("agents_refresh", batch_of("default/agent-0"), {run_tags.AFTER: first.run_id})
     assert {partition for _, partition in recorded(again)} == {f"default/{two[1]}"}
     assert len(table(pipeline, "training_datasets")) == 2
 

@@ -23,8 +23,8 @@ from dagster._grpc.client import DagsterGrpcClient
 from dagster._grpc.types import CanCancelExecutionResult
 from dagster._serdes import serialize_value
 
+from learning_pipelines import run_tags
 from learning_pipelines.defs import crashed
-from learning_pipelines.defs.common import HOST_TAG
 from learning_pipelines.defs.run_launcher import LAUNCH_SECONDS, WatchedRunLauncher, process_there
 from learning_pipelines_tests.defs.conftest import queued
 
@@ -77,10 +77,10 @@ def test_a_run_whose_process_is_gone_is_noticed(kept: dg.DagsterInstance, ended_
 
 
 def test_a_command_that_was_killed_is_noticed_too(kept: dg.DagsterInstance, ended_process: int) -> None:
-    assert health(kept, started(kept, {HOST_TAG: socket.gethostname()}, ended_process)) is WorkerStatus.NOT_FOUND
+    assert health(kept, started(kept, {run_tags.HOST: socket.gethostname()}, ended_process)) is WorkerStatus.NOT_FOUND
 
 
-@pytest.mark.parametrize("tags", [{GRPC_INFO_TAG: '{"host": "code-server", "port": 4000}'}, {HOST_TAG: "another-machine"}, {}])
+@pytest.mark.parametrize("tags", [{GRPC_INFO_TAG: '{"host": "code-server", "port": 4000}'}, {run_tags.HOST: "another-machine"}, {}])
 def test_a_process_of_another_machine_is_not_missed_here(kept: dg.DagsterInstance, ended_process: int, tags: dict[str, str]) -> None:
     assert health(kept, started(kept, tags, ended_process)) is WorkerStatus.RUNNING
 
@@ -140,7 +140,7 @@ def test_a_step_that_failed_by_itself_is_not_repeated_but_one_whose_database_was
 
 
 def test_a_command_that_failed_is_repeated_by_whoever_typed_it() -> None:
-    assert not crashed.tried_again(failed({HOST_TAG: "here"}), [])
+    assert not crashed.tried_again(failed({run_tags.HOST: "here"}), [])
 
 
 def test_the_sensor_asks_again(location: dg.Definitions, kept: dg.DagsterInstance) -> None:

@@ -14,6 +14,7 @@ import pytest
 from dagster._core.instance import InstanceRef
 from dagster._core.test_utils import create_run_for_test
 
+from learning_pipelines import run_tags
 from learning_pipelines.defs import erasure
 from learning_pipelines.errors import LearningError
 from learning_pipelines.feedback.erasure import engine
@@ -88,15 +89,15 @@ def test_runs_that_the_person_asked_for_name_the_tombstone(server: Any, store: S
         with dg.DagsterInstance.from_ref(reference) as one:
             key = "key:00000000-0000-0000-0000-000000000000"
             runs = {
-                by: create_run_for_test(one, job_name="prompt_optimization", tags={erasure_runs.TAG: by, "learning/budget": "5"}).run_id
+                by: create_run_for_test(one, job_name="prompt_optimization", tags={run_tags.REQUESTED_BY: by, "learning/budget": "5"}).run_id
                 for by in ("user:ada", f"{key} for user:ada", "user:adam")
             }
             assert erasure_runs.rename(database, "ada", "erased-1") == 2
             found = {by: one.get_run_by_id(run).tags for by, run in runs.items()}
-            assert found["user:ada"][erasure_runs.TAG] == "user:erased-1" and found["user:ada"]["learning/budget"] == "5"
-            assert found[f"{key} for user:ada"][erasure_runs.TAG] == f"{key} for user:erased-1"
-            assert found["user:adam"][erasure_runs.TAG] == "user:adam"
-            assert len(one.get_runs(dg.RunsFilter(tags={erasure_runs.TAG: "user:erased-1"}))) == 1
+            assert found["user:ada"][run_tags.REQUESTED_BY] == "user:erased-1" and found["user:ada"]["learning/budget"] == "5"
+            assert found[f"{key} for user:ada"][run_tags.REQUESTED_BY] == f"{key} for user:erased-1"
+            assert found["user:adam"][run_tags.REQUESTED_BY] == "user:adam"
+            assert len(one.get_runs(dg.RunsFilter(tags={run_tags.REQUESTED_BY: "user:erased-1"}))) == 1
             assert erasure_runs.rename(database, "ada", "erased-1") == 0
     finally:
         with psycopg.connect(server.url(), autocommit=True) as session:

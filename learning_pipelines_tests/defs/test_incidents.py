@@ -13,8 +13,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from learning_pipelines import run_tags
 from learning_pipelines.defs import alerts, housekeeping, incidents
-from learning_pipelines.defs.common import ORGANIZATION_TAG
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage.database import Connection, Database, of_server
 from learning_pipelines.storage.embedded import EmbeddedServer
@@ -23,7 +23,7 @@ from learning_pipelines.storage.store import Store
 from learning_pipelines_tests.feedback.rows import table
 
 SECRET = "Ada's salary is 5"
-OURS = {ORGANIZATION_TAG: "default"}
+OURS = {run_tags.ORGANIZATION: "default"}
 
 
 @pytest.fixture

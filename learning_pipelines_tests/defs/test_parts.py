@@ -8,7 +8,7 @@ import itertools
 import dagster as dg
 import pytest
 
-from learning_pipelines.defs.common import REASON_TAG, STATUS_TAG
+from learning_pipelines import run_tags
 from learning_pipelines.defs.parts import left_out, worked
 
 SAID = {"rests": ("rests: too few", "skipped"), "does": ("", "success"), "finds": ("finds: nothing better", "success")}
@@ -37,5 +37,5 @@ def ran(*parts: str) -> dict[str, str]:
 @pytest.mark.parametrize("parts", [order for count in (1, 2, 3) for order in itertools.permutations(SAID, count)])
 def test_a_run_is_skipped_only_if_every_part_is_and_says_why_of_each(parts: tuple[str, ...]) -> None:
     tags = ran(*parts)
-    assert tags[STATUS_TAG] == ("skipped" if parts == ("rests",) else "success")
-    assert tags.get(REASON_TAG, "") == "; ".join(SAID[part][0] for part in parts if SAID[part][0])
+    assert tags[run_tags.STATUS] == ("skipped" if parts == ("rests",) else "success")
+    assert tags.get(run_tags.REASON, "") == "; ".join(SAID[part][0] for part in parts if SAID[part][0])
