@@ -46,7 +46,8 @@ learning-worker: install
 learning-scheduler: install
 	@$(BIN)/learning-pipelines up --only scheduler $(ARGS)
 
-# The jobs by hand, through Dagster, with or without a scheduler; ARGS="--organization acme --agent desk", "--json". Their own schedules are in the README.
+# The jobs by hand, through Dagster, with or without a scheduler; ARGS="--organization acme", "--json", of the first two "--agent desk". Their own schedules
+# are in the README.
 learning-optimize: install
 	@$(BIN)/learning-pipelines run prompt_optimization $(ARGS)
 

@@ -18,6 +18,7 @@ from dagster_celery.config import TASK_EXECUTE_JOB_NAME
 from dagster_celery.make_app import make_app
 
 from learning_pipelines import run_tags
+from learning_pipelines.defs.celery_worker import QUEUE
 from learning_pipelines.errors import Unavailable
 from learning_pipelines.settings import load_settings
 from learning_pipelines.storage.run_lock import executing
@@ -37,7 +38,7 @@ OPTIONS = {
 
 def app_arguments(broker: str) -> dict[str, Any]:
     """How both sides reach the broker: workers and whoever hands runs to them."""
-    return {"broker": broker, "backend": "disabled://", "config_source": OPTIONS, "task_default_queue": "dagster"}
+    return {"broker": broker, "backend": "disabled://", "config_source": OPTIONS, "task_default_queue": QUEUE}
 
 
 def execute(task: Task, execute_job_args_packed: Any) -> int | None:

@@ -135,12 +135,11 @@ def import_command(kind: str, file: Path, peer: str | None, agent: str | None, o
 @verb
 def run_command(job: str, agent: str | None, budget: int | None, candidate: int | None, organization: str | None, output: Output) -> int:
     """Run JOB through Dagster and wait."""
-    from learning_pipelines.defs.runner import JOBS, run_job
+    from learning_pipelines.defs.runner import require_job, run_job
     from learning_pipelines.storage.installation import ready_store
     from learning_pipelines.storage.tenants import known_organization
 
-    if job not in JOBS:
-        raise BadInput(f"{job!r} is not a job.", f"Known jobs: {', '.join(JOBS)}.")
+    require_job(job, agent)
     tags = {tag: str(value) for tag, value in ((run_tags.BUDGET, budget), (run_tags.CANDIDATE, candidate)) if value is not None}
     if tags and job != "prompt_optimization":
         raise BadInput("--budget and --candidate are for prompt_optimization.", f"Leave them out for {job}.")

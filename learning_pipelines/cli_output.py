@@ -61,6 +61,8 @@ def verb(function: Callable[P, int | None]) -> Callable[P, None]:
         except LearningError as error:
             output.fail(error)
         except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # whoever reads the output has read enough (`| head`): click ends the process
             where = f" {error.filename}" if error.filename else ""
             output.fail(LearningError(f"The file system refuses{where}: {error.strerror or error}.", _ADVICE.get(error.errno or 0, _PATH)))
         except KeyboardInterrupt:

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from learning_pipelines.api.problems import Problem
+from learning_pipelines.api.problems import Problem, without_nul
 from learning_pipelines.behavior.demonstrations import as_text
 from learning_pipelines.behavior.task import END, Action, State
 from learning_pipelines.feedback.kinds import NESTED_TOO_DEEPLY
@@ -25,8 +25,7 @@ def read_state(task: str, task_type: str, given: str | None, history: str | None
     """`given`: text, or JSON of an object or array (compared in one form, however it is spelled). `history`: JSON as a demonstration's actions are
     captured; `actions`: their types alone. Raises Problem 422 naming the parameter."""
     for name, value in (("task", task), ("task_type", task_type), ("state", given), ("history", history), *(("action", one) for one in actions)):
-        if value is not None and "\x00" in value:
-            raise Problem(422, "The value contains a NUL character, which no text has.", field=name)
+        without_nul(**{name: value})
     if not task.strip():
         raise Problem(422, "The task says nothing: name what the agent is to do, in words.", field="task")
     if history is not None and actions:

@@ -15,7 +15,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from learning_pipelines.api.problems import Problem
+from learning_pipelines.api.etags import is_current
 from learning_pipelines.api.service import Serving, User
 from learning_pipelines.reports.dashboard import dashboard
 
@@ -147,16 +147,13 @@ async def get_dashboard(
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:  # fmt: skip
     """Examples, feedback rate and ratings against their targets, trend, dimensions, issues, agents. Its cost follows days and agents, never feedback."""
-    if agent is not None and "\x00" in agent:
-        raise Problem(422, "agent contains a NUL character.", field="agent")
-
     def read() -> dict[str, Any]:
         with service.aggregating(who) as connection:
-            chosen = service.agent(connection, who, agent) if agent else None
+            chosen = service.agent(connection, who, agent, "agent") if agent else None
             return dashboard(connection, (who.organization_id, who.organization), chosen, days, service.settings.zone)
 
     body = orjson.dumps(await run_in_threadpool(read))
     headers = {"ETag": f'"{hashlib.sha256(body).hexdigest()[:32]}"', "Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie"}
-    if if_none_match is not None and headers["ETag"] in (part.strip().removeprefix("W/") for part in if_none_match.split(",")):
+    if is_current(headers["ETag"], if_none_match):
         return Response(status_code=304, headers=headers)
     return Response(body, 200, headers, "application/json")

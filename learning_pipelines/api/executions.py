@@ -5,8 +5,6 @@ Belongs here: paths, roles, filters, the cursor. Not here: SQL (storage/executio
 
 from __future__ import annotations
 
-import base64
-import binascii
 import datetime as dt
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -19,9 +17,10 @@ from starlette.responses import Response
 
 from learning_pipelines.api import archived as archived_rows
 from learning_pipelines.api import ingest
+from learning_pipelines.api.cursors import read_cursor, write_cursor
 from learning_pipelines.api.openapi import record_body
 from learning_pipelines.api.principals import Principal
-from learning_pipelines.api.problems import Problem, not_found
+from learning_pipelines.api.problems import Problem, not_found, without_nul
 from learning_pipelines.api.service import Application, Serving, User, json_body
 from learning_pipelines.feedback.identity import user_id
 from learning_pipelines.feedback.kinds import IssueCategory
@@ -94,10 +93,8 @@ async def list_executions(
     Of feedback counts what is in force. By agent, user and session a page is always full; whatever else is filtered by is looked for in so many executions
     at most, and `searched_to` says how far back that was."""
     texts = {"agent": agent, "user": user, "session_id": session_id, "environment": environment, "tag": tag, "prompt_version": prompt_version}
-    for name, value in texts.items():
-        if value is not None and "\x00" in value:
-            raise Problem(422, f"{name} contains a NUL character.", field=name)
-    position = None if cursor is None else _read_cursor(cursor)
+    without_nul(**texts)
+    position = None if cursor is None else read_cursor(cursor, str)
     since = after if days is None else max(filter(None, (after, dt.datetime.now(dt.UTC) - dt.timedelta(days=days))))
     by_feedback = {"with_feedback": with_feedback, "rating_max": rating_max, "issue": issue, "corrected": corrected}
     if archived and (asked := next((name for name, value in by_feedback.items() if value is not None), None)):
@@ -105,7 +102,7 @@ async def list_executions(
 
     def read() -> dict[str, Any]:
         with service.acting(who) as connection:
-            ref = service.agent(connection, who, agent) if agent is not None else None
+            ref = service.agent(connection, who, agent, "agent") if agent is not None else None
             wanted = storage.Wanted(
                 agent_id=ref.agent_id if ref else None, user_id=_person(who, user), session_id=session_id, environment=environment, tag=tag,
                 prompt_version=prompt_version, with_feedback=with_feedback, rating_max=rating_max, issue=issue, corrected=corrected, after=since,
@@ -116,8 +113,8 @@ async def list_executions(
         if archived:
             rows = archived_rows.page(service, who, wanted, limit, excerpt)
             rest = (rows[-1]["created_at"], rows[-1]["execution_id"]) if len(rows) == limit else None
-            return {"executions": rows, "cursor": None if rest is None else _write_cursor(rest), "searched_to": None}
-        return {"executions": page.rows, "cursor": None if page.rest is None else _write_cursor(page.rest), "searched_to": page.searched_to}
+            return {"executions": rows, "cursor": None if rest is None else write_cursor(*rest), "searched_to": None}
+        return {"executions": page.rows, "cursor": None if page.rest is None else write_cursor(*page.rest), "searched_to": page.searched_to}
 
     return await run_in_threadpool(read)
 
@@ -187,18 +184,3 @@ async def get_execution(execution_id: Annotated[str, ingest.PathId], who: User, 
             return {**kept, "passages": details.passages(connection, who.organization_id, kept["retrieved"] or [])}
 
     return await run_in_threadpool(read)
-
-
-def _write_cursor(position: storage.Position) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps(position)).decode()
-
-
-def _read_cursor(text: str) -> storage.Position:
-    try:
-        moment, identity = orjson.loads(base64.urlsafe_b64decode(text.encode("ascii")))
-        at = dt.datetime.fromisoformat(moment)
-        if at.tzinfo is None or not isinstance(identity, str) or "\x00" in identity:
-            raise ValueError(text)
-        return at, identity
-    except (binascii.Error, ValueError, TypeError, UnicodeError):
-        raise Problem(422, "The cursor is not one that this route gave.", field="cursor") from None

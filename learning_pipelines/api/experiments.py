@@ -14,9 +14,7 @@ from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from fastapi.concurrency import run_in_threadpool
 
-from learning_pipelines.acceptance.reviewing import Reason, Refused, Reviewer
 from learning_pipelines.api.experiments_models import (
     Aborted,
     AskedExperiment,
@@ -30,6 +28,7 @@ from learning_pipelines.api.experiments_models import (
 from learning_pipelines.api.principals import Principal, permits
 from learning_pipelines.api.problems import Problem, not_found
 from learning_pipelines.api.service import Experimenter, Service, Serving
+from learning_pipelines.api.transactions import decided, reviewer
 from learning_pipelines.experiments import lifecycle, showing
 from learning_pipelines.experiments.lifecycle import Changed
 from learning_pipelines.experiments.plans import Asked, Plan
@@ -39,7 +38,6 @@ from learning_pipelines.storage.experiment_rows import Experiment, Status
 
 router = APIRouter(tags=["experiments"])
 T = TypeVar("T")
-_STATUS = {Reason.UNKNOWN: 404, Reason.STATE: 409, Reason.VALUE: 422, Reason.ROLE: 403}
 
 
 @router.get("/experiments", response_model=ShownExperiments)
@@ -49,11 +47,11 @@ async def list_experiments(
     """Experiments and rollouts, newest first (at most 1,000)."""
 
     def read(connection: Connection) -> dict[str, Any]:
-        only = None if agent is None else service.agent(connection, who, agent).agent_id
+        only = None if agent is None else service.agent(connection, who, agent, "agent").agent_id
         found = experiments.listed(connection, who.organization_id, agent_id=only, statuses=[] if state is None else [state])
         return {"experiments": showing.listed(connection, who.organization_id, found)}
 
-    return await _in_transaction(service, who, read, changes=False)
+    return await _decided(service, who, read, changes=False)
 
 
 @router.post("/experiments", status_code=201, response_model=WholeExperiment)
@@ -65,13 +63,13 @@ async def post_experiment(body: AskedExperiment, who: Experimenter, service: Ser
     plan = _plan(body)
 
     def work(connection: Connection) -> dict[str, Any]:
-        agent = service.agent(connection, who, body.agent)
-        made = lifecycle.create(connection, agent, plan, _reviewer(who), service.settings)
+        agent = service.agent(connection, who, body.agent, "agent")
+        made = lifecycle.create(connection, agent, plan, reviewer(who), service.settings)
         if body.start:
-            made = lifecycle.start(connection, who.organization_id, made.id, _reviewer(who), service.settings).experiment
+            made = lifecycle.start(connection, who.organization_id, made.id, reviewer(who), service.settings).experiment
         return _shown(connection, who, made)
 
-    return await _in_transaction(service, who, work)
+    return await _decided(service, who, work)
 
 
 @router.get("/experiments/{experiment_id}", response_model=WholeExperiment)
@@ -84,7 +82,7 @@ async def get_experiment(experiment_id: UUID, who: Experimenter, service: Servin
             raise not_found("experiment", "experiment_id")
         return _shown(connection, who, found)
 
-    return await _in_transaction(service, who, read, changes=False)
+    return await _decided(service, who, read, changes=False)
 
 
 @router.post("/experiments/{experiment_id}/start", response_model=ChangedExperiment)
@@ -144,7 +142,7 @@ class _By:
     """Who changes an experiment, of which organization."""
 
     def __init__(self, who: Principal) -> None:
-        self.tenant, self.reviewer = who.organization_id, _reviewer(who)
+        self.tenant, self.reviewer = who.organization_id, reviewer(who)
 
 
 async def _changed(service: Service, who: Principal, body: OnBehalf | None, change: Callable[[Connection, _By], Changed]) -> dict[str, Any]:
@@ -154,7 +152,7 @@ async def _changed(service: Service, who: Principal, body: OnBehalf | None, chan
         done = change(connection, _By(who))
         return {**_shown(connection, who, done.experiment), "changed": done.changed}
 
-    return await _in_transaction(service, who, work)
+    return await _decided(service, who, work)
 
 
 def _plan(body: AskedExperiment) -> Plan:
@@ -169,19 +167,5 @@ def _shown(connection: Connection, who: Principal, experiment: Experiment) -> di
     return showing.whole(connection, who.organization_id, experiment)
 
 
-def _reviewer(who: Principal) -> Reviewer:
-    return Reviewer(who.actor, who.user_id)
-
-
-async def _in_transaction(service: Service, who: Principal, work: Callable[[Connection], T], *, changes: bool = True) -> T:
-    def run() -> T:
-        with service.sessions.acting(who.acting.for_experiments()) as connection:
-            return work(connection)
-
-    try:
-        done = await run_in_threadpool(run)
-    except Refused as refused:
-        raise Problem(_STATUS[refused.reason], str(refused), field="experiment_id" if refused.field == "id" else refused.field) from None
-    if changes:
-        service.served.forget(who.organization_id)
-    return done
+async def _decided(service: Service, who: Principal, work: Callable[[Connection], T], *, changes: bool = True) -> T:
+    return await decided(service, who.acting.for_experiments(), work, "experiment_id", changes=changes)

@@ -18,7 +18,7 @@ from typing import Any
 from uuid import UUID
 
 from learning_pipelines.api.exposures import Exposures, counting
-from learning_pipelines.api.problems import Problem
+from learning_pipelines.api.problems import without_nul
 from learning_pipelines.api.served_answer import gone
 from learning_pipelines.errors import LearningError
 from learning_pipelines.experiments.assignment import placed
@@ -150,8 +150,7 @@ def checked(unit: str | None) -> str | None:
     """The unit of a query; None where none is given. Raises Problem 422 for one that no row can hold."""
     if not unit:
         return None
-    if "\x00" in unit:
-        raise Problem(422, "The value contains a NUL character, which no text has.", field="unit")
+    without_nul(unit=unit)
     return unit
 
 

@@ -16,7 +16,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict
 
 from learning_pipelines.api.ingest import PathId
-from learning_pipelines.api.problems import Problem, not_found
+from learning_pipelines.api.problems import Problem, not_found, without_nul
 from learning_pipelines.api.service import Admin, Principal, Service, Serving, User
 from learning_pipelines.errors import BadInput
 from learning_pipelines.prompts.registry import named_version
@@ -169,8 +169,7 @@ async def get_prompt_lineage(
     limit: Limit = answers.SHOWN,
 ) -> dict[str, Any]:  # fmt: skip
     """What a prompt version was learnt from: parents, runs, datasets with their seals, examples, feedback, tests, proposals, experiments."""
-    if agent is not None and "\x00" in agent:
-        raise Problem(422, "The value contains a NUL character, which no text has.", field="agent")
+    without_nul(agent=agent)
 
     def read() -> dict[str, Any]:
         own = who.user_id if who.kind != "key" and who.role == "user" else None

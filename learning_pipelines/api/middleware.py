@@ -44,7 +44,7 @@ class Metrics:
 
 
 class Shell:
-    """The outermost layer."""
+    """The outermost layer but that of traces (traced.py)."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, log_requests: bool = True) -> None:
         self._app = app

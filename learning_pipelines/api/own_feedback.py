@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 
-from learning_pipelines.api.problems import Problem
+from learning_pipelines.api.problems import Problem, without_nul
 from learning_pipelines.api.service import Principal, Sender, Service, Serving
 from learning_pipelines.feedback import own
 from learning_pipelines.reports import lineage
@@ -56,8 +56,7 @@ async def get_own_feedback(
     execution_id: Annotated[str | None, Query(min_length=1, max_length=255, description="May be left out with a token for one execution.")] = None,
 ) -> dict[str, Any]:  # fmt: skip
     """What the sender said about an execution and is in force, and what became of it. Nobody else's feedback is in it."""
-    if execution_id is not None and "\x00" in execution_id:
-        raise Problem(422, "The value contains a NUL character, which no id has.", field="execution_id")
+    without_nul(execution_id=execution_id)
     if who.execution_id is not None and execution_id not in (None, who.execution_id):
         raise Problem(403, "This token is for another execution.", field="execution_id")
     about = execution_id or who.execution_id

@@ -17,6 +17,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+import psycopg
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response
@@ -27,7 +28,7 @@ from learning_pipelines.api.peers_intake import release
 from learning_pipelines.api.principals import Principal
 from learning_pipelines.api.problems import Problem
 from learning_pipelines.api.service import Service, Serving
-from learning_pipelines.errors import Unavailable
+from learning_pipelines.errors import LearningError
 from learning_pipelines.feedback.identity import user_id
 from learning_pipelines.feedback.peers import executions, otlp
 from learning_pipelines.feedback.peers.otlp import JSON_TYPE, PROTOBUF_TYPE, Span
@@ -155,8 +156,8 @@ async def _settle_later(service: Service, who: Principal, traces: Sequence[str])
     try:
         still = set(traces) & set(await run_in_threadpool(rested))
         await settle(service, who, sorted(still), rested=True)
-    except Unavailable:  # the next request of the organization looks again
-        log.warning("traces stay held: the database is away")
+    except (Problem, LearningError, psycopg.Error) as error:  # nobody waits for it: the next request of the organization looks again
+        log.warning("traces stay held: %s", type(error).__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,13 @@ def not_found(what: str, field: str | None = None) -> Problem:
     return Problem(404, f"There is no such {what} for you.", field=field)
 
 
+def without_nul(**values: str | None) -> None:
+    """Raises 422 naming the first value that no text of the database can be."""
+    for name, value in values.items():
+        if value is not None and "\x00" in value:
+            raise Problem(422, "The value contains a NUL character, which no text has.", field=name)
+
+
 def install(app: FastAPI) -> None:
     """Makes every error of the application a problem document."""
     app.add_exception_handler(Problem, _of_problem)

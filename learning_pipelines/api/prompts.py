@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from learning_pipelines.acceptance.reviewing import Refused
+from learning_pipelines.api.etags import is_current
 from learning_pipelines.api.experiments_serving import EXPOSURE, LONGEST_UNIT, PROBLEM, UNIT, checked
 from learning_pipelines.api.problems import Problem
 from learning_pipelines.api.service import Admin, PersonName, Principal, Service, Serving, User
@@ -86,7 +87,7 @@ async def served_prompt(service: Service, who: Principal, agent: str, asked: Ask
     if taking is not None and asked.exposure and answer.counted:
         service.experiments.met(served.agent, taking)
     headers = {**_CACHED, "ETag": answer.etag}
-    if if_none_match is not None and answer.etag in (part.strip().removeprefix("W/") for part in if_none_match.split(",")):
+    if is_current(answer.etag, if_none_match):
         return Response(status_code=304, headers=headers)
     return Response(answer.body, 200, headers, "application/json")
 

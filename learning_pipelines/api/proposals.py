@@ -1,6 +1,6 @@
 """Routes of proposals: what may be approved, the review, rolling back, switching learning off and on.
 
-Belongs here: paths, roles, which refusal is which status. Not here: what may be approved (acceptance/approval.py).
+Belongs here: paths, roles, shapes. Not here: which refusal is which status (transactions.py), what may be approved (acceptance/approval.py).
 """
 
 from __future__ import annotations
@@ -10,22 +10,20 @@ from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 
 from learning_pipelines.acceptance import approval
-from learning_pipelines.acceptance.approval import Reason, Refused, Reviewer
 from learning_pipelines.acceptance.contents import contents
 from learning_pipelines.api.principals import Principal
-from learning_pipelines.api.problems import Problem, not_found
+from learning_pipelines.api.problems import not_found
 from learning_pipelines.api.service import Admin, PersonName, Service, Serving, Trainer
+from learning_pipelines.api.transactions import decided, reviewer
 from learning_pipelines.storage import proposals
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.tenants import AgentRef
 
 router = APIRouter(tags=["proposals"])
 State = Literal["open", "approved", "rejected"]
-_STATUS = {Reason.UNKNOWN: 404, Reason.STATE: 409, Reason.VALUE: 422}
 _ID = "5f2d8e1c-0f5b-4d0e-9a53-0c8f3f0a7b11"
 T = TypeVar("T")
 
@@ -130,10 +128,10 @@ async def list_proposals(
     """What may be approved and what was decided, newest first."""
 
     def read(connection: Connection) -> dict[str, Any]:
-        only = None if agent is None else service.agent(connection, who, agent).agent_id
+        only = None if agent is None else service.agent(connection, who, agent, "agent").agent_id
         return {"proposals": [one.as_json() for one in proposals.listed(connection, who.organization_id, agent_id=only, state=state, limit=limit)]}
 
-    return await _in_transaction(service, who, read)
+    return await _decided(service, who, read, changes=False)
 
 
 @router.get("/proposals/{proposal_id}", response_model=WholeProposal)
@@ -147,7 +145,7 @@ async def get_proposal(proposal_id: UUID, who: Trainer, service: Serving) -> dic
         agent = AgentRef(who.organization_id, who.organization, found.agent_id, found.agent)
         return {**found.as_json(), "contents": contents(connection, agent, found)}
 
-    return await _in_transaction(service, who, read)
+    return await _decided(service, who, read, changes=False)
 
 
 @router.post("/proposals/{proposal_id}/review", response_model=Changed)
@@ -161,13 +159,11 @@ async def review_proposal(proposal_id: UUID, body: Review, who: Admin, service: 
     def work(connection: Connection) -> dict[str, Any]:
         if body.approve:
             return approval.approve(
-                connection, who.organization_id, proposal_id, body.rollout, _reviewer(who), body.notes, settings=service.settings
+                connection, who.organization_id, proposal_id, body.rollout, reviewer(who), body.notes, settings=service.settings
             ).as_json()
-        return approval.reject(connection, who.organization_id, proposal_id, _reviewer(who), body.notes).as_json()
+        return approval.reject(connection, who.organization_id, proposal_id, reviewer(who), body.notes).as_json()
 
-    done = await _in_transaction(service, who, work)
-    service.served.forget(who.organization_id)
-    return done
+    return await _decided(service, who, work)
 
 
 @router.post("/agents/{agent_id}/rollback", response_model=Changed)
@@ -180,11 +176,9 @@ async def roll_back(agent_id: str, who: Admin, service: Serving, body: Rollback 
 
     def work(connection: Connection) -> dict[str, Any]:
         agent = service.agent(connection, who, agent_id)
-        return approval.rollback(connection, agent, _reviewer(who), asked.kind, topic=asked.topic, settings=service.settings).as_json()
+        return approval.rollback(connection, agent, reviewer(who), asked.kind, topic=asked.topic, settings=service.settings).as_json()
 
-    done = await _in_transaction(service, who, work)
-    service.served.forget(who.organization_id)
-    return done
+    return await _decided(service, who, work, "agent_id")
 
 
 @router.post("/agents/{agent_id}/disable", response_model=Learning)
@@ -205,24 +199,11 @@ async def _switched(agent_id: str, who: Principal, service: Service, body: OnBeh
 
     def work(connection: Connection) -> dict[str, Any]:
         agent = service.agent(connection, who, agent_id)
-        changed = approval.set_learning(connection, who.organization_id, agent, _reviewer(who), enabled=enabled)
+        changed = approval.set_learning(connection, who.organization_id, agent, reviewer(who), enabled=enabled)
         return {"id": str(agent.agent_id), "state": "enabled" if enabled else "disabled", "agents": changed}
 
-    done = await _in_transaction(service, who, work)
-    service.served.forget(who.organization_id)
-    return done
+    return await _decided(service, who, work, "agent_id")
 
 
-def _reviewer(who: Principal) -> Reviewer:
-    return Reviewer(who.actor, who.user_id)
-
-
-async def _in_transaction(service: Service, who: Principal, work: Callable[[Connection], T]) -> T:
-    def run() -> T:
-        with service.acting(who) as connection:
-            return work(connection)
-
-    try:
-        return await run_in_threadpool(run)
-    except Refused as refused:
-        raise Problem(_STATUS[refused.reason], str(refused)) from None
+async def _decided(service: Service, who: Principal, work: Callable[[Connection], T], named: str = "proposal_id", *, changes: bool = True) -> T:
+    return await decided(service, who.acting, work, named, changes=changes)

@@ -57,7 +57,7 @@ def _speaker(body: models.OnBehalf | None) -> str | None:
 
 
 def _wanted(service: Service, connection: Connection, who: Principal, expert: Expert, filters: models.Filters) -> Wanted:
-    agent = None if filters.agent is None else service.agent(connection, who, filters.agent).agent_id
+    agent = None if filters.agent is None else service.agent(connection, who, filters.agent, "agent").agent_id
     exclude = tuple(filters.exclude) if isinstance(filters, models.NextItems) else ()
     return Wanted(who.organization_id, expert.id, agent, filters.domain, filters.type, filters.status, exclude)
 
@@ -199,7 +199,7 @@ async def get_settings(who: ExpertRole, service: Serving, agent: Annotated[model
     """Reviewers per item and length of a lease: of an agent, or of the organization."""
 
     def read(connection: Connection, expert: Expert) -> ReviewSettings:
-        chosen = None if agent is None else service.agent(connection, who, agent).agent_id
+        chosen = None if agent is None else service.agent(connection, who, agent, "agent").agent_id
         return review_queue.review_settings(connection, who.organization_id, chosen)
 
     return await _as_expert(service, who, read)
@@ -211,7 +211,7 @@ async def put_settings(body: models.Settings, who: Admin, service: Serving, agen
 
     def write() -> None:
         with service.acting(who) as connection:
-            chosen = None if agent is None else service.agent(connection, who, agent).agent_id
+            chosen = None if agent is None else service.agent(connection, who, agent, "agent").agent_id
             before = review_queue.review_settings(connection, who.organization_id, chosen)
             review_queue.keep_review_settings(connection, who.organization_id, chosen, ReviewSettings(body.reviewers, body.lease_seconds))
             audit.record(

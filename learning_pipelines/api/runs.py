@@ -106,7 +106,7 @@ async def list_runs(
         only = None
         if agent is not None:
             with service.acting(who) as connection:
-                only = service.agent(connection, who, agent).agent
+                only = service.agent(connection, who, agent, "agent").agent
         return service.dagster.runs(who.organization, job, limit, cursor, only)
 
     found = await run_in_threadpool(read)

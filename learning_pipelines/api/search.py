@@ -13,11 +13,10 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
 from learning_pipelines.api.experiments_serving import EXPOSURE, LONGEST_UNIT, PROBLEM, UNIT, checked
-from learning_pipelines.api.problems import Problem, not_found
+from learning_pipelines.api.problems import without_nul
 from learning_pipelines.api.service import Principal, Service, Serving, User
 from learning_pipelines.errors import LearningError, Unavailable
 from learning_pipelines.retrieval.answering import MOST_CHARS, MOST_HITS, answer
-from learning_pipelines.storage import tenants
 from learning_pipelines.storage.database import Connection
 
 router = APIRouter(tags=["search"])
@@ -80,8 +79,7 @@ async def get_search(
     With `agent` by the index that serves the agent, and with `unit`, while an experiment on it runs, by that of the unit's variant; without, all documents
     of the organization by the base index. Nothing to find is no error: `hint` says what is missing.
     """
-    if "\x00" in q or "\x00" in (agent or ""):
-        raise Problem(422, "The value contains a NUL character, which no text has.", field="q" if "\x00" in q else "agent")
+    without_nul(q=q)
     return await run_in_threadpool(_search, service, who, q, agent, k, checked(unit), exposure)
 
 
@@ -89,9 +87,7 @@ def _search(service: Service, who: Principal, query: str, name: str | None, k: i
     found = None
     if name is not None:
         with service.acting(who) as connection:
-            found = tenants.agent_by_name(connection, who.organization_id, who.organization, name)
-        if found is None:
-            raise not_found("agent", "agent")
+            found = service.agent(connection, who, name, "agent")
 
     def still() -> AbstractContextManager[Connection]:
         return service.sessions.acting(who.acting, still=True)

@@ -27,7 +27,7 @@ from learning_pipelines.api.limits import Limits
 from learning_pipelines.api.middleware import Metrics
 from learning_pipelines.api.operating import Operating
 from learning_pipelines.api.principals import Principal
-from learning_pipelines.api.problems import Problem, not_found
+from learning_pipelines.api.problems import Problem, not_found, without_nul
 from learning_pipelines.api.served import ServedPrompts
 from learning_pipelines.api.tokens import Tokens
 from learning_pipelines.api.warm import Warm
@@ -85,8 +85,8 @@ class Service:
         await self.writer.stop()
         await run_in_threadpool(self.exposures.stop)
         await run_in_threadpool(self.sessions.close)
-        self.served.close()
         self._warm.stop()
+        self.served.close()
         self.loaded.close()
         self.policies.close()
         self.dagster.close()
@@ -107,11 +107,12 @@ class Service:
         with self.sessions.acting(who.acting.for_aggregates()) as connection:
             yield connection
 
-    def agent(self, connection: Connection, who: Principal, name: str) -> AgentRef:
-        """The agent by slug or uuid. Raises 404."""
+    def agent(self, connection: Connection, who: Principal, name: str, field: str = "agent_id") -> AgentRef:
+        """The agent by slug or uuid. Raises 404, naming the `field` that named it."""
+        without_nul(**{field: name})
         found = tenants.agent_by_name(connection, who.organization_id, who.organization, name)
         if found is None:
-            raise not_found("agent", "agent_id")
+            raise not_found("agent", field)
         return found
 
     def knows_agent(self, who: Principal, slug: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import logging
 import os
 import secrets
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Any
 import jwt
 
 from learning_pipelines.api.problems import unauthorized
-from learning_pipelines.errors import BadInput
+from learning_pipelines.errors import BadInput, Unavailable
 from learning_pipelines.outbound import permitted_url
 from learning_pipelines.settings import Settings
 
@@ -25,6 +26,7 @@ EXECUTION, SESSION = "execution+jwt", "session+jwt"
 _AUDIENCE = {EXECUTION: "learning-execution", SESSION: "learning-session"}
 _ASYMMETRIC = ["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"]
 LONGEST_SECONDS = 86_400
+log = logging.getLogger("learning_pipelines.api")
 
 
 @dataclass(frozen=True)
@@ -90,11 +92,14 @@ class Tokens:
         )  # fmt: skip
 
     def read_bearer(self, token: str) -> Claims:
-        """The claims of an identity provider's token: HS256 with LEARNING_JWT_SECRET, or a key of LEARNING_JWKS_URL."""
+        """The claims of an identity provider's token: HS256 with LEARNING_JWT_SECRET, or a key of LEARNING_JWKS_URL. Raises Unavailable where that is away."""
         audience = self._settings.jwt_audience
         if self._jwks is not None:
             try:
                 key: Any = self._jwks.get_signing_key_from_jwt(token).key
+            except jwt.PyJWKClientConnectionError as error:  # the provider's fault and nobody's credentials'
+                log.error("the keys of LEARNING_JWKS_URL cannot be fetched: %s", error)
+                raise Unavailable("The identity provider's keys cannot be fetched now.", "Try again in a moment.") from error
             except jwt.PyJWTError:
                 raise unauthorized() from None
             claims = self._decode(token, key, _ASYMMETRIC, audience, ["exp"])

@@ -5,18 +5,16 @@ Belongs here: paths, role, shapes. Not here: SQL (storage/training_history.py), 
 
 from __future__ import annotations
 
-import base64
-import binascii
 import datetime as dt
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-import orjson
 from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict
 
-from learning_pipelines.api.problems import Problem, not_found
+from learning_pipelines.api.cursors import read_cursor, write_cursor
+from learning_pipelines.api.problems import not_found
 from learning_pipelines.api.service import Serving, Trainer
 from learning_pipelines.storage import training_history
 from learning_pipelines.storage.training_history import Wanted
@@ -139,15 +137,15 @@ async def list_training_runs(
     limit: Annotated[int, Query(ge=1, le=200)] = 50, cursor: Annotated[str | None, Query(max_length=200)] = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Attempts to learn something, newest first: progress, result, review, and what models were asked for."""
-    position = None if cursor is None else _read_cursor(cursor)
+    position = None if cursor is None else read_cursor(cursor, UUID)
 
     def read() -> list[dict[str, Any]]:
         with service.acting(who) as connection:
-            only = None if agent is None else service.agent(connection, who, agent).agent_id
+            only = None if agent is None else service.agent(connection, who, agent, "agent").agent_id
             return training_history.page(connection, who.organization_id, Wanted(only, run_id, position), limit)
 
     rows = await run_in_threadpool(read)
-    return {"training_runs": rows, "cursor": _write_cursor(rows[-1]) if len(rows) == limit else None}
+    return {"training_runs": rows, "cursor": write_cursor(rows[-1]["created_at"], str(rows[-1]["id"])) if len(rows) == limit else None}
 
 
 @router.get("/training-runs/{training_run_id}", response_model=WholeTrainingRun)
@@ -162,18 +160,3 @@ async def get_training_run(training_run_id: UUID, who: Trainer, service: Serving
     if found is None:
         raise not_found("training run", "training_run_id")
     return found
-
-
-def _write_cursor(row: dict[str, Any]) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps([row["created_at"], row["id"]])).decode()
-
-
-def _read_cursor(text: str) -> tuple[dt.datetime, UUID]:
-    try:
-        moment, identity = orjson.loads(base64.urlsafe_b64decode(text.encode("ascii")))
-        at = dt.datetime.fromisoformat(moment)
-        if at.tzinfo is None:
-            raise ValueError(text)
-        return at, UUID(identity)
-    except (binascii.Error, ValueError, TypeError, AttributeError, UnicodeError):
-        raise Problem(422, "The cursor is not one that this route gave.", field="cursor") from None

@@ -7,6 +7,7 @@ Belongs here: writing the folder, the manifest, checking a folder before it is u
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -98,7 +99,7 @@ def whole_folder(path: Path) -> Iterator[Folder]:
         yield Folder(draft)
         draft.rename(path)
     except OSError as error:
-        full = (error.strerror or "") in ("No space left on device", "Disk quota exceeded")
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         kind, advice = (LearningError, "Free space there, or name another path.") if full else (BadInput, "Name a path that can be written.")
         raise kind(f"The backup cannot be written to {path}: {error.strerror or error}.", f"{advice} Nothing was left behind.") from error
     finally:

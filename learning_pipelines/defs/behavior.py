@@ -19,11 +19,11 @@ from learning_pipelines.behavior.demonstrations import load
 from learning_pipelines.behavior.loaded import Policies
 from learning_pipelines.behavior.policy.fitting import fit
 from learning_pipelines.behavior.preparation import PART, TRAINING, Prepared
-from learning_pipelines.defs.behavior_metadata import learnt_metadata, proposal_metadata, shown_metadata, tested_metadata
+from learning_pipelines.defs.behavior_metadata import learnt_metadata, shown_metadata, tested_metadata
 from learning_pipelines.defs.chain import failing
 from learning_pipelines.defs.common import OWNERS, agent_behind, bring_up_to_date, check, encoder_at_need, table_columns
 from learning_pipelines.defs.freshness import LEARNT
-from learning_pipelines.defs.links import pages_of
+from learning_pipelines.defs.links import pages_of, proposal_metadata
 from learning_pipelines.defs.partitions import agents
 from learning_pipelines.defs.parts import left_out, worked
 from learning_pipelines.encoder import Encoder

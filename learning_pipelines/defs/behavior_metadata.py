@@ -5,14 +5,12 @@ Belongs here: pure functions from results to dictionaries. Not here: assets (beh
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
 import dagster as dg
 
 from learning_pipelines.behavior.contradictions import summary
 from learning_pipelines.behavior.policy_gate import Tested
 from learning_pipelines.behavior.task import Shown
-from learning_pipelines.defs.links import Pages
 from learning_pipelines.examples import plots
 
 
@@ -47,10 +45,6 @@ def tested_metadata(tested: Tested) -> dict[str, Any]:
         "accuracy": dg.MetadataValue.md(_accuracy(tested)), "guards": dg.MetadataValue.md(_guards(tested)),
         "wins_and_losses": dg.MetadataValue.md(plots.markdown(_differences(tested), "top-1 of the candidate less that of what serves")),
     }  # fmt: skip
-
-
-def proposal_metadata(version: int, proposal: UUID, against: int, pages: Pages) -> dict[str, Any]:
-    return {"proposal": str(proposal), "version": version, "incumbent_version": against, "review": pages.proposal(proposal)}
 
 
 def _accuracy(tested: Tested) -> str:

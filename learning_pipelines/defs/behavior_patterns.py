@@ -11,7 +11,6 @@ from typing import Any
 
 import dagster as dg
 
-from learning_pipelines.acceptance.beginning import DISABLED
 from learning_pipelines.behavior.patterns import finding, flow
 from learning_pipelines.behavior.patterns.anti import LEVEL
 from learning_pipelines.behavior.patterns.finding import Group
@@ -23,8 +22,8 @@ from learning_pipelines.defs.common import OWNERS, agent_behind, check, table_co
 from learning_pipelines.defs.freshness import LEARNT
 from learning_pipelines.defs.links import Pages, pages_of
 from learning_pipelines.defs.partitions import agents
-from learning_pipelines.defs.parts import left_out, worked
-from learning_pipelines.storage import proposals, training_runs
+from learning_pipelines.defs.parts import left_out, may_learn, worked
+from learning_pipelines.storage import training_runs
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.store import Store
 from learning_pipelines.storage.tenants import AgentRef
@@ -50,7 +49,7 @@ def behavior_patterns(context: dg.AssetExecutionContext, store: dg.ResourceParam
     """Per task type: frequent sequences, what follows what, and what failures do that successes do not; with support, confidence and a flow chart."""
     with store.pipeline() as connection:
         agent = agent_behind(connection, context.partition_key)
-        if not _may_learn(context, connection, agent, PATTERNS):
+        if not may_learn(context, connection, agent, PATTERNS):
             return
         demonstrations_up_to_date(context, connection, store, agent)
         groups = finding.refresh(connection, agent, context.run.run_id)
@@ -84,7 +83,7 @@ def playbooks(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store])
     """Per task type how it is done, in plain language: steps, branches, arguments, what to avoid, with evidence; proposed if it beats what serves."""
     with store.pipeline() as connection:
         agent = agent_behind(connection, context.partition_key)
-        if not _may_learn(context, connection, agent, PLAYBOOKS):
+        if not may_learn(context, connection, agent, PLAYBOOKS):
             yield _evidence(connection, agent)
             return
         if not training_runs.lock_agent(connection, agent, "behavior_learning"):
@@ -176,10 +175,3 @@ def _evidence(connection: Connection, agent: AgentRef) -> dg.AssetCheckResult:
     versions = sorted({one.version for one in found})
     which = f" (of version {', '.join(map(str, versions))}: learn anew and approve, or roll back)" if versions else ""
     return check(CHECK, len(found), f"of {looked_at} steps those that name demonstrations which no longer teach{which}")
-
-
-def _may_learn(context: dg.AssetExecutionContext, connection: Connection, agent: AgentRef, part: str) -> bool:
-    if agent.partition in proposals.disabled_agents(connection):
-        left_out(context, part, DISABLED)
-        return False
-    return True

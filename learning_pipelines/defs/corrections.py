@@ -14,16 +14,16 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 
 from learning_pipelines.acceptance import meeting
-from learning_pipelines.acceptance.beginning import DISABLED
 from learning_pipelines.behavior.corrections.refresh import Refreshed, refresh_corrections
 from learning_pipelines.behavior.corrections.rules_gate import KIND, Tested
 from learning_pipelines.behavior.corrections.rules_making import Made, make_all
+from learning_pipelines.defs.behavior import BUSY
 from learning_pipelines.defs.common import OWNERS, agent_behind, bring_up_to_date, check, encoder_at_need, table_columns
 from learning_pipelines.defs.freshness import LEARNT
 from learning_pipelines.defs.links import Pages, pages_of
 from learning_pipelines.defs.partitions import agents
-from learning_pipelines.defs.parts import left_out, worked
-from learning_pipelines.storage import acceptance, corrections, learnt_corrections, proposals, training_runs
+from learning_pipelines.defs.parts import left_out, may_learn, worked
+from learning_pipelines.storage import acceptance, corrections, learnt_corrections, training_runs
 from learning_pipelines.storage.correction_rows import ClusterRow
 from learning_pipelines.storage.store import Store
 
@@ -107,11 +107,10 @@ def correction_rules(context: dg.AssetExecutionContext, store: dg.ResourceParam[
     with store.pipeline() as connection, encoder_at_need(store.settings) as opener:
         agent = agent_behind(connection, context.partition_key)
         if not training_runs.lock_agent(connection, agent, "behavior_learning"):
-            left_out(context, "rules", "another run is learning this agent's behaviour now")
+            left_out(context, "rules", BUSY)
             yield check(HELP, 0, "nothing was tested")
             return
-        if agent.partition in proposals.disabled_agents(connection):
-            left_out(context, "rules", DISABLED)
+        if not may_learn(context, connection, agent, "rules"):
             yield check(HELP, 0, "nothing was tested")
             return
         made = make_all(connection, agent, store.settings, context.run.run_id, opener, progress=lambda share, line: context.log.info(f"{share:.0%} {line}"))

@@ -16,9 +16,10 @@ import dagster as dg
 from learning_pipelines.acceptance import meeting
 from learning_pipelines.defs.common import OWNERS, agent_behind, check
 from learning_pipelines.defs.freshness import LEARNT
-from learning_pipelines.defs.links import Pages, pages_of
+from learning_pipelines.defs.links import Pages, pages_of, proposal_metadata
 from learning_pipelines.defs.partitions import agents
-from learning_pipelines.defs.retrieval_metadata import gate_metadata, proposal_metadata
+from learning_pipelines.defs.retrieval import BUSY
+from learning_pipelines.defs.retrieval_metadata import gate_metadata
 from learning_pipelines.retrieval import preparation
 from learning_pipelines.retrieval.encoders import Encoders
 from learning_pipelines.retrieval.loaded import Loaded
@@ -29,7 +30,6 @@ from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.store import Store
 from learning_pipelines.storage.tenants import AgentRef
 
-BUSY = "another run is training this agent's retrieval now"
 CHECK = "refinement_beats_serving_index"
 SAID = "The stored scores of the test queries give the verdict and its guards again."
 

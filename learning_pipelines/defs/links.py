@@ -5,6 +5,7 @@ report (reports_metadata.py).
 """
 
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -51,6 +52,11 @@ class Pages:
     def _page(self, name: str, **chosen: object) -> dg.UrlMetadataValue:
         query = urlencode({key: str(value) for key, value in chosen.items() if value is not None})
         return dg.MetadataValue.url(f"{self.base}/{name}{'?' if query else ''}{query}")
+
+
+def proposal_metadata(version: int, proposal: UUID, against: int, pages: Pages) -> dict[str, Any]:
+    """What is proposed, in the place of what, and where it is reviewed."""
+    return {"proposal": str(proposal), "version": version, "incumbent_version": against, "review": pages.proposal(proposal)}
 
 
 def pages_of(store: Store) -> Pages:

@@ -1,6 +1,7 @@
 """A run of several assets that do not wait for each other, of which each may have nothing to do: what the run as a whole then is.
 
-Belongs here: the tags of such a run. Not here: a chain, where a skipped asset leaves the later ones out (chain.py, common.skip), what assets do.
+Belongs here: the tags of such a run, leaving a part out. Not here: a chain, where a skipped asset leaves the later ones out (chain.py, common.skip), what
+assets do.
 
 The run is skipped if every part was left out, else a success; its reason names the parts that were left out or ended without a proposal, and why.
 """
@@ -8,6 +9,10 @@ The run is skipped if every part was left out, else a success; its reason names 
 import dagster as dg
 
 from learning_pipelines import run_tags
+from learning_pipelines.acceptance.beginning import DISABLED
+from learning_pipelines.storage import proposals
+from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.tenants import AgentRef
 
 _BETWEEN = "; "
 
@@ -20,6 +25,14 @@ def left_out(context: dg.AssetExecutionContext, part: str, reason: str) -> None:
         new[run_tags.STATUS] = "skipped"
     context.instance.add_run_tags(context.run.run_id, new)
     context.log.warning(f"Left out {part}: {reason}")
+
+
+def may_learn(context: dg.AssetExecutionContext, connection: Connection, agent: AgentRef, part: str) -> bool:
+    """Whether learning is on for the agent; where it is off, this part is left out."""
+    if proposals.may_learn(connection, agent):
+        return True
+    left_out(context, part, DISABLED)
+    return False
 
 
 def worked(context: dg.AssetExecutionContext, part: str, reason: str | None = None) -> None:

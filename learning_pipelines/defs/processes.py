@@ -167,7 +167,7 @@ class Services:
                 log = self._logs / f"{name}.log"
                 self.stop()
                 raise Unavailable(
-                    f"The {name} {'ended at once' if ended else f'did not answer within {START_SECONDS:.0f} s'}: {_last_line(log)}.", f"Its log is {log}."
+                    f"The {name} {'ended at once' if ended else f'did not answer within {START_SECONDS:.0f} s'}: {last_line(log)}.", f"Its log is {log}."
                 )
             time.sleep(0.2)
 
@@ -285,6 +285,7 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _last_line(log: Path) -> str:
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()] if log.exists() else []
-    return lines[-1].strip() if lines else "it said nothing"
+def last_line(log: Path) -> str:
+    """What a process said last, without a full stop."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()] if log.exists() else []
+    return lines[-1].rstrip(".") if lines else "it said nothing"

@@ -17,7 +17,7 @@ from typing import Any
 
 from learning_pipelines.defs import processes
 from learning_pipelines.defs.backup import dagster_source, data_source, stored
-from learning_pipelines.defs.backup_files import ARTIFACTS, DAGSTER, DATA, Manifest, checked
+from learning_pipelines.defs.backup_files import ARTIFACTS, DAGSTER, DATA, Manifest, checked, copy
 from learning_pipelines.defs.instance import child, environment
 from learning_pipelines.errors import BadInput, LearningError
 from learning_pipelines.examples.export_files import file_hash, whole_file
@@ -129,8 +129,7 @@ def _artifacts(artifacts: str, path: Path, manifest: Manifest, undo: ExitStack) 
         if name in there:
             continue
         with (path / part.path).open("rb") as source, whole_file(f"{artifacts.rstrip('/')}/{name}", make_folders=True) as into:
-            while block := source.read(1 << 20):
-                into.write(block)
+            copy(source, into)
         undo.callback(system.rm, f"{root}/{name}")
 
 

@@ -17,9 +17,9 @@ from learning_pipelines.acceptance.gate import Verdict
 from learning_pipelines.defs.chain import failing, taken_up, without_proposal
 from learning_pipelines.defs.common import OWNERS, agent_behind, bring_up_to_date, check, skip, table_columns
 from learning_pipelines.defs.freshness import LEARNT
-from learning_pipelines.defs.links import pages_of
+from learning_pipelines.defs.links import pages_of, proposal_metadata
 from learning_pipelines.defs.partitions import agents
-from learning_pipelines.defs.retrieval_metadata import Points, choice_metadata, gate_metadata, offers_metadata, proposal_metadata, tested_metadata
+from learning_pipelines.defs.retrieval_metadata import Points, choice_metadata, gate_metadata, offers_metadata, tested_metadata
 from learning_pipelines.retrieval import gate, preparation, training
 from learning_pipelines.retrieval.encoders import Encoders
 from learning_pipelines.retrieval.index import IndexConfig

@@ -6,12 +6,10 @@ Belongs here: pure functions from results to dictionaries. Not here: assets (ret
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
 import dagster as dg
 
 from learning_pipelines.acceptance.guards import Guard
-from learning_pipelines.defs.links import Pages
 from learning_pipelines.examples import plots
 from learning_pipelines.retrieval.gate import Tested
 from learning_pipelines.retrieval.metrics import NAMES, Measured
@@ -72,10 +70,6 @@ def gate_metadata(kind: str, tested: Tested) -> dict[str, Any]:
         "metrics": dg.MetadataValue.md(_metrics(tested.incumbent, tested.candidate)),
         "wins_and_losses": dg.MetadataValue.md(plots.markdown(_differences(tested), "nDCG@10 of the candidate less that of what serves")),
     }  # fmt: skip
-
-
-def proposal_metadata(version: int, proposal: UUID, against: int, pages: Pages) -> dict[str, Any]:
-    return {"proposal": str(proposal), "version": version, "incumbent_version": against, "review": pages.proposal(proposal)}
 
 
 def tested_metadata(history: Sequence[tuple[dt.datetime, float, float]]) -> dict[str, Any]:

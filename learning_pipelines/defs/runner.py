@@ -47,10 +47,17 @@ class Outcome:
         }  # fmt: skip
 
 
-def requests_for(store: Store, job: str, organization: str, agent: str | None) -> list[dict[str, Any]]:
-    """The runs a job takes for an organization. Raises BadInput for an unknown job or agent."""
+def require_job(job: str, agent: str | None) -> None:
+    """Raises BadInput for an unknown job, and for an agent of a job that is about all of them."""
     if job not in JOBS:
         raise BadInput(f"{job!r} is not a job.", f"Known jobs: {', '.join(JOBS)}.")
+    if agent is not None and job in OVERALL:
+        raise BadInput(f"{job} is not done agent by agent.", f"Leave --agent out; for one agent there are {', '.join(PER_AGENT)}.")
+
+
+def requests_for(store: Store, job: str, organization: str, agent: str | None) -> list[dict[str, Any]]:
+    """The runs a job takes for an organization. Raises BadInput for an unknown job or agent."""
+    require_job(job, agent)
     if job == "learning_report":
         monday = last_closed_week(dt.datetime.now(dt.UTC), store.settings.zone)
         return [{"job": job, "partition": monday.isoformat()}]

@@ -14,7 +14,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from typing import Any
 
 from learning_pipelines.defs import processes, status_problems
@@ -184,14 +183,9 @@ def dagster_state(settings: Settings, database: Database) -> dict[str, Any]:
         process = child("learning_pipelines.defs.state", environment(settings, database), stderr=errors)
         answer, _ = process.communicate()
     if process.returncode != 0:
-        raise LearningError(f"The code location does not load: {_last_line(log)}.", f"The whole text is in {log}.")
+        raise LearningError(f"The code location does not load: {processes.last_line(log)}.", f"The whole text is in {log}.")
     state: dict[str, Any] = json.loads(answer)
     return state
-
-
-def _last_line(log: Path) -> str:
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1].rstrip(".") if lines else "it said nothing"
 
 
 def status(settings: Settings, organization: str | None) -> dict[str, Any]:

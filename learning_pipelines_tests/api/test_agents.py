@@ -1,9 +1,11 @@
 """The list of agents, which every filter of the pages offers.
 
-Belongs here: GET /agents. Not here: what one agent is served (test_served_prompts.py), the filters (browser/test_filters.py).
+Belongs here: GET /agents, filters by agent of other routes. Not here: what one agent is served (test_served_prompts.py), the filters (browser/test_filters.py).
 """
 
 from __future__ import annotations
+
+import pytest
 
 from learning_pipelines_tests.api.serving import Api
 
@@ -31,3 +33,12 @@ def test_an_agent_whose_learning_is_switched_off_shows_its_base_prompt(api: Api)
 
 def test_an_organization_without_agents_has_an_empty_list(api: Api) -> None:
     assert api.get("/agents", api.key("user", "nobody")).json() == {"agents": []}
+
+
+@pytest.mark.parametrize("path", ["/executions", "/dashboard", "/proposals", "/experiments", "/training-runs", "/runs", "/search?q=vat", "/annotations/queue"])
+def test_a_filter_that_names_no_agent_is_refused_by_its_own_name(api: Api, path: str) -> None:
+    path, _, query = path.partition("?")
+    asked = dict(part.split("=") for part in query.split("&") if part)
+    for name, status in (("nobody", 404), ("de\x00sk", 422)):
+        answer = api.get(path, api.key("admin"), params={**asked, "agent": name})
+        assert (answer.status_code, answer.json()["field"]) == (status, "agent"), answer.text

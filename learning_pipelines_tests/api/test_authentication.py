@@ -335,6 +335,13 @@ def test_tokens_of_an_identity_provider_are_checked_with_its_published_key(
             assert refused(running, credential)
 
 
+def test_a_provider_that_is_away_is_no_fault_of_the_credentials(api: Api, make_settings: MakeSettings, provider: tuple[str, rsa.RSAPrivateKey]) -> None:
+    good = jwt.encode({"sub": "ada", "organization": "default", "aud": AUDIENCE, "exp": 4_000_000_000}, provider[1], "RS256", {"kid": "k1"})
+    with serving(api.database, make_settings(jwt_secret=None, jwks_url="http://127.0.0.1:9/jwks.json")) as running:
+        answer = running.get("/stats", good)
+        assert answer.status_code == 503 and "Retry-After" in answer.headers and "identity provider" in answer.json()["detail"]
+
+
 def hmac_signed(claims: dict[str, Any], key: bytes, header: dict[str, str]) -> str:
     """Signed with the public key as if it were a secret: the old confusion of algorithms, which libraries refuse to make."""
     text = ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in (header, claims))
