@@ -21,7 +21,7 @@ from learning_pipelines.cli_experiments import experiments
 from learning_pipelines.cli_experts import experts
 from learning_pipelines.cli_keys import keys
 from learning_pipelines.cli_lineage import lineage
-from learning_pipelines.cli_output import Output, organization_option, say, verb
+from learning_pipelines.cli_output import Output, organization_option, refused_line, say, verb
 from learning_pipelines.cli_playbooks import playbooks_command
 from learning_pipelines.cli_prompts import COMMANDS as PROMPT_COMMANDS
 from learning_pipelines.cli_prune import prune_command
@@ -114,7 +114,7 @@ def import_command(kind: str, file: Path, peer: str | None, agent: str | None, o
         result = import_with_progress(load_settings(), organization or "default", kind, file)
     else:
         result = import_export_configured(load_settings(), organization or "default", kind, file, peer, agent)
-    listed = [f"line {error['line']}{', ' + error['field'] if error['field'] else ''}: {error['reason']}" for error in result.errors[:20]]
+    listed = [refused_line(error) for error in result.errors[:20]]
     more = [f"… {result.rejected - 20} more; --json lists the first 1,000."] if result.rejected > 20 else []
     output.answer(
         result.as_json(),

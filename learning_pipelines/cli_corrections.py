@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 
 from learning_pipelines.cli_output import Output, organization_option, verb
-from learning_pipelines.settings import load_settings
+from learning_pipelines.cli_store import opened
 
 _WEEKS = 6
 
@@ -21,14 +21,9 @@ def corrections(agent: str, organization: str | None, output: Output) -> None:
     """List what people correct in an agent's answers: name, people, weeks, whether it was learnt, and whether it came back."""
     from learning_pipelines.storage import corrections as storage
     from learning_pipelines.storage.correction_rows import ClusterRow
-    from learning_pipelines.storage.installation import ready_store
-    from learning_pipelines.storage.tenants import known_agent, known_organization
 
-    settings = load_settings()
-    store = ready_store(settings)
-    with store.pipeline() as connection:
-        known = known_agent(connection, known_organization(store, organization), agent)
-        found = storage.listed(connection, known, timezone=settings.timezone)
+    with opened(organization) as at:
+        found = storage.listed(at.connection, at.agent(agent), timezone=at.settings.timezone)
 
     def line(one: ClusterRow) -> str:
         weeks = " ".join(str(count) for _, count in one.weeks[-_WEEKS:])

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from learning_pipelines.cli_output import Output, organization_option, say, verb
+from learning_pipelines.cli_store import opened
 from learning_pipelines.errors import BadInput
 from learning_pipelines.examples.formats import FORMATS, SPLIT_CHOICES, FormatName
-from learning_pipelines.settings import load_settings
 
 if TYPE_CHECKING:
     from learning_pipelines.storage.database import Connection
@@ -27,14 +27,10 @@ if TYPE_CHECKING:
 @verb
 def datasets_command(agent: str, organization: str | None, output: Output) -> None:
     """List the dataset versions of AGENT, newest first."""
-    from learning_pipelines.storage.installation import ready_store
-    from learning_pipelines.storage.tenants import known_agent, known_organization
     from learning_pipelines.storage.versions import list_versions
 
-    store = ready_store(load_settings())
-    slug = known_organization(store, organization)
-    with store.pipeline() as connection:
-        found = list_versions(connection, known_agent(connection, slug, agent))
+    with opened(organization) as at:
+        found = list_versions(at.connection, at.agent(agent))
     listed = [{**row, "id": str(row["id"]), "created_at": row["created_at"].isoformat()} for row in found]
 
     def lines() -> list[str]:
@@ -63,16 +59,12 @@ def export_command(agent: str, name: FormatName, target: str, split: str, organi
     example with its lineage. The same version always gives the same bytes.
     """
     from learning_pipelines.examples.exporting import export_dataset
-    from learning_pipelines.storage.installation import ready_store
-    from learning_pipelines.storage.tenants import known_agent, known_organization
 
     agent_name, number = _named(agent)
-    store = ready_store(load_settings())
-    slug = known_organization(store, organization)
-    with store.pipeline() as connection:
-        found = known_agent(connection, slug, agent_name)
-        dataset = _version(connection, found, number)
-        done = export_dataset(connection, found, dataset, name, target, split=split)
+    with opened(organization) as at:
+        found = at.agent(agent_name)
+        dataset = _version(at.connection, found, number)
+        done = export_dataset(at.connection, found, dataset, name, target, split=split)
     held = sum(done.held_back.values())
     if held:
         kinds = ", ".join(f"{count} × {kind}" for kind, count in sorted(done.held_back.items()))

@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from learning_pipelines.cli_output import Output, organization_option, say, verb
+from learning_pipelines.cli_store import opened
 from learning_pipelines.errors import BadInput, LearningError
-from learning_pipelines.settings import load_settings
 
 
 @click.command("erase")
@@ -41,17 +41,12 @@ def erase_command(user: str | None, certificate: Path | None, check: Path | None
 def _erase(user: str, organization: str | None) -> dict[str, Any]:
     from learning_pipelines.feedback.erasure.engine import erase
     from learning_pipelines.feedback.erasure.requesting import request
-    from learning_pipelines.feedback.identity import organization_id
-    from learning_pipelines.storage.installation import ready_store
-    from learning_pipelines.storage.tenants import known_organization
 
-    store = ready_store(load_settings())
-    slug = known_organization(store, organization)
-    with store.pipeline() as connection:
-        erasure = request(connection, organization_id(slug), user, actor="operator", requested_by="operator")
+    with opened(organization) as at:
+        erasure = request(at.connection, at.tenant, user, actor="operator", requested_by="operator")
     if erasure is None:
-        raise BadInput(f"{slug} has no user {user!r}.", "Name them as your application does, or by uuid; --organization names another organization.")
-    return erase(store, erasure, say)
+        raise BadInput(f"{at.slug} has no user {user!r}.", "Name them as your application does, or by uuid; --organization names another organization.")
+    return erase(at.store, erasure, say)
 
 
 def _check(path: Path, output: Output) -> int:

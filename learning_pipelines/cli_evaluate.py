@@ -12,9 +12,9 @@ import click
 from tqdm import tqdm
 
 from learning_pipelines.cli_evaluate_behavior import evaluate_behavior
-from learning_pipelines.cli_output import Output, organization_option, say, verb
+from learning_pipelines.cli_output import Output, interval, organization_option, refused_line, say, verb
+from learning_pipelines.cli_store import opened
 from learning_pipelines.errors import BadInput
-from learning_pipelines.settings import load_settings
 
 
 @click.group()
@@ -41,14 +41,9 @@ def evaluate_prompt(agent: str, file: Path, name: str, against: str | None, orga
     from learning_pipelines.prompts.scoring import Scorer
     from learning_pipelines.prompts.summary import evaluate as score
     from learning_pipelines.storage import prompt_runs, versions
-    from learning_pipelines.storage.installation import ready_store
-    from learning_pipelines.storage.tenants import known_agent, known_organization
 
-    settings = load_settings()
-    store = ready_store(settings)
-    slug = known_organization(store, organization)
-    with store.pipeline() as connection, tqdm(desc=f"scoring {agent}", unit="answer", delay=2, leave=False, disable=None) as bar:
-        found = known_agent(connection, slug, agent)
+    with opened(organization) as at, tqdm(desc=f"scoring {agent}", unit="answer", delay=2, leave=False, disable=None) as bar:
+        connection, settings, found = at.connection, at.settings, at.agent(agent)
         version, other = named_version(connection, found, name), None if against is None else named_version(connection, found, against)
         examples = read_examples(file, agent, window_now(settings.start_date, settings.zone))
         learnt = versions.newest(connection, found)
@@ -73,7 +68,7 @@ def evaluate_prompt(agent: str, file: Path, name: str, against: str | None, orga
     if examples.others:
         say(f"{sum(examples.others.values())} lines are of other agents and were left out.")
     for error in examples.errors[:20]:
-        say(f"line {error['line']}{', ' + error['field'] if error['field'] else ''}: {error['reason']}")
+        say(refused_line(error))
     more = {"in_train": in_train, "doubt": scorer.metric.doubt or None, "rejected": examples.rejected, "errors": examples.errors}
     output.answer({**document, **more}, lambda: lines)
     unusable = sum(document["faults"].values()) == document["n"]
@@ -91,7 +86,6 @@ def evaluate_prompt(agent: str, file: Path, name: str, against: str | None, orga
 @verb
 def evaluate_retrieval(queries: Path, qrels: Path, name: str, agent: str | None, organization: str | None, output: Output) -> int:
     """Score an index on judged queries: nDCG@10, MRR@10, Recall@10 and @100 of documents, with 95 % intervals."""
-    from learning_pipelines.feedback.identity import organization_id
     from learning_pipelines.retrieval.encoders import Encoders
     from learning_pipelines.retrieval.evaluation import evaluate as score
     from learning_pipelines.retrieval.judged_files import read_judged
@@ -99,23 +93,20 @@ def evaluate_retrieval(queries: Path, qrels: Path, name: str, agent: str | None,
     from learning_pipelines.retrieval.loaded import Loaded
     from learning_pipelines.retrieval.registry import named_version, whose
     from learning_pipelines.storage.found_chunks import any_document
-    from learning_pipelines.storage.installation import ready_store
-    from learning_pipelines.storage.tenants import known_organization
 
     judged = read_judged(queries, qrels)
-    store = ready_store(load_settings())
-    slug = known_organization(store, organization)
-    with store.pipeline() as connection, Encoders(store.settings) as encoders:
-        found = whose(connection, slug, agent)
+    with opened(organization) as at, Encoders(at.settings) as encoders:
+        connection = at.connection
+        found = whose(connection, at.slug, agent)
         only = None if found is None else found.agent_id
-        if not any_document(connection, organization_id(slug), only):
+        if not any_document(connection, at.tenant, only):
             raise BadInput("There are no documents to search.", "Import them first: learning-pipelines import documents FILE.")
-        ensure_base(connection, organization_id(slug), encoders, agent_id=only, progress=lambda share, line, numbers: say(f"  {line}"))
-        version = named_version(connection, organization_id(slug), found, name)
-        loaded = Loaded(store.settings, encoders.of)
-        measured = score(connection, organization_id(slug), only, version, loaded, judged.queries, judged.gains)
+        ensure_base(connection, at.tenant, encoders, agent_id=only, progress=lambda share, line, numbers: say(f"  {line}"))
+        version = named_version(connection, at.tenant, found, name)
+        loaded = Loaded(at.settings, encoders.of)
+        measured = score(connection, at.tenant, only, version, loaded, judged.queries, judged.gains)
     for error in judged.errors[:20]:
-        say(f"{error['file']} line {error['line']}{', ' + error['field'] if error['field'] else ''}: {error['reason']}")
+        say(refused_line(error))
     document = {
         **measured.as_json(), "index": version.number, "agent": None if found is None else found.agent, "unjudged": judged.unjudged + measured.unjudged,
         "rejected": judged.rejected, "errors": judged.errors,
@@ -128,7 +119,7 @@ def _retrieval(result: dict[str, Any]) -> list[str]:
     which = "The base index" if result["index"] == 0 else f"Version {result['index']} of the index"
     whose = f" for {result['agent']}" if result["agent"] else ""
     return [f"{which}{whose} on {result['n']} queries:"] + [
-        f"  {name:10} {value:.3f} {_interval(result['intervals'][name])}" for name, value in result["metrics"].items()
+        f"  {name:10} {value:.3f} {interval(result['intervals'][name])}" for name, value in result["metrics"].items()
     ]
 
 
@@ -139,7 +130,7 @@ def _shown(bar: Any, done: int, total: int) -> None:
 
 def _one(result: dict[str, Any]) -> list[str]:
     lines = [
-        f"Version {result['version']}: {result['metric']} {result['score']:.3f} {_interval(result['interval'])} on {result['n']} examples.",
+        f"Version {result['version']}: {result['metric']} {result['score']:.3f} {interval(result['interval'])} on {result['n']} examples.",
         _spent(result),
     ]
     return [
@@ -151,9 +142,9 @@ def _one(result: dict[str, Any]) -> list[str]:
 def _both(result: dict[str, Any]) -> list[str]:
     against = result["against"]
     lines = [
-        f"Version {result['version']}: {result['metric']} {result['score']:.3f} {_interval(result['interval'])}; "
-        f"version {against['version']}: {against['score']:.3f} {_interval(against['interval'])}; on the same {result['n']} examples.",
-        f"Difference {result['difference']:+.3f} {_interval(result['difference_interval'])}: better on {result['wins']}, worse on {result['losses']}.",
+        f"Version {result['version']}: {result['metric']} {result['score']:.3f} {interval(result['interval'])}; "
+        f"version {against['version']}: {against['score']:.3f} {interval(against['interval'])}; on the same {result['n']} examples.",
+        f"Difference {result['difference']:+.3f} {interval(result['difference_interval'])}: better on {result['wins']}, worse on {result['losses']}.",
         _spent(result),
     ]
     rows = (
@@ -167,10 +158,6 @@ def _both(result: dict[str, Any]) -> list[str]:
 def _spent(result: dict[str, Any]) -> str:
     faults = "".join(f" {count} answers could not be used: {cause}." for cause, count in result["faults"].items())
     return f"{result['calls']} calls, {result['input_tokens']} tokens in and {result['output_tokens']} out.{faults}"
-
-
-def _interval(bounds: list[float]) -> str:
-    return f"[{bounds[0]:.3f}, {bounds[1]:.3f}]"
 
 
 def _short(text: str) -> str:

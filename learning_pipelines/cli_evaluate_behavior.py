@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
-from learning_pipelines.cli_output import Output, organization_option, say, verb
-from learning_pipelines.settings import load_settings
+from learning_pipelines.cli_output import Output, interval, organization_option, refused_line, say, verb
+from learning_pipelines.cli_store import opened
 
 
 @click.command("behavior")
@@ -32,17 +32,12 @@ def evaluate_behavior(agent: str, file: Path, name: str, organization: str | Non
     from learning_pipelines.retrieval.artifacts import fetch
     from learning_pipelines.retrieval.encoders import Encoders
     from learning_pipelines.retrieval.index import Artifact
-    from learning_pipelines.storage.installation import ready_store
-    from learning_pipelines.storage.tenants import known_agent, known_organization
 
-    settings = load_settings()
-    store = ready_store(settings)
-    slug = known_organization(store, organization)
-    with store.pipeline() as connection:
-        found = known_agent(connection, slug, agent)
-        version = named_policy(connection, found, name)
+    with opened(organization) as at:
+        settings, found = at.settings, at.agent(agent)
+        version = named_policy(at.connection, found, name)
         read = read_demonstrations(file, agent, window_now(settings.start_date, settings.zone))
-        stored = [one for one in load(connection, found) if one.outcome == "success"]
+        stored = [one for one in load(at.connection, found) if one.outcome == "success"]
     train = [one for one in stored if one.split == "train"] or ([] if version else stored)
     if version is None:
         measured = evaluate_transition(train, read.items)
@@ -63,7 +58,7 @@ def evaluate_behavior(agent: str, file: Path, name: str, organization: str | Non
     if read.others:
         say(f"{sum(read.others.values())} lines are of other agents and were left out.")
     for error in read.errors[:20]:
-        say(f"line {error['line']}{', ' + error['field'] if error['field'] else ''}: {error['reason']}")
+        say(refused_line(error))
     document = {
         **measured.as_json(), "policy": version.number if version else 0, "in_train": in_train, "failed": read.failed, "rejected": read.rejected,
         "errors": read.errors,
@@ -86,9 +81,9 @@ def _lines(result: dict[str, Any]) -> list[str]:
     which = f"Policy {result['policy']}" if result["policy"] else "The transition model"
     lines = [
         f"{which} on {result['n']} steps of {result['demonstrations']} demonstrations: the first suggestion is right in "
-        f"{result['top1']:.3f} {_interval(result['interval'])}, one of three in {result['top3']:.3f}.",
+        f"{result['top1']:.3f} {interval(result['interval'])}, one of three in {result['top3']:.3f}.",
         *(
-            f"  {result['differences'][name]['difference']:+.3f} {_interval(result['differences'][name]['interval'])} beside {name} ({score:.3f})"
+            f"  {result['differences'][name]['difference']:+.3f} {interval(result['differences'][name]['interval'])} beside {name} ({score:.3f})"
             for name, score in result["baselines"].items()
         ),
         f"Calibration error {result['calibration_error']:.3f}; it answers {result['coverage']:.0%} of the steps"
@@ -101,7 +96,3 @@ def _lines(result: dict[str, Any]) -> list[str]:
     if result["unknown_types"]:
         lines.append(f"{result['unknown_types']} steps are of types that no demonstration it learnt from holds.")
     return lines
-
-
-def _interval(bounds: Sequence[float]) -> str:
-    return f"[{bounds[0]:.3f}, {bounds[1]:.3f}]"

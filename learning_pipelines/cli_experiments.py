@@ -7,7 +7,7 @@ Belongs here: the verbs. Not here: what may be done when (experiments/lifecycle.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import click
@@ -16,17 +16,15 @@ from learning_pipelines.cli_experiments_analyze import analyze_command
 from learning_pipelines.cli_experiments_size import size_command
 from learning_pipelines.cli_experiments_table import line, table
 from learning_pipelines.cli_output import Output, organization_option, verb
+from learning_pipelines.cli_store import Opened, opened
 from learning_pipelines.errors import BadInput
-from learning_pipelines.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from learning_pipelines.experiments.lifecycle import Changed
-    from learning_pipelines.storage.database import Connection
 
 DECISIONS = ("adopt_treatment", "keep_control", "inconclusive", "rollback")
 STATES = ("draft", "running", "paused", "completed", "cancelled")
 SUBJECTS, UNITS = ("prompt", "index", "policy"), ("user", "session", "execution")
-T = TypeVar("T")
 _ARM = "[NAME=]VERSION[:WEIGHT]"
 
 
@@ -61,18 +59,14 @@ def create_command(agent: str, organization: str | None, start: bool, output: Ou
     """Make an experiment as a draft, which serves nobody before it is started."""
     from learning_pipelines.acceptance.reviewing import OPERATOR
     from learning_pipelines.experiments import lifecycle
-    from learning_pipelines.storage.tenants import known_agent
 
     plan = _plan(asked)
 
-    def work(connection: Connection, slug: str, settings: Settings) -> dict[str, Any]:
-        with connection.transaction():
-            made = lifecycle.create(connection, known_agent(connection, slug, agent), plan, OPERATOR, settings)
-            if start:
-                made = lifecycle.start(connection, _tenant(slug), made.id, OPERATOR, settings).experiment
-            return _shown(connection, slug, made)
-
-    document = _with_connection(organization, work)
+    with opened(organization) as at, at.connection.transaction():
+        made = lifecycle.create(at.connection, at.agent(agent), plan, OPERATOR, at.settings)
+        if start:
+            made = lifecycle.start(at.connection, at.tenant, made.id, OPERATOR, at.settings).experiment
+        document = _shown(at, made)
     later = "It serves from now on." if start else f"`learning-pipelines experiments start {document['id']}` starts it."
     output.answer(document, lambda: [*table(document), later])
 
@@ -86,9 +80,9 @@ def _step(name: str, summary: str, done: str, before: str, *, settings_too: bool
         from learning_pipelines.acceptance.reviewing import OPERATOR
         from learning_pipelines.experiments import lifecycle
 
-        def work(connection: Connection, tenant: UUID, settings: Settings) -> Changed:
-            needed = {"settings": settings} if settings_too else {}
-            changed: Changed = getattr(lifecycle, name)(connection, tenant, _identity(experiment), OPERATOR, **needed)
+        def work(at: Opened) -> Changed:
+            needed = {"settings": at.settings} if settings_too else {}
+            changed: Changed = getattr(lifecycle, name)(at.connection, at.tenant, _identity(experiment), OPERATOR, **needed)
             return changed
 
         _answer(organization, output, work, done, before)
@@ -112,7 +106,7 @@ def abort_command(experiment: str, notes: str | None, organization: str | None, 
     from learning_pipelines.experiments import lifecycle
 
     _answer(
-        organization, output, lambda connection, tenant, settings: lifecycle.abort(connection, tenant, _identity(experiment), OPERATOR, notes),
+        organization, output, lambda at: lifecycle.abort(at.connection, at.tenant, _identity(experiment), OPERATOR, notes),
         "Everybody gets what serves", "It was aborted before",
     )  # fmt: skip
 
@@ -127,9 +121,9 @@ def look_command(experiment: str, organization: str | None, output: Output) -> N
     from learning_pipelines.experiments import lifecycle
     from learning_pipelines.experiments.collecting import collect
 
-    def work(connection: Connection, tenant: UUID, settings: Settings) -> Changed:
-        collect(connection)
-        return lifecycle.look(connection, tenant, _identity(experiment), OPERATOR, settings)
+    def work(at: Opened) -> Changed:
+        collect(at.connection)
+        return lifecycle.look(at.connection, at.tenant, _identity(experiment), OPERATOR, at.settings)
 
     _answer(organization, output, work, "Something new was seen", "Nothing new was seen")
 
@@ -146,9 +140,9 @@ def conclude_command(experiment: str, decision: Any, notes: str | None, organiza
     from learning_pipelines.experiments import lifecycle
     from learning_pipelines.experiments.collecting import collect
 
-    def work(connection: Connection, tenant: UUID, settings: Settings) -> Changed:
-        collect(connection)
-        return lifecycle.conclude(connection, tenant, _identity(experiment), decision, OPERATOR, settings, notes)
+    def work(at: Opened) -> Changed:
+        collect(at.connection)
+        return lifecycle.conclude(at.connection, at.tenant, _identity(experiment), decision, OPERATOR, at.settings, notes)
 
     _answer(organization, output, work, "It is concluded", "It was concluded before")
 
@@ -167,7 +161,7 @@ def weights_command(experiment: str, weights: Sequence[str], organization: str |
     if len(shares) < len(weights):
         raise BadInput("An arm is named twice.", "Give each arm one weight.")
     _answer(
-        organization, output, lambda connection, tenant, settings: lifecycle.change_weights(connection, tenant, _identity(experiment), shares, OPERATOR),
+        organization, output, lambda at: lifecycle.change_weights(at.connection, at.tenant, _identity(experiment), shares, OPERATOR),
         "Units that were not met yet are shared like this from now on", "It had these weights before",
     )  # fmt: skip
 
@@ -181,14 +175,10 @@ def list_command(agent: str | None, state: Any, organization: str | None, output
     """List experiments and rollouts, newest first."""
     from learning_pipelines.experiments import showing
     from learning_pipelines.storage import experiments as storage
-    from learning_pipelines.storage.tenants import known_agent
 
-    def work(connection: Connection, slug: str, settings: Settings) -> list[dict[str, Any]]:
-        only = None if agent is None else known_agent(connection, slug, agent).agent_id
-        found = storage.listed(connection, _tenant(slug), agent_id=only, statuses=[] if state is None else [state])
-        return showing.listed(connection, _tenant(slug), found)
-
-    found = _with_connection(organization, work)
+    with opened(organization) as at:
+        rows = storage.listed(at.connection, at.tenant, agent_id=at.agent_id(agent), statuses=[] if state is None else [state])
+        found = showing.listed(at.connection, at.tenant, rows)
     nothing = "There is no experiment: `learning-pipelines experiments create --agent SLUG --treatment VERSION` makes one."
     output.answer({"experiments": found}, lambda: [line(one) for one in found] or [nothing])
 
@@ -202,40 +192,19 @@ def show_command(experiment: str, organization: str | None, output: Output) -> N
     from learning_pipelines.acceptance.reviewing import Reason, Refused
     from learning_pipelines.storage import experiments as storage
 
-    def work(connection: Connection, slug: str, settings: Settings) -> dict[str, Any]:
-        found = storage.find(connection, _tenant(slug), _identity(experiment))
+    with opened(organization) as at:
+        found = storage.find(at.connection, at.tenant, _identity(experiment))
         if found is None:
             raise Refused(Reason.UNKNOWN, "There is no such experiment.", "`learning-pipelines experiments list` lists them.", "id")
-        return _shown(connection, slug, found)
-
-    document = _with_connection(organization, work)
+        document = _shown(at, found)
     output.answer(document, lambda: table(document))
 
 
-def _answer(organization: str | None, output: Output, work: Callable[[Connection, UUID, Settings], Changed], done: str, before: str) -> None:
-    def both(connection: Connection, slug: str, settings: Settings) -> tuple[dict[str, Any], bool]:
-        changed = work(connection, _tenant(slug), settings)
-        return _shown(connection, slug, changed.experiment), changed.changed
-
-    document, changed = _with_connection(organization, both)
+def _answer(organization: str | None, output: Output, work: Callable[[Opened], Changed], done: str, before: str) -> None:
+    with opened(organization) as at:
+        led_to = work(at)
+        document, changed = _shown(at, led_to.experiment), led_to.changed
     output.answer({**document, "changed": changed}, lambda: [*table(document), f"{done}." if changed else f"{before}, and nothing changed."])
-
-
-def _with_connection(organization: str | None, work: Callable[[Connection, str, Settings], T]) -> T:
-    from learning_pipelines.storage.installation import ready_store
-    from learning_pipelines.storage.tenants import known_organization
-
-    settings = load_settings()
-    store = ready_store(settings)
-    slug = known_organization(store, organization)
-    with store.pipeline() as connection:
-        return work(connection, slug, settings)
-
-
-def _tenant(slug: str) -> UUID:
-    from learning_pipelines.feedback.identity import organization_id
-
-    return organization_id(slug)
 
 
 def _identity(text: str) -> UUID:
@@ -245,10 +214,10 @@ def _identity(text: str) -> UUID:
         raise BadInput(f"{text!r} is no id of an experiment.", "`learning-pipelines experiments list` lists them.") from None
 
 
-def _shown(connection: Connection, slug: str, experiment: Any) -> dict[str, Any]:
+def _shown(at: Opened, experiment: Any) -> dict[str, Any]:
     from learning_pipelines.experiments import showing
 
-    return showing.whole(connection, _tenant(slug), experiment)
+    return showing.whole(at.connection, at.tenant, experiment)
 
 
 def _plan(asked: dict[str, Any]) -> Any:

@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from learning_pipelines.cli_output import Output, organization_option, verb
+from learning_pipelines.cli_store import opened
 from learning_pipelines.errors import BadInput
-from learning_pipelines.settings import load_settings
 
 
 @click.group()
@@ -24,18 +24,13 @@ def experts() -> None:
 @verb
 def list_experts(organization: str | None, output: Output) -> None:
     """List the experts of an organization and everybody who ever demonstrated."""
-    from learning_pipelines.feedback.identity import organization_id
     from learning_pipelines.storage import experts as storage
-    from learning_pipelines.storage.installation import ready_store
-    from learning_pipelines.storage.tenants import known_organization
 
-    store = ready_store(load_settings())
-    slug = known_organization(store, organization)
-    with store.pipeline() as connection:
-        found = storage.listed(connection, organization_id(slug))
+    with opened(organization) as at:
+        found = storage.listed(at.connection, at.tenant)
 
     def lines() -> list[str]:
-        nobody = f"{slug} has no expert: whoever a demonstration names as its expert becomes one (`learning-pipelines import demonstrations FILE`)."
+        nobody = f"{at.slug} has no expert: whoever a demonstration names as its expert becomes one (`learning-pipelines import demonstrations FILE`)."
         return [_line(one) for one in found] or [nobody]
 
     output.answer({"experts": found}, lines)
@@ -66,17 +61,12 @@ def restore(user: str, organization: str | None, output: Output) -> None:
 
 def _set(user: str, organization: str | None, output: Output, *, withdrawn: bool) -> None:
     from learning_pipelines.acceptance.reviewing import OPERATOR
-    from learning_pipelines.feedback.identity import organization_id
     from learning_pipelines.storage import experts as storage
-    from learning_pipelines.storage.installation import ready_store
-    from learning_pipelines.storage.tenants import known_organization
 
-    store = ready_store(load_settings())
-    slug = known_organization(store, organization)
-    with store.pipeline() as connection:
-        done = storage.set_right(connection, organization_id(slug), user, OPERATOR.actor, withdrawn=withdrawn)
+    with opened(organization) as at:
+        done = storage.set_right(at.connection, at.tenant, user, OPERATOR.actor, withdrawn=withdrawn)
     if done is None:
-        raise BadInput(f"{slug} knows nobody called {user!r}.", "`learning-pipelines experts list` shows who demonstrated.")
+        raise BadInput(f"{at.slug} knows nobody called {user!r}.", "`learning-pipelines experts list` shows who demonstrated.")
     of = f"their {done.demonstrations} demonstrations" if done.demonstrations != 1 else "their demonstration"
     after = f"{of} will {'not ' if withdrawn else ''}be learnt from at the next run (`learning-pipelines run behavior_learning`)."
     said = f"The right of {user} to demonstrate is {'withdrawn' if withdrawn else 'given back'}: {after}"

@@ -11,6 +11,7 @@ from uuid import UUID
 import click
 
 from learning_pipelines.cli_output import Output, organization_option, verb
+from learning_pipelines.cli_store import opened
 from learning_pipelines.errors import BadInput
 from learning_pipelines.settings import load_settings
 
@@ -50,19 +51,14 @@ def create(role: str, user: str | None, organization: str | None, output: Output
 @verb
 def list_keys(organization: str | None, output: Output) -> None:
     """List the keys of an organization, without their secrets."""
-    from learning_pipelines.feedback.identity import organization_id
     from learning_pipelines.storage import api_keys
-    from learning_pipelines.storage.installation import ready_store
-    from learning_pipelines.storage.tenants import known_organization
 
-    store = ready_store(load_settings())
-    slug = known_organization(store, organization)
-    with store.pipeline() as connection:
-        found = api_keys.listed(connection, organization_id(slug))
+    with opened(organization) as at:
+        found = api_keys.listed(at.connection, at.tenant)
 
     def lines() -> list[str]:
         shown = [f"{one['key_id']}  {one['role']:12}  {one['user'] or '–':20}  {_state(one['revoked_at'], one['last_used_at'])}" for one in found]
-        return shown or [f"{slug} has no key: `learning-pipelines keys create --role user` makes one."]
+        return shown or [f"{at.slug} has no key: `learning-pipelines keys create --role user` makes one."]
 
     output.answer({"keys": found}, lines)
 
@@ -78,21 +74,16 @@ def _state(revoked: object, used: object) -> str:
 def revoke(key_id: str, organization: str | None, output: Output) -> None:
     """Revoke a key. When this returns, no service accepts it any more."""
     from learning_pipelines.api.keys import BELIEVED_SECONDS
-    from learning_pipelines.feedback.identity import organization_id
     from learning_pipelines.storage import api_keys
-    from learning_pipelines.storage.installation import ready_store
-    from learning_pipelines.storage.tenants import known_organization
 
-    store = ready_store(load_settings())
-    slug = known_organization(store, organization)
     try:
         identity = UUID(key_id)
     except ValueError:
         raise BadInput(f"{key_id!r} is not a key's id.", "`learning-pipelines keys list` shows them.") from None
-    with store.pipeline() as connection:
-        revoked = api_keys.revoke(connection, organization_id(slug), identity)
+    with opened(organization) as at:
+        revoked = api_keys.revoke(at.connection, at.tenant, identity)
     if revoked is None:
-        raise BadInput(f"{slug} has no key {key_id}.", "`learning-pipelines keys list` shows them.")
+        raise BadInput(f"{at.slug} has no key {key_id}.", "`learning-pipelines keys list` shows them.")
     time.sleep(BELIEVED_SECONDS + 0.1)  # services believe what they looked up for so long
     said = f"Key {key_id} is revoked." if revoked else f"Key {key_id} was revoked already."
     output.answer({"key_id": key_id, "revoked": True, "changed": revoked}, lambda: [said])

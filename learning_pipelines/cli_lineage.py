@@ -6,17 +6,13 @@ Belongs here: the verbs. Not here: what every verb shares (cli_output.py), answe
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from typing import Any
 
 import click
 
 from learning_pipelines.cli_output import Output, organization_option, verb
+from learning_pipelines.cli_store import Opened, opened
 from learning_pipelines.errors import BadInput
-from learning_pipelines.settings import load_settings
-
-if TYPE_CHECKING:
-    from learning_pipelines.storage.database import Connection
 
 _limit = click.option("--limit", type=click.IntRange(0), default=100, show_default=True, metavar="N", help="Entries of each list; counts are exact.")
 
@@ -36,17 +32,17 @@ def prompt_command(version: str, agent: str | None, limit: int, organization: st
     """What the prompt version V (a number, serving, or a label) was learnt from: feedback, examples, datasets, runs, tests, proposals, experiments."""
     from learning_pipelines.prompts.registry import named_version
     from learning_pipelines.reports.lineage import of_prompt
-    from learning_pipelines.storage.tenants import agents, known_agent
+    from learning_pipelines.storage.tenants import agents
 
-    def ask(connection: Connection, tenant: UUID, slug: str) -> dict[str, Any]:
+    def ask(at: Opened) -> dict[str, Any]:
         name = agent
         if name is None:
-            there = [one.agent for one in agents(connection, slug)]
+            there = [one.agent for one in agents(at.connection, at.slug)]
             if len(there) != 1:
                 raise BadInput("Whose prompt is meant is not clear.", f"Name the agent with --agent: {', '.join(there[:20]) or 'there is none yet'}.")
             name = there[0]
-        known = known_agent(connection, slug, name)
-        found = of_prompt(connection, known, named_version(connection, known, version).version, limit=limit)
+        known = at.agent(name)
+        found = of_prompt(at.connection, known, named_version(at.connection, known, version).version, limit=limit)
         assert found is not None, "the version was found"
         return found
 
@@ -62,10 +58,10 @@ def user_command(user: str, limit: int, organization: str | None, output: Output
     """What came from the user U, and what learnt from it: examples, datasets, runs, versions, proposals, experiments."""
     from learning_pipelines.reports.lineage import of_user
 
-    def ask(connection: Connection, tenant: UUID, slug: str) -> dict[str, Any]:
-        found = None if _impossible(user) else of_user(connection, tenant, user, limit=limit)
+    def ask(at: Opened) -> dict[str, Any]:
+        found = None if _impossible(user) else of_user(at.connection, at.tenant, user, limit=limit)
         if found is None:
-            raise BadInput(f"Nobody called {user!r} was ever seen in {slug}.", "Users are named as executions and feedback name them.")
+            raise BadInput(f"Nobody called {user!r} was ever seen in {at.slug}.", "Users are named as executions and feedback name them.")
         return found
 
     _answer(organization, output, ask)
@@ -80,10 +76,10 @@ def feedback_command(feedback: str, limit: int, organization: str | None, output
     """What learnt from the feedback F (its id), on an answer or on search results."""
     from learning_pipelines.reports.lineage import of_feedback
 
-    def ask(connection: Connection, tenant: UUID, slug: str) -> dict[str, Any]:
-        found = None if _impossible(feedback) else of_feedback(connection, tenant, feedback, limit=limit)
+    def ask(at: Opened) -> dict[str, Any]:
+        found = None if _impossible(feedback) else of_feedback(at.connection, at.tenant, feedback, limit=limit)
         if found is None:
-            raise BadInput(f"There is no feedback {feedback!r} in {slug}.", "`GET /executions/{id}` lists the feedback on an execution.")
+            raise BadInput(f"There is no feedback {feedback!r} in {at.slug}.", "`GET /executions/{id}` lists the feedback on an execution.")
         return found
 
     _answer(organization, output, ask)
@@ -93,14 +89,9 @@ def _impossible(name: str) -> bool:
     return not 0 < len(name) <= 255 or "\x00" in name
 
 
-def _answer(organization: str | None, output: Output, ask: Callable[[Connection, UUID, str], dict[str, Any]]) -> None:
-    from learning_pipelines.feedback.identity import organization_id
+def _answer(organization: str | None, output: Output, ask: Callable[[Opened], dict[str, Any]]) -> None:
     from learning_pipelines.reports.lineage import lines
-    from learning_pipelines.storage.installation import ready_store
-    from learning_pipelines.storage.tenants import known_organization
 
-    store = ready_store(load_settings())
-    slug = known_organization(store, organization)
-    with store.pipeline() as connection:
-        found = ask(connection, organization_id(slug), slug)
+    with opened(organization) as at:
+        found = ask(at)
     output.answer(found, lambda: lines(found))

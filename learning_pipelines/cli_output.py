@@ -1,6 +1,6 @@
 """What every verb of the command line shares: its output, its exit code, errors in words.
 
-Belongs here: Output, the decorator of verbs, common options. Not here: verbs (cli.py, cli_*.py).
+Belongs here: Output, the decorator of verbs, common options, how the same things look everywhere. Not here: verbs (cli.py, cli_*.py).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import errno
 import functools
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, ParamSpec
 
 import click
@@ -47,6 +47,16 @@ class Output:
 def say(text: str) -> None:
     """A line of progress, on stderr."""
     click.echo(text, err=True)
+
+
+def refused_line(error: Mapping[str, Any]) -> str:
+    """A line of a file that was not taken: {line, field, reason}, of one of several files {file} too."""
+    file, field = (f"{error['file']} " if "file" in error else ""), (f", {error['field']}" if error["field"] else "")
+    return f"{file}line {error['line']}{field}: {error['reason']}"
+
+
+def interval(bounds: Sequence[float]) -> str:
+    return f"[{bounds[0]:.3f}, {bounds[1]:.3f}]"
 
 
 def verb(function: Callable[P, int | None]) -> Callable[P, None]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from learning_pipelines.cli_output import Output, organization_option, verb
+from learning_pipelines.cli_store import opened
 from learning_pipelines.errors import BadInput
-from learning_pipelines.settings import load_settings
 
 if TYPE_CHECKING:
     from learning_pipelines.behavior.playbooks.registry import Which
@@ -27,16 +27,12 @@ if TYPE_CHECKING:
 def playbooks_command(agent: str, task_type: str | None, version: str, markdown: bool, organization: str | None, output: Output) -> None:
     """Show how AGENT's tasks are done: steps, branches, what to avoid, the evidence behind each, and the flow as Mermaid source."""
     from learning_pipelines.behavior.playbooks.registry import hint, playbooks, told
-    from learning_pipelines.storage.installation import ready_store
-    from learning_pipelines.storage.tenants import known_agent, known_organization
 
     which = _which(version)
-    store = ready_store(load_settings())
-    slug = known_organization(store, organization)
-    with store.pipeline() as connection:
-        known = known_agent(connection, slug, agent)
-        found = [told(one) for one in playbooks(connection, known, which, task_type)]
-        advice = "" if found else hint(connection, known, which)
+    with opened(organization) as at:
+        known = at.agent(agent)
+        found = [told(one) for one in playbooks(at.connection, known, which, task_type)]
+        advice = "" if found else hint(at.connection, known, which)
     output.answer({"playbooks": found, "hint": advice or None}, lambda: [_shown(one, markdown) for one in found] or [advice])
 
 

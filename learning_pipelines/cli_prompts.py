@@ -5,19 +5,17 @@ Belongs here: the verbs. Not here: what every verb shares (cli_output.py), what 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import click
 
 from learning_pipelines.cli_output import Output, organization_option, verb
+from learning_pipelines.cli_store import opened
 from learning_pipelines.errors import BadInput
-from learning_pipelines.settings import load_settings
 
 if TYPE_CHECKING:
     from learning_pipelines.acceptance.approval import Reviewed
-    from learning_pipelines.storage.database import Connection
 
 KINDS = ("prompt", "index", "policy", "playbook", "rules", "guidance", "fine_tune")
 OF_BEHAVIOR = KINDS[2:]
@@ -32,16 +30,12 @@ OF_BEHAVIOR = KINDS[2:]
 def prompts_command(agent: str, show: str | None, diff: tuple[str, str] | None, organization: str | None, output: Output) -> None:
     """List the prompt versions of AGENT, newest first; print one, or the difference of two."""
     from learning_pipelines.prompts.registry import difference, named_version, plain_text
-    from learning_pipelines.storage.installation import ready_store
     from learning_pipelines.storage.prompts import list_versions
-    from learning_pipelines.storage.tenants import known_agent, known_organization
 
     if show is not None and diff is not None:
         raise BadInput("--show and --diff are two questions.", "Ask them one after the other.")
-    store = ready_store(load_settings())
-    slug = known_organization(store, organization)
-    with store.pipeline() as connection:
-        found = known_agent(connection, slug, agent)
+    with opened(organization) as at:
+        connection, found = at.connection, at.agent(agent)
         if show is not None:
             one = named_version(connection, found, show)
             text = plain_text(one)
@@ -64,16 +58,10 @@ def prompts_command(agent: str, show: str | None, diff: tuple[str, str] | None, 
 @verb
 def proposals_command(agent: str | None, state: Any, organization: str | None, output: Output) -> None:
     """List what may be approved and what was decided, newest first."""
-    from learning_pipelines.feedback.identity import organization_id
     from learning_pipelines.storage import proposals
-    from learning_pipelines.storage.installation import ready_store
-    from learning_pipelines.storage.tenants import known_agent, known_organization
 
-    store = ready_store(load_settings())
-    slug = known_organization(store, organization)
-    with store.pipeline() as connection:
-        only = None if agent is None else known_agent(connection, slug, agent).agent_id
-        found = [one.as_json() for one in proposals.listed(connection, organization_id(slug), agent_id=only, state=state)]
+    with opened(organization) as at:
+        found = [one.as_json() for one in proposals.listed(at.connection, at.tenant, agent_id=at.agent_id(agent), state=state)]
 
     def lines() -> list[str]:
         rows = [f"{one['id']}  {one['kind']:10} {one['agent']:20} {one['verdict']:11} {one['state']:8}  {_what(one)}" for one in found]
@@ -94,7 +82,8 @@ def approve_command(proposal: str, rollout: str, notes: str | None, organization
     takes back (canary; prompts, indexes, policies)."""
     from learning_pipelines.acceptance.approval import OPERATOR, approve
 
-    reviewed = _with_connection(organization, lambda connection, tenant: approve(connection, tenant, _identity(proposal), rollout, OPERATOR, notes))
+    with opened(organization) as at:
+        reviewed = approve(at.connection, at.tenant, _identity(proposal), rollout, OPERATOR, notes)
     begun = f"the experiment {reviewed.experiment} rolls it out, to 1 % of the traffic first"
     served = "it was approved before, and nothing changed" if not reviewed.changed else _instead(reviewed) if reviewed.experiment is None else begun
     output.answer(reviewed.as_json(), lambda: [f"Approved for {reviewed.agent}: {served}."])
@@ -109,7 +98,8 @@ def reject_command(proposal: str, notes: str | None, organization: str | None, o
     """Reject the proposal ID. What serves stays."""
     from learning_pipelines.acceptance.approval import OPERATOR, reject
 
-    reviewed = _with_connection(organization, lambda connection, tenant: reject(connection, tenant, _identity(proposal), OPERATOR, notes))
+    with opened(organization) as at:
+        reviewed = reject(at.connection, at.tenant, _identity(proposal), OPERATOR, notes)
     output.answer(reviewed.as_json(), lambda: [f"Rejected for {reviewed.agent}." if reviewed.changed else "It was rejected before, and nothing changed."])
 
 
@@ -122,13 +112,9 @@ def reject_command(proposal: str, notes: str | None, organization: str | None, o
 def rollback_command(agent: str, kind: str, topic: str | None, organization: str | None, output: Output) -> None:
     """Make what served before for AGENT serve again (index: with its re-ranker, expansion and chunks). Running services follow within a second."""
     from learning_pipelines.acceptance.approval import OPERATOR, rollback
-    from learning_pipelines.storage.installation import ready_store
-    from learning_pipelines.storage.tenants import known_agent, known_organization
 
-    store = ready_store(load_settings())
-    slug = known_organization(store, organization)
-    with store.pipeline() as connection:
-        done = rollback(connection, known_agent(connection, slug, agent), OPERATOR, kind, topic=topic)
+    with opened(organization) as at:
+        done = rollback(at.connection, at.agent(agent), OPERATOR, kind, topic=topic)
     was = _instead(done) if done.changed else f"{_numbered(done.kind, done.version)} serves since the last rollback"
     if done.changed and done.experiment is not None:
         serves = _instead(done) if done.before is not None else f"{_numbered(done.kind, done.version)} serves everybody"
@@ -143,17 +129,11 @@ def _switch(name: str, state: str, enabled: bool, led_to: str, summary: str) -> 
     @verb
     def command(agent: str | None, organization: str | None, output: Output) -> None:
         from learning_pipelines.acceptance.approval import OPERATOR, set_learning
-        from learning_pipelines.feedback.identity import organization_id
-        from learning_pipelines.storage.installation import ready_store
-        from learning_pipelines.storage.tenants import known_agent, known_organization
 
-        store = ready_store(load_settings())
-        slug = known_organization(store, organization)
-        tenant = organization_id(slug)
-        with store.pipeline() as connection:
-            one = None if agent is None else known_agent(connection, slug, agent)
-            changed = set_learning(connection, tenant, one, OPERATOR, enabled=enabled)
-        document = {"id": str(tenant if one is None else one.agent_id), "state": state, "agents": changed}
+        with opened(organization) as at:
+            one = None if agent is None else at.agent(agent)
+            changed = set_learning(at.connection, at.tenant, one, OPERATOR, enabled=enabled)
+        document = {"id": str(at.tenant if one is None else one.agent_id), "state": state, "agents": changed}
         said = f"Learning {state} for {', '.join(changed)}: {led_to}." if changed else f"Learning was {state} before, and nothing changed."
         output.answer(document, lambda: [said])
 
@@ -168,17 +148,6 @@ enable_command = _switch(
     "enable", "enabled", True, "what served before serves again within a second", "Learn again; what served before `disable` serves again."
 )
 COMMANDS = (prompts_command, proposals_command, approve_command, reject_command, rollback_command, disable_command, enable_command)
-
-
-def _with_connection(organization: str | None, work: Callable[[Connection, UUID], Reviewed]) -> Reviewed:
-    from learning_pipelines.feedback.identity import organization_id
-    from learning_pipelines.storage.installation import ready_store
-    from learning_pipelines.storage.tenants import known_organization
-
-    store = ready_store(load_settings())
-    slug = known_organization(store, organization)
-    with store.pipeline() as connection:
-        return work(connection, organization_id(slug))
 
 
 def _identity(text: str) -> UUID:

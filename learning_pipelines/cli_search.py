@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from learning_pipelines.cli_output import Output, organization_option, say, verb
+from learning_pipelines.cli_store import opened
 from learning_pipelines.errors import BadInput
-from learning_pipelines.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,23 +32,17 @@ _SHOWN_CHARS = 240
 @verb
 def search_command(text: str, agent: str | None, k: int, organization: str | None, output: Output) -> None:
     """Search the documents for TEXT. What is not indexed yet is indexed first."""
-    from learning_pipelines.feedback.identity import organization_id
     from learning_pipelines.retrieval.answering import MOST_CHARS, NO_DOCUMENTS, Answered, answer
     from learning_pipelines.retrieval.encoders import Encoders
     from learning_pipelines.retrieval.knowledge import ensure_base
     from learning_pipelines.retrieval.loaded import Loaded
     from learning_pipelines.storage import found_chunks
     from learning_pipelines.storage.database import snapshot
-    from learning_pipelines.storage.installation import ready_store
-    from learning_pipelines.storage.tenants import known_agent, known_organization
 
     if not text.strip() or len(text) > MOST_CHARS or "\x00" in text:
         raise BadInput(f"TEXT must hold 1 to {MOST_CHARS} characters, and no NUL.", "Say what you look for in a few words.")
-    store = ready_store(load_settings())
-    slug = known_organization(store, organization)
-    with store.pipeline() as connection, Encoders(store.settings) as encoders:
-        tenant = organization_id(slug)
-        agent_id = None if agent is None else known_agent(connection, slug, agent).agent_id
+    with opened(organization) as at, Encoders(at.settings) as encoders:
+        connection, tenant, agent_id = at.connection, at.tenant, at.agent_id(agent)
         if not found_chunks.any_document(connection, tenant, agent_id):
             answered = Answered([], None, NO_DOCUMENTS)
         else:
@@ -62,7 +56,7 @@ def search_command(text: str, agent: str | None, k: int, organization: str | Non
             def connect() -> AbstractContextManager[Connection]:
                 return nullcontext(connection)
 
-            answered = answer(connect, still, Loaded(store.settings, encoders.of), tenant, agent_id, text, k)
+            answered = answer(connect, still, Loaded(at.settings, encoders.of), tenant, agent_id, text, k)
     output.answer(answered.as_json(), lambda: _lines(answered))
 
 
