@@ -23,7 +23,7 @@ install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, $(PYTHON) is older: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
-	@echo "Installing into $(VENV) (about 2 GB, a few minutes the first time) …"
+	@echo "Installing into $(VENV) (3 GB, with CUDA 6.6: a few minutes the first time) …"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --disable-pip-version-check --no-compile $(PIP_ARGS) -e '.[dev]'
 	@$(BIN)/python -m compileall -qq -j 0 --invalidation-mode timestamp $(VENV)/lib || true  # on every core, as pip would not; some packages hold files that are no Python

@@ -139,59 +139,71 @@ def traced(function: Function, open_execution: Callable[[Callable[[], Any], bool
         return open_execution(lambda: input(*args, **kwargs) if input is not None else _arguments(signature, args, kwargs), ambient)
 
     if inspect.isasyncgenfunction(function):
+        wrapped = _stream_async(function, opened)
+    elif inspect.isgeneratorfunction(function):
+        wrapped = _stream(function, opened)
+    elif inspect.iscoroutinefunction(function):
+        wrapped = _call_async(function, opened)
+    else:
+        wrapped = _call(function, opened)
+    return cast(Function, functools.wraps(function)(wrapped))
 
-        @functools.wraps(function)
-        async def stream_async(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-            async with opened(args, kwargs, ambient=False) as run:
-                pieces: list[Any] = []
-                try:
-                    async with aclosing(function(*args, **kwargs)) as inner:
-                        async for piece in inner:
-                            pieces.append(piece)
-                            yield piece
-                finally:
-                    run.output = _joined(pieces)
 
-        return cast(Function, stream_async)
-    if inspect.isgeneratorfunction(function):
-
-        @functools.wraps(function)
-        def stream(*args: Any, **kwargs: Any) -> Generator[Any, None, Any]:
-            with opened(args, kwargs, ambient=False) as run:
-                pieces: list[Any] = []
-                inner = function(*args, **kwargs)
-                try:
-                    while True:
-                        try:
-                            piece = next(inner)
-                        except StopIteration as stop:
-                            return stop.value
-                        pieces.append(piece)
-                        yield piece
-                finally:
-                    inner.close()
-                    run.output = _joined(pieces)
-
-        return cast(Function, stream)
-    if inspect.iscoroutinefunction(function):
-
-        @functools.wraps(function)
-        async def call_async(*args: Any, **kwargs: Any) -> Any:
-            async with opened(args, kwargs) as run:
-                result = await function(*args, **kwargs)
-                run.output = result if run.output is None else run.output
-                return result
-
-        return cast(Function, call_async)
-
-    @functools.wraps(function)
+def _call(function: Callable[..., Any], opened: Callable[..., Execution]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         with opened(args, kwargs) as run:
             result = function(*args, **kwargs)
             run.output = result if run.output is None else run.output
             return result
 
-    return cast(Function, call)
+    return call
+
+
+def _call_async(function: Callable[..., Any], opened: Callable[..., Execution]) -> Callable[..., Any]:
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        async with opened(args, kwargs) as run:
+            result = await function(*args, **kwargs)
+            run.output = result if run.output is None else run.output
+            return result
+
+    return call
+
+
+def _stream(function: Callable[..., Any], opened: Callable[..., Execution]) -> Callable[..., Any]:
+    """Not ambient: between its pieces the caller runs."""
+
+    def stream(*args: Any, **kwargs: Any) -> Generator[Any, None, Any]:
+        with opened(args, kwargs, ambient=False) as run:
+            pieces: list[Any] = []
+            inner = function(*args, **kwargs)
+            try:
+                while True:
+                    try:
+                        piece = next(inner)
+                    except StopIteration as stop:
+                        return stop.value
+                    pieces.append(piece)
+                    yield piece
+            finally:
+                inner.close()
+                run.output = _joined(pieces)
+
+    return stream
+
+
+def _stream_async(function: Callable[..., Any], opened: Callable[..., Execution]) -> Callable[..., Any]:
+    async def stream(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        async with opened(args, kwargs, ambient=False) as run:
+            pieces: list[Any] = []
+            try:
+                async with aclosing(function(*args, **kwargs)) as inner:
+                    async for piece in inner:
+                        pieces.append(piece)
+                        yield piece
+            finally:
+                run.output = _joined(pieces)
+
+    return stream
 
 
 def _arguments(signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -3,9 +3,9 @@
 Belongs here: making and sending messages, what is tried again. Not here: what is remembered (storage/report_deliveries.py), alerts, the report itself.
 
 What surely did not arrive (no connection, refused, an answer of 5xx or 429) is tried again: three times now, by the next run of the week's report, and by
-itself with growing pauses (storage.MOST_ATTEMPTS). What
-may have arrived (the other side took the whole message and fell silent) is not: it is `unknown`, and nobody gets it twice. The webhook is
-told the delivery's id as Idempotency-Key, mail carries it as Message-ID. A channel that does not work holds nothing up: the report is stored before.
+itself with growing pauses (storage.MOST_ATTEMPTS). What may have arrived (the other side took the whole message and fell silent) is not: it is `unknown`, and
+nobody gets it twice. The webhook is told the delivery's id as Idempotency-Key, mail carries it as Message-ID. A channel that does not work holds nothing up:
+the report is stored before.
 """
 
 from __future__ import annotations
@@ -187,10 +187,14 @@ def _connected(scheme: str, host: str, port: int, seconds: float) -> smtplib.SMT
     if scheme == "smtps":
         return smtplib.SMTP_SSL(host, port, timeout=seconds, context=secure)
     server = smtplib.SMTP(host, port, timeout=seconds)
-    server.ehlo()
-    if scheme == "smtp+starttls" or server.has_extn("starttls"):
-        server.starttls(context=secure)
+    try:
         server.ehlo()
+        if scheme == "smtp+starttls" or server.has_extn("starttls"):
+            server.starttls(context=secure)
+            server.ehlo()
+    except (OSError, smtplib.SMTPException):
+        server.close()
+        raise
     return server
 
 

@@ -55,7 +55,7 @@ def test_filters_choose(api: Api, key: str, query: str, count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "field"), [("cursor=nonsense", "cursor"), ("limit=0", "limit"), ("after=yesterday", "after"), ("agent=nobody", "agent_id"), ("user=%00", "user")]
+    ("query", "field"), [("cursor=nonsense", "cursor"), ("limit=0", "limit"), ("after=yesterday", "after"), ("agent=nobody", "agent"), ("user=%00", "user")]
 )
 def test_a_filter_that_is_none_is_named(api: Api, key: str, query: str, field: str) -> None:
     answer = api.get(f"/executions?{query}", key)
