@@ -13,13 +13,11 @@ from typing import Any
 
 import dagster as dg
 
-from learning_pipelines.defs.common import AFTER_TAG
+from learning_pipelines import run_tags
 
 BATCHED, SINGLE = "agents_refresh", "dataset_refresh"
 """Jobs over the same assets: a run for a batch of agents, a run for each."""
 ASSETS = ("learning_examples", "duplicate_clusters", "annotation_agreement", "example_quality", "training_datasets", "preference_pairs", "dataset_exports")
-WORKER_TAG = "learning/worker"
-_PARTITION = "dagster/partition"
 _NONE = "none"
 
 
@@ -64,7 +62,7 @@ def _run(instance: dg.DagsterInstance, record: Any) -> Run:
     run = record.dagster_run
     starts = len(instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.RUN_START).records)
     return Run(
-        run.run_id, run.tags.get(_PARTITION, _NONE), run.status.value, run.tags.get(WORKER_TAG, _NONE), run.tags.get(AFTER_TAG),
+        run.run_id, run.tags.get(run_tags.PARTITION, _NONE), run.status.value, run.tags.get(run_tags.WORKER, _NONE), run.tags.get(run_tags.AFTER),
         record.create_timestamp.timestamp(), record.start_time, record.end_time, starts,
     )  # fmt: skip
 

@@ -18,9 +18,10 @@ import httpx
 import orjson
 import psycopg
 
+from learning_pipelines import run_tags
 from learning_pipelines.defs.batches import batch_of
 from learning_pipelines_tests.cli.running import free_port, wait_for
-from learning_pipelines_tests.scale_out.history import BATCHED, WORKER_TAG
+from learning_pipelines_tests.scale_out.history import BATCHED
 from learning_pipelines_tests.scale_out.rows import names, rows
 from learning_pipelines_tests.scale_out.surroundings import PROGRAM, Surroundings
 
@@ -106,7 +107,7 @@ class Installation:
     def at_work(self, worker: str) -> list[str]:
         """Runs that this worker is in the middle of."""
         started = self.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
-        return [run.run_id for run in started if run.tags.get(WORKER_TAG) == worker]
+        return [run.run_id for run in started if run.tags.get(run_tags.WORKER) == worker]
 
 
 @contextlib.contextmanager

@@ -16,9 +16,9 @@ import orjson
 import psycopg
 import pytest
 
+from learning_pipelines import run_tags
 from learning_pipelines.definitions import defs
 from learning_pipelines.defs import batches
-from learning_pipelines.defs.common import AFTER_TAG
 from learning_pipelines.examples.export_files import located
 from learning_pipelines.feedback.importing import import_file, window_now
 from learning_pipelines.settings import Settings
@@ -27,7 +27,7 @@ from learning_pipelines.storage.database import Connection, Database
 from learning_pipelines.storage.store import Store
 from learning_pipelines_tests.conftest import START, MakeDatabase
 from learning_pipelines_tests.scale_out.checks import Told, checks
-from learning_pipelines_tests.scale_out.history import BATCHED, WORKER_TAG, History, history, recovery, throughput
+from learning_pipelines_tests.scale_out.history import BATCHED, History, history, recovery, throughput
 from learning_pipelines_tests.scale_out.installation import KINDS
 from learning_pipelines_tests.scale_out.rows import names, rows
 
@@ -64,11 +64,11 @@ def sound(make_database: MakeDatabase, tmp_path_factory: pytest.TempPathFactory)
 
         with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
             patch.setattr(batches, "refresh_artifacts", _dies)
-            run(FIRST, {WORKER_TAG: "one"})
+            run(FIRST, {run_tags.WORKER: "one"})
         (cut,) = instance.get_runs()
         for name in names(AGENTS):
             partition = f"default/{name}"
-            run(partition, {WORKER_TAG: "two", **({AFTER_TAG: cut.run_id} if partition == FIRST else {})})
+            run(partition, {run_tags.WORKER: "two", **({run_tags.AFTER: cut.run_id} if partition == FIRST else {})})
         today = dt.datetime.now(dt.UTC).date()
         metrics.compute_days(connection, today, today, "UTC")
         yield Sound(database, store.settings.artifacts, history(instance, BATCHED), Told(BATCHED, AGENTS, AGENTS, (cut.run_id,)))
