@@ -99,7 +99,7 @@ def test_a_truncated_file_keeps_what_came_before_and_says_where_it_broke(home: P
         (["report", "--organization", "nowhere"], "There is no organization 'nowhere'"),
         (["status", "--organization", "nowhere"], "There is no organization 'nowhere'"),
         (["run", "fly_to_the_moon"], "Known jobs: prompt_optimization"),
-        (["run", "cleanup", "--agent", "desk"], "not done agent by agent"),
+        (["run", "cleanup", "--organization", "kinds", "--agent", "desk"], "not done agent by agent"),
         (["run", "cleanup", "--organization", "nowhere"], "There is no organization 'nowhere'"),
         (["run", "examples_refresh", "--organization", "kinds", "--agent", "nobody"], "kinds has no agent 'nobody'"),
         (["erase"], "Say whom"),
