@@ -43,7 +43,9 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
         yield one
 
 
-PER_AGENT = [schedules.prompt_optimization_weekly, schedules.rag_training_daily, schedules.behavior_learning_weekly]
+PER_AGENT = [
+    schedules.prompt_optimization_weekly, schedules.rag_training_daily, schedules.behavior_learning_weekly, schedules.fine_tuning_monthly,
+]  # fmt: skip
 
 
 def requests_of(schedule: dg.ScheduleDefinition, instance: dg.DagsterInstance, store: Store) -> Any:
@@ -75,6 +77,12 @@ def test_per_agent_schedules_say_so_while_there_is_no_agent(schedule: dg.Schedul
     result = requests_of(schedule, instance, store)
     assert isinstance(result, dg.SkipReason)
     assert "no agent yet" in str(result.skip_message)
+
+
+def test_a_judge_is_asked_for_where_an_agent_wants_one_that_dagster_knows(instance: dg.DagsterInstance, store: Store, load: Load) -> None:
+    load("agents", [{"agent": "desk", "metric": {"type": "judge"}}, {"agent": "new", "metric": {"type": "judge"}}, {"agent": "other"}])
+    instance.add_dynamic_partitions("agents", ["default/desk", "default/other"])
+    assert [request.partition_key for request in requests_of(schedules.judge_sample_hourly, instance, store)] == ["default/desk"]
 
 
 def test_a_moment_is_asked_for_once_however_often_it_is_evaluated(instance: dg.DagsterInstance) -> None:
