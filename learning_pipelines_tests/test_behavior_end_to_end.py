@@ -18,8 +18,8 @@ import pytest
 from learning_pipelines.settings import Settings
 from learning_pipelines_tests.api.serving import Api, serving
 from learning_pipelines_tests.behavior.tickets import COUNT, task, tickets
-from learning_pipelines_tests.cli.command_line import call, database_of, remove, write_rows
-from learning_pipelines_tests.cli.running import family
+from learning_pipelines_tests.cli.command_line import call, database_of, write_rows
+from learning_pipelines_tests.cli.running import lasting
 from learning_pipelines_tests.feedback.rows import AGENT
 
 pytestmark = pytest.mark.skipif("BEHAVIOR_STORY" not in os.environ, reason="takes two minutes: make behavior-story")
@@ -30,13 +30,8 @@ LOOKED_UP = json.dumps([{"type": "look_up", "arguments": {"ticket": 1}}])
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    path = tmp_path_factory.mktemp("behavior") / "home"
-    try:
+    with lasting(tmp_path_factory.mktemp("behavior") / "home") as path:
         yield path
-    finally:
-        for process in family(path):
-            process.kill()
-        remove(path)
 
 
 @pytest.fixture

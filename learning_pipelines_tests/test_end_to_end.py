@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from learning_pipelines.storage import embedded
-from learning_pipelines_tests.cli.command_line import call, database_of, remove, write_rows
-from learning_pipelines_tests.cli.running import PATIENCE, Up, family, free_port, start, wait_for
+from learning_pipelines_tests.cli.command_line import call, database_of, write_rows
+from learning_pipelines_tests.cli.running import PATIENCE, Up, commands, family, free_port, lasting, start, wait_for
 from learning_pipelines_tests.defs.conftest import asked
 from learning_pipelines_tests.feedback.rows import AGENT, said
 
@@ -28,13 +29,8 @@ STOP = """mutation($id: String!) { stopRunningSchedule(id: $id) { __typename ...
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    path = tmp_path_factory.mktemp("up") / "home"
-    try:
+    with lasting(tmp_path_factory.mktemp("up") / "home") as path:
         yield path
-    finally:
-        for process in family(path):
-            process.kill()
-        remove(path)
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +168,7 @@ def test_a_revoked_key_is_refused_once_the_command_has_ended(up: Up) -> None:
 
 
 def test_a_killed_feedback_service_is_started_again(up: Up, key: str) -> None:
-    (service,) = [process for process in family(up.home) if "learning_pipelines.api.app:app" in process.cmdline()]
+    (service,) = [process for process, words in commands(up.home).items() if "learning_pipelines.api.app:app" in words.split()]
     service.kill()
 
     def answers() -> bool:
@@ -187,15 +183,18 @@ def test_a_killed_feedback_service_is_started_again(up: Up, key: str) -> None:
 
 
 def test_a_killed_service_is_started_again(up: Up) -> None:
-    (daemon,) = [process for process in family(up.home) if "dagster-daemon" in " ".join(process.cmdline()[:2])]
+    def daemons() -> list[psutil.Process]:
+        return [process for process, words in commands(up.home).items() if "dagster-daemon" in " ".join(words.split()[:2])]
+
+    (daemon,) = daemons()
     daemon.kill()
-    wait_for(lambda: [one for one in family(up.home) if one.pid != daemon.pid and "dagster-daemon" in " ".join(one.cmdline()[:2])])
+    wait_for(lambda: [one for one in daemons() if one.pid != daemon.pid])
     assert "The daemon ended" in up.words()
 
 
 def test_a_killed_loader_of_code_is_started_again(up: Up) -> None:
     def loaders() -> set[int]:
-        return {process.pid for process in family(up.home) if "dagster api grpc" in " ".join(process.cmdline())}
+        return {process.pid for process, words in commands(up.home).items() if "dagster api grpc" in words}
 
     before = loaders()
     for process in family(up.home):

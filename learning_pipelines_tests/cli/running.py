@@ -8,7 +8,8 @@ from __future__ import annotations
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 import httpx
 import psutil
 
-from learning_pipelines_tests.cli.command_line import PROGRAM, environment
+from learning_pipelines_tests.cli.command_line import PROGRAM, environment, remove
 
 PATIENCE = 240.0
 T = TypeVar("T")
@@ -48,6 +49,26 @@ def family(home: Path) -> list[psutil.Process]:
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
     return found
+
+
+def commands(home: Path) -> dict[psutil.Process, str]:
+    """Processes that work for a home with their command lines; one that ends while it is looked at is none."""
+    found = {}
+    for process in family(home):
+        with suppress(psutil.NoSuchProcess):  # a zombie too
+            found[process] = " ".join(process.cmdline())
+    return found
+
+
+@contextmanager
+def lasting(path: Path) -> Iterator[Path]:
+    """A home for everything that is started in it until the end of the block; then its processes are killed and its database goes."""
+    try:
+        yield path
+    finally:
+        for process in family(path):
+            process.kill()
+        remove(path)
 
 
 @dataclass

@@ -14,9 +14,9 @@ import pytest
 from learning_pipelines.defs.processes import only_one
 from learning_pipelines.errors import Unavailable
 from learning_pipelines.settings import PROJECT, Settings
-from learning_pipelines_tests.cli.command_line import PROGRAM, call, environment, remove
+from learning_pipelines_tests.cli.command_line import PROGRAM, call, environment
 from learning_pipelines_tests.cli.conftest import Load
-from learning_pipelines_tests.cli.running import family, start, wait_for
+from learning_pipelines_tests.cli.running import lasting, start, wait_for
 from learning_pipelines_tests.feedback.rows import AGENT, execution
 
 TARGETS = {
@@ -74,13 +74,8 @@ def test_status_says_what_waits_and_how_fresh_everything_is(home: Path, load_row
 
 @pytest.fixture
 def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    path = tmp_path_factory.mktemp("parts") / "home"
-    try:
+    with lasting(tmp_path_factory.mktemp("parts") / "home") as path:
         yield path
-    finally:
-        for process in family(path):
-            process.kill()
-        remove(path)
 
 
 @pytest.mark.slow

@@ -15,20 +15,15 @@ import httpx
 import pytest
 
 from learning_pipelines.storage import embedded, overview
-from learning_pipelines_tests.cli.command_line import Ended, call, database_of, remove
-from learning_pipelines_tests.cli.running import PATIENCE, family, start
+from learning_pipelines_tests.cli.command_line import Ended, call, database_of
+from learning_pipelines_tests.cli.running import PATIENCE, family, lasting, start
 from learning_pipelines_tests.fake_endpoint import FakeEndpoint, says
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    path = tmp_path_factory.mktemp("demo") / "home"
-    try:
+    with lasting(tmp_path_factory.mktemp("demo") / "home") as path:
         yield path
-    finally:
-        for process in family(path):
-            process.kill()
-        remove(path)
 
 
 @pytest.fixture(scope="module")
