@@ -18,10 +18,10 @@ pytest.importorskip("dagster_celery", reason="the extra [scale] is not installed
 
 @pytest.mark.parametrize("status", [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS])
 def test_a_run_that_has_ended_is_not_touched_when_the_broker_hands_it_out_again(status: dg.DagsterRunStatus, monkeypatch: pytest.MonkeyPatch) -> None:
-    from learning_pipelines import celery_app
+    from learning_pipelines import celery_app, run_tags
 
     with dg.DagsterInstance.ephemeral() as instance:
-        run = instance.create_run_for_job(_nothing, status=status, tags={celery_app.WORKER_TAG: "learning@killed"})
+        run = instance.create_run_for_job(_nothing, status=status, tags={run_tags.WORKER: "learning@killed"})
 
         @contextmanager
         def here(*_: Any) -> Iterator[Any]:
@@ -35,7 +35,7 @@ def test_a_run_that_has_ended_is_not_touched_when_the_broker_hands_it_out_again(
         celery_app.execute(SimpleNamespace(request=SimpleNamespace(id=run.run_id, hostname="learning@other")), None)
         found = instance.get_run_by_id(run.run_id)
     assert executed == []
-    assert found is not None and found.tags[celery_app.WORKER_TAG] == "learning@killed"
+    assert found is not None and found.tags[run_tags.WORKER] == "learning@killed"
 
 
 @dg.job
