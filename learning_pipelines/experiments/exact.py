@@ -38,8 +38,8 @@ _LIKE = 0.06  # shares this near to one half: blocks of two
 def block_size(control: float, treatment: float) -> int:
     """Values in a block for arms with these shares of new units (> 0, of any sum). Larger blocks lose fewer values (one of `block`) but their differences
     cannot be staked at their full weight: one to two values of the rarer arm."""
-    share = treatment / (control + treatment)
-    return 2 if abs(share - 0.5) <= _LIKE else 1 + round(1.75 / (share * (1 - share)))
+    share = min(control, treatment) / (control + treatment)  # of the rarer arm, whichever it is: 44 : 56 and 56 : 44 would be rounded differently
+    return 2 if 0.5 - share <= _LIKE else 1 + round(1.75 / (share * (1 - share)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,42 @@ def test_capital_falls_as_the_mean_that_it_is_staked_against_rises() -> None:
     assert np.all(np.diff(capital) < 0)
 
 
+def test_capital_p_value_and_interval_are_what_their_formulas_give() -> None:
+    """Bets of a share each, every one staked at its weight and at most .95 of what can be lost."""
+    values, weights, counts = np.array([0.5, -0.25, 1.0]), np.array([1.0, 2.0, 40.0]), np.array([12.0, 5.0, 3.0])
+    found = Differences.of(values, weights, counts)
+
+    def capital(values: np.ndarray, mean: float) -> float:
+        won = 0.0
+        for bet, share in zip(betting.BETS.tolist(), betting.SHARES.tolist(), strict=True):
+            stakes = [min(weight * bet, 0.95 / (1 + mean)) for weight in weights.tolist()]
+            won += share * math.prod((1 + stake * (value - mean)) ** count for stake, value, count in zip(stakes, values, counts, strict=True))
+        return math.log(won)
+
+    for mean in (-0.5, 0.0, 0.4):
+        assert betting.log_capital(found, mean) == pytest.approx(capital(values, mean), rel=1e-9)
+    up, down = capital(values, 0.0), capital(-values, 0.0)
+    assert up > 0 > down
+    assert betting.p_value(found) == pytest.approx(2 * math.exp(-up)) == betting.p_value(found.mirrored())
+    assert betting.p_value(found, (up + 1, 0.0)) == pytest.approx(2 * math.exp(-up - 1)) == pytest.approx(betting.p_value(found, (0.0, up + 1)))
+    assert betting.p_value(histogram(3, 3, 0)) == 1.0
+    low, high = betting.interval(found, 0.05)
+    assert capital(values, low) == pytest.approx(math.log(2 / 0.05), abs=1e-9) and capital(-values, -high) == pytest.approx(math.log(2 / 0.05), abs=1e-9)
+
+
+def test_few_differences_leave_the_whole_scale_open_and_a_peak_refutes_one_side_for_good() -> None:
+    few = histogram(1, 1, 0)
+    level = math.log(2 / 0.05)
+    assert betting.interval(few, 0.05) == (-1.0, 1.0) == betting.interval(few, 0.05, (level, level))
+    assert betting.interval(few, 0.05, (level + 1e-9, 0.0)) == (1e-12, 1.0)
+    assert betting.interval(few, 0.05, (0.0, level + 1e-9)) == (-1.0, -1e-12)
+    assert betting.interval(few, 0.05, (level + 1, level + 1)) == (-1.0, 1.0)
+    clear = histogram(90, 10, 0)
+    assert betting.interval(clear, 0.05, (level + 1, 0.0)) == betting.interval(clear, 0.05) == betting.interval(clear, 0.05, (0.0, level + 1))
+    gone = histogram(10, 90, 0)
+    assert betting.interval(gone, 0.05, (level + 1, 0.0)) == betting.interval(gone, 0.05)
+
+
 @pytest.mark.parametrize("alpha", [0.2, 0.05, 0.001])
 def test_interval_and_p_value_agree_about_zero(alpha: float) -> None:
     verdicts = set()

@@ -50,6 +50,70 @@ def test_swapping_the_arms_mirrors_everything_to_the_last_digit(shares: tuple[fl
     assert (a.n_control, a.mean_treatment, a.conclusive) == (b.n_treatment, b.mean_control, b.conclusive)
 
 
+def test_differences_are_those_of_blocks_and_of_blocks_of_what_was_alike() -> None:
+    """Blocks of two: a b, then a a and b b wait for each other, then one b waits."""
+    state = ExactState()
+    made, _ = state.add([False, True, False, False, True, True, True], [0.25, 1.0, 0.5, 0.75, 0.0, 0.25, 1.0])
+    assert (made.level.tolist(), made.treated.tolist(), made.numerator.tolist(), made.last.tolist()) == ([0, 1], [1, 1], [3, -4], [1, 5])
+    values, weights, counts = state.scaled()
+    assert (values.tolist(), weights.tolist(), counts.tolist()) == ([0.75, -0.5], [1.0, 2.0], [1, 1])
+    assert state.waiting == [[(True, 4)], []]
+    assert (state.control.n, state.control.total, state.control.squares) == (3, 6, 14)
+    assert (state.treatment.n, state.treatment.total, state.treatment.squares) == (4, 9, 33)
+    third = ExactState(3, 1)
+    made, _ = third.add([True, False, False, True, True, False], [1, 0, 1, 1, 0, 0])
+    assert (made.treated.tolist(), made.numerator.tolist(), made.last.tolist()) == ([1, 2], [1, 1], [2, 5])
+    assert [column.tolist() for column in third.scaled()] == [[0.5, 0.5], [4 / 3, 4 / 3], [1, 1]]
+
+
+def test_blocks_are_of_two_where_the_shares_are_nearly_alike() -> None:
+    shares = ((0.56, 0.44), (0.44, 0.56), (0.57, 0.43), (0.43, 0.57), (0.9, 0.1))
+    assert [block_size(*pair) for pair in shares] == [2, 2, 8, 8, 20]
+
+
+def test_values_of_one_arm_wait_until_sixty_four_of_them_stand_in_a_row() -> None:
+    state = ExactState()
+    state.add([True] * 64 + [False] * 64, [1.0] * 64 + [0.0] * 64)
+    assert state.differences == {} and [len(level) for level in state.waiting] == [0, 0, 0, 0, 0, 0]
+    state = ExactState()
+    state.add([True] * 32 + [False] * 32, [1.0] * 32 + [0.0] * 32)
+    assert dict(state.differences) == {(5, 1, 128): 1}
+
+
+def test_arms_and_values_of_different_numbers_are_refused() -> None:
+    with pytest.raises(ValueError, match="1 arms for 2 values"):
+        ExactState().add([True], [1.0, 0.0])
+
+
+def test_a_peak_counts_in_the_epoch_that_had_it_and_not_beside_another() -> None:
+    one, other = ExactState(), ExactState()
+    one.add(*drawn(7, 400, effect=0.2))
+    other.add(*drawn(8, 400))
+    kept = one.peaks
+    assert kept[0] > 0
+    one.peaks = (50.0, kept[1])
+    assert compare([one], RATING, "b", 0.05).p == pytest.approx(2 * math.exp(-50))
+    assert compare([one, ExactState()], RATING, "b", 0.05).p == compare([one], RATING, "b", 0.05).p
+    assert compare([one, other], RATING, "b", 0.05).p > 1e-9
+
+
+def test_a_comparison_names_what_was_compared_and_weights_epochs_by_both_arms() -> None:
+    states = []
+    for seed, (n, share) in enumerate(((300, 0.5), (500, 0.2))):
+        state = ExactState.for_shares(1 - share, share)
+        state.add(*drawn(seed, n, share))
+        states.append(state)
+    given = [drawn(seed, n, share) for seed, (n, share) in enumerate(((300, 0.5), (500, 0.2)))]
+    found = compare(states, RATING, "b", 0.02)
+    treated, values = (np.concatenate(columns) for columns in zip(*given, strict=True))
+    assert (found.metric, found.variant, found.alpha, found.exact, found.ready) == ("rating", "b", 0.02, True, True)
+    assert (found.n_control, found.n_treatment) == (int((~treated).sum()), int(treated.sum()))
+    assert (found.mean_control, found.mean_treatment) == pytest.approx((1 + 4 * values[~treated].mean(), 1 + 4 * values[treated].mean()))
+    sizes = [arms.sum() * (~arms).sum() / len(arms) for arms, _ in given]
+    apart = [4 * (worth[arms].mean() - worth[~arms].mean()) for arms, worth in given]
+    assert found.difference == pytest.approx(np.average(apart, weights=sizes))
+
+
 def test_without_a_value_in_both_arms_nothing_is_said() -> None:
     for arms in ([], [True] * 40, [False] * 40):
         state = ExactState()

@@ -81,6 +81,32 @@ def test_ranges_give_the_shares_whatever_part_of_the_space_they_cover() -> None:
     assert sequential_p([Counts({"treatment": 500, "control": 510}, found)]) > 0.1
 
 
+def test_the_evidence_is_the_mean_over_concentrations_of_what_drawn_shares_say_against_the_intended_ones() -> None:
+    from scipy.stats import dirichlet_multinomial, multinomial
+
+    epochs, wanted = [], 0.0
+    for counts, intended in (([60, 25, 35], [0.5, 0.2, 0.3]), ([300, 0, 180], [0.6, 0.1, 0.3])):
+        names = dict(zip("abc", intended, strict=True))
+        epochs.append(Counts(dict(zip("abc", counts, strict=True)), {name: 4 * share for name, share in names.items()} | {"none": 0.0}))
+        alphas = [np.array(intended) * concentration for concentration in (100, 1_000, 10_000, 100_000)]
+        said = [dirichlet_multinomial.logpmf(counts, alpha, sum(counts)) - multinomial.logpmf(counts, sum(counts), intended) for alpha in alphas]
+        wanted += float(np.log(np.mean(np.exp(said))))
+        assert sequential_p(epochs[-1:]) == pytest.approx(min(1.0, np.exp(-float(np.log(np.mean(np.exp(said)))))), rel=1e-6)
+    assert wanted > 1
+    assert sequential_p(epochs) == pytest.approx(np.exp(-wanted), rel=1e-6)
+
+
+def test_chi_square_sums_epochs_and_asks_for_five_expected_units() -> None:
+    from scipy.stats import chi2, chisquare
+
+    epochs = [two(560, 440), Counts({"a": 30, "b": 50, "c": 40}, {"a": 0.2, "b": 0.4, "c": 0.4, "none": 0.0})]
+    statistic = chisquare([560, 440]).statistic + chisquare([30, 50, 40], [24, 48, 48]).statistic
+    assert chi_square_p(epochs) == pytest.approx(chi2.sf(statistic, 3), rel=1e-9)
+    assert chi_square_p([two(10, 0)]) == pytest.approx(chisquare([10, 0]).pvalue, rel=1e-9)
+    assert chi_square_p([two(9, 0), two(560, 440)]) == pytest.approx(chisquare([560, 440]).pvalue, rel=1e-9)
+    assert chi_square_p([Counts({"a": 3}, {"a": 0.5, "b": 0.5}), Counts({"a": 1, "removed": 1}, {"a": 1.0})]) == 0.0
+
+
 def test_chi_square_is_scipys_and_silent_on_few_units() -> None:
     from scipy.stats import chisquare
 

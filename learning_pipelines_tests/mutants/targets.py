@@ -33,19 +33,19 @@ GROUPS = {
             "unit_sums",
         ),
         _beside(
-            "experiments", "test_analysis", "test_asymptotic", "test_betting", "test_decision", "test_exact", "test_gbstats_parity", "test_multiplicity",
-            "test_sample_ratio", "test_unit_sums",
+            "experiments", "test_analysis", "test_asymptotic", "test_asymptotic_by_hand", "test_betting", "test_decision", "test_exact", "test_findings",
+            "test_gbstats_parity", "test_multiplicity", "test_sample_ratio", "test_unit_sums",
         ),
     ),
     "splits": Group(
-        (*_beside("examples", "components", "splits", "trimming"), "experiments/assignment"),
-        (*_beside("examples", "test_splits", "test_stratification"), "experiments/test_assignment"),
+        (*_beside("examples", "components", "splits", "trimming"), "behavior/demonstration_splits", "experiments/assignment"),
+        (*_beside("examples", "test_splits", "test_stratification"), "behavior/test_demonstration_clusters", "experiments/test_assignment"),
     ),
     "policies": Group(
         (
             *_beside("behavior/policy", "baselines", "calibration", "evaluation", "mixture", "policy", "transitions", "vocabulary"), "behavior/policy_gate",
         ),
-        _beside("behavior", "test_policy", "test_policy_components"),
+        _beside("behavior", "test_policy", "test_policy_components", "test_policy_scores"),
     ),
 }  # fmt: skip
 
