@@ -20,7 +20,7 @@ def main() -> int:
     given.add_argument("--seed", type=int, default=7)
     given.add_argument("--model", choices=("embedded", "fake"), default="embedded", help="fake: a server that answers with what it was asked")
     given.add_argument("--until", type=dt.time.fromisoformat, help="no further blow after this time of day")
-    given.add_argument("--rest", type=float, default=900.0, help="most seconds that coming to rest may take")
+    given.add_argument("--rest", type=float, default=1800.0, help="most seconds that coming to rest may take")
     given.add_argument("--pace", type=float, default=1.0, help="2: half the load")
     given.add_argument("--patience", type=float, default=6.0, help="most seconds from a blow to the next one, except after every tenth")
     given.add_argument("--megabytes", type=int, default=4000, help="size of the disk that fills up")

@@ -26,6 +26,7 @@ from learning_pipelines_tests.fake_endpoint import FakeEndpoint, echoes
 
 RECOVERY_SECONDS = 300.0
 START_SECONDS = 300.0
+STANDSTILL_SECONDS = 300.0
 _RUNS = "{ runsOrError(limit: 20000) { ... on Runs { results { runId status jobName } } } }"
 _UNFINISHED = {"QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"}
 _COUNTED = (
@@ -49,7 +50,7 @@ class Options:
     megabytes: int = 4000
     pace: float = 1.0
     patience: float = 6.0
-    rest_seconds: float = 900.0
+    rest_seconds: float = 1800.0
     until: float = float("inf")
     conditions: str = ""
     kinds: dict[str, int] | None = None
@@ -149,17 +150,21 @@ def _deal(world: World, blow: Blow, report: Report, options: Options, begun: flo
 
 
 def come_to_rest(world: World, load: Load, seconds: float, say: Say) -> dict[str, object]:
-    """Waits until what was sent has arrived and been taken up: no run goes on, no reader is behind, twice in a row.
+    """Waits until what was sent has arrived and been taken up: no run goes on, no reader is behind, three times in a row; `seconds` at most, and no longer
+    than STANDSTILL_SECONDS after anything moved.
 
-    Half-way, what is still behind gets the hourly job, as every installation does within the hour.
+    After a third of it, what is still behind gets the hourly job, as every installation does within the hour.
     """
     begun, hourly, quiet = time.monotonic(), False, 0
     delivered = load.drain(seconds / 2)
-    while quiet < 3 and time.monotonic() - begun < seconds:
+    before, moved = "", time.monotonic()
+    while quiet < 3 and time.monotonic() - begun < seconds and time.monotonic() - moved < STANDSTILL_SECONDS:
         world.keep_up()
-        time.sleep(3)
+        time.sleep(5)
         state = _state(world)
         quiet = quiet + 1 if state == "" else 0
+        if state != before:
+            before, moved = state, time.monotonic()
         if state and not hourly and time.monotonic() - begun > seconds / 3:
             hourly = True
             say(f"Still {state}: the hourly job is run.")

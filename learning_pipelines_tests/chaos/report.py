@@ -56,6 +56,13 @@ class Report:
         fields = dataclasses.asdict(dataclasses.replace(self, missed=Counter()))
         return {**fields, "missed": missed, "machine": machine, "events_by_kind": dict(self.by_kind()), "holds": self.holds}
 
+    @classmethod
+    def read(cls, path: Path) -> Report:
+        """A report as it was written."""
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        fields = {one.name: stored[one.name] for one in dataclasses.fields(cls)}
+        return cls(**{**fields, "events": [Event(**event) for event in stored["events"]], "missed": Counter(stored["missed"])})
+
     def by_kind(self) -> Counter[str]:
         return Counter(event.kind for event in self.events)
 

@@ -1,11 +1,17 @@
-"""The life of experiments against a model of it: created, started, weighted, paused, resumed, aborted, concluded, with the switch and rollback between.
+"""The life of experiments against a model of it: created, started, weighted, paused, resumed, aborted, concluded, with the switch between, and units served.
 
-Belongs here: rules and the model. Not here: what values lead to (experiments/test_decision.py), single refusals (experiments/test_lifecycle.py).
+Belongs here: rules and the model. Not here: what values lead to (experiments/test_decision.py), single refusals (experiments/test_lifecycle.py), faults that
+the machine must find (test_experiment_mutants.py).
 """
 
 from __future__ import annotations
 
+import datetime as dt
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 from hypothesis import strategies as st
@@ -13,9 +19,10 @@ from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from learning_pipelines.acceptance import approval
 from learning_pipelines.acceptance.reviewing import OPERATOR, Refused
+from learning_pipelines.api import experiments_serving
 from learning_pipelines.experiments import lifecycle
 from learning_pipelines.experiments.plans import Asked, Plan
-from learning_pipelines.storage import experiments, prompts
+from learning_pipelines.storage import experiment_assignments, experiments, prompts
 from learning_pipelines.storage.database import Connection
 from learning_pipelines_tests.acceptance.proposing import labels, learnt
 from learning_pipelines_tests.chaos.machines import Machine, refusing, tell
@@ -23,11 +30,13 @@ from learning_pipelines_tests.experiments.living import SETTINGS
 
 ENDED = ("completed", "cancelled")
 MOST = 4
+UNITS = [f"u{number}" for number in range(12)]
 
 
 @dataclass
 class Known:
-    """What the model knows of an experiment. `control` is the version that served when it was made."""
+    """What the model knows of an experiment. `control` is the version that served when it was made; `epochs` how often it began or got other weights while
+    it ran; `changes` how many of them the audit log holds; `met` the variant of every unit that it served."""
 
     control: int
     treatment: int
@@ -35,18 +44,40 @@ class Known:
     status: str = "draft"
     weights: dict[str, float] = field(default_factory=lambda: {"control": 0.5, "treatment": 0.5})
     decision: str | None = None
+    epochs: int = 0
+    changes: int = 1
+    met: dict[str, str] = field(default_factory=dict)
+
+    def becomes(self, status: str) -> None:
+        self.status = status
+        self.changes += 1
+        self.epochs += status == "running"
+
+
+class Direct:
+    """The service's sessions as one connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @contextmanager
+    def acting(self, *_: Any, **__: Any) -> Iterator[Connection]:
+        yield self._connection
 
 
 class Life(Machine):
-    """Versions 1 to 3 of one agent, and up to four experiments on its prompt."""
+    """Versions 1 to 3 of one agent, and up to four experiments on its prompt. The first one runs when a story begins."""
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(group=st.sampled_from([None, "both"]))
+    def begin(self, group: str | None) -> None:
         self.agent = self.new_agent("life")
         for number in (2, 3):
             assert learnt(self.connection, self.agent, f"version {number}") == number
         self.production, self.previous, self.enabled = 1, None, True
         self.known: dict[UUID, Known] = {}
+        self.create(2, group)
+        (identity,) = self.known
+        self._start(identity)
 
     @precondition(lambda self: len(self.known) < MOST)
     @rule(version=st.integers(1, 3), group=st.sampled_from([None, "both"]))
@@ -59,7 +90,9 @@ class Life(Machine):
             self.known[made.id] = Known(self.production, version, group)
 
     def _any(self, data: st.DataObject) -> tuple[UUID, Known]:
-        identity = data.draw(st.sampled_from(list(self.known)))
+        """Mostly one that lives: what has ended can only be refused."""
+        alive = [identity for identity, one in self.known.items() if one.status not in ENDED]
+        identity = data.draw(st.sampled_from(alive + alive + list(self.known)))
         return identity, self.known[identity]
 
     def _may_run(self, identity: UUID, one: Known) -> bool:
@@ -71,18 +104,16 @@ class Life(Machine):
     @precondition(lambda self: self.known)
     @rule(data=st.data())
     def start(self, data: st.DataObject) -> None:
-        identity, one = self._any(data)
+        self._start(self._any(data)[0])
+
+    def _start(self, identity: UUID) -> None:
+        one = self.known[identity]
         fits = one.status == "running" or (one.status == "draft" and self._may_run(identity, one))
-        room = one.status == "running" or one.group is None or not self._group_full(identity, one)
-        with refusing(Refused, not (fits and room)):
+        with refusing(Refused, not fits):  # a group always has room: whoever begins in one without saying how much takes half of what is left
             done = lifecycle.start(self.connection, self.agent.organization_id, identity, OPERATOR, SETTINGS)
             assert done.changed == (one.status == "draft")
-        if fits and room:
-            one.status = "running"
-
-    def _group_full(self, identity: UUID, one: Known) -> bool:
-        """Whoever begins in a group without saying how much takes all that is left of it."""
-        return any(other.group == one.group and other.status in ("running", "paused") for name, other in self.known.items() if name != identity)
+        if fits and one.status == "draft":
+            one.becomes("running")
 
     @precondition(lambda self: self.known)
     @rule(data=st.data())
@@ -90,7 +121,8 @@ class Life(Machine):
         identity, one = self._any(data)
         with refusing(Refused, one.status not in ("running", "paused")):
             assert lifecycle.pause(self.connection, self.agent.organization_id, identity, OPERATOR).changed == (one.status == "running")
-            one.status = "paused"
+            if one.status == "running":
+                one.becomes("paused")
 
     @precondition(lambda self: self.known)
     @rule(data=st.data())
@@ -99,16 +131,20 @@ class Life(Machine):
         fits = one.status == "running" or (one.status == "paused" and self._may_run(identity, one))
         with refusing(Refused, not fits):
             assert lifecycle.resume(self.connection, self.agent.organization_id, identity, OPERATOR, SETTINGS).changed == (one.status == "paused")
-            one.status = "running"
+            if one.status == "paused":
+                one.becomes("running")
 
     @precondition(lambda self: self.known)
-    @rule(data=st.data(), share=st.sampled_from([0.1, 0.5, 0.7]))
+    @rule(data=st.data(), share=st.sampled_from([0.1, 0.5, 0.9]))
     def weigh(self, data: st.DataObject, share: float) -> None:
         identity, one = self._any(data)
         weights = {"control": 1 - share, "treatment": share}
         with refusing(Refused, one.status in ENDED):
-            assert lifecycle.change_weights(self.connection, self.agent.organization_id, identity, weights, OPERATOR).changed == (weights != one.weights)
+            changed = lifecycle.change_weights(self.connection, self.agent.organization_id, identity, weights, OPERATOR).changed
+            assert changed == (weights != one.weights)
             one.weights = weights
+            one.changes += changed
+            one.epochs += changed and one.status == "running"
 
     @precondition(lambda self: self.known)
     @rule(data=st.data())
@@ -116,12 +152,13 @@ class Life(Machine):
         identity, one = self._any(data)
         with refusing(Refused, one.status == "completed"):
             assert lifecycle.abort(self.connection, self.agent.organization_id, identity, OPERATOR).changed == (one.status != "cancelled")
-            one.status = "cancelled"
+            if one.status != "cancelled":
+                one.becomes("cancelled")
 
     @precondition(lambda self: self.known)
     @rule(data=st.data(), decision=st.sampled_from(["keep_control", "inconclusive", "adopt_treatment"]))
     def conclude(self, data: st.DataObject, decision: str) -> None:
-        """Nobody was met, so no treatment has won anything."""
+        """Nobody said anything, so no treatment has won."""
         identity, one = self._any(data)
         repeated = one.status == "completed" and decision == one.decision
         fits = repeated or (one.status in ("running", "paused") and decision != "adopt_treatment")
@@ -129,7 +166,8 @@ class Life(Machine):
             done = lifecycle.conclude(self.connection, self.agent.organization_id, identity, decision, OPERATOR, SETTINGS)  # type: ignore[arg-type]
             assert done.changed == (not repeated)
         if fits and not repeated:
-            one.status, one.decision = "completed", decision
+            one.becomes("completed")
+            one.decision = decision
 
     @rule(version=st.integers(1, 3))
     def move(self, version: int) -> None:
@@ -137,29 +175,61 @@ class Life(Machine):
         if version != self.production:
             self.production, self.previous = version, self.production
 
-    @rule(enabled=st.booleans())
+    @rule(enabled=st.sampled_from([True, True, False]))
     def switch(self, enabled: bool) -> None:
         approval.set_learning(self.connection, self.agent.organization_id, self.agent, OPERATOR, enabled=enabled)
         self.enabled = enabled
+
+    @rule(units=st.sets(st.sampled_from(UNITS), min_size=3))
+    def serve(self, units: set[str]) -> None:
+        """As a worker of the service that has kept nothing: who takes part is met, and keeps the variant for as long as the experiment lives."""
+        worker = experiments_serving.ExperimentsServing(Direct(self.connection), None)  # type: ignore[arg-type]
+        running = worker.read(self.agent, "prompt")
+        assert {one.id for one in running} == ({name for name, one in self.known.items() if one.status == "running"} if self.enabled else set())
+        for unit in sorted(units):
+            taking = worker.take(self.agent, running, unit)
+            sure, at_once = worker.at_once(running, unit)
+            assert not sure or at_once == taking
+            before = [(name, one.met[unit]) for name, one in self.known.items() if unit in one.met and name in {each.id for each in running}]
+            if taking is None:
+                assert not before, "who was met is served again"
+                continue
+            one = self.known[taking.experiment.id]
+            assert taking.arm.version == {"control": one.control, "treatment": one.treatment}[taking.arm.variant]
+            assert one.met.setdefault(unit, taking.arm.variant) == taking.arm.variant, "a unit keeps its variant"
+            assert all(name == taking.experiment.id for name, _ in before), "a unit keeps its experiment"
+            exposure = experiment_assignments.Exposure(taking.experiment.id, unit, taking.arm.variant, taking.epoch, dt.datetime.now(dt.UTC))
+            experiment_assignments.add(self.connection, self.agent.organization_id, [exposure])
 
     @invariant()
     def statuses_weights_and_decisions_are_the_models(self) -> None:
         stored = {one.id: one for one in experiments.listed(self.connection, self.agent.organization_id, agent_id=self.agent.agent_id)}
         assert {name: (one.status, one.decision) for name, one in stored.items()} == {name: (one.status, one.decision) for name, one in self.known.items()}
         assert {name: {arm.variant: arm.weight for arm in one.arms} for name, one in stored.items()} == {name: one.weights for name, one in self.known.items()}
+        assert all((one.ended_at is not None) == (one.status in ENDED) and (one.started_at is not None) == (one.epochs != ()) for one in stored.values())
 
     @invariant()
-    def one_epoch_is_open_exactly_while_it_runs(self) -> None:
+    def an_epoch_is_open_while_it_runs_and_has_the_weights(self) -> None:
+        for one in experiments.listed(self.connection, self.agent.organization_id, agent_id=self.agent.agent_id):
+            known = self.known[one.id]
+            assert [epoch.number for epoch in one.epochs] == list(range(1, known.epochs + 1)), "an epoch for every start, resumption and change of weights"
+            assert [epoch.ended_at is None for epoch in one.epochs] == [False] * (known.epochs - 1) + [known.status == "running"] * (known.epochs > 0)
+            if known.status == "running" and one.epoch is not None:
+                for variant, weight in known.weights.items():
+                    assert math.isclose(sum(high - low for low, high in one.epoch.ranges[variant]), weight, abs_tol=1e-9), "ranges are as wide as the weights"
+
+    @invariant()
+    def every_change_is_written_down_once_and_every_end_decided_once(self) -> None:
         rows = self.connection.execute(
-            """SELECT e.id, e.status, count(p.epoch) FILTER (WHERE p.ended_at IS NULL), count(p.epoch),
-                coalesce(max(p.epoch), 0) - coalesce(min(p.epoch), 1) + 1
-            FROM learning_experiments e LEFT JOIN experiment_epochs p ON p.organization_id = e.organization_id AND p.experiment_id = e.id
-            WHERE e.organization_id = %s AND e.agent_id = %s GROUP BY 1, 2""",
-            [self.agent.organization_id, self.agent.agent_id],
+            """SELECT e.id, (SELECT count(*) FROM audit_log a WHERE a.organization_id = e.organization_id AND a.subject_kind = 'experiment'
+                    AND a.subject_id = %s || '/' || e.id), (SELECT count(*) FROM experiment_decisions d
+                    WHERE d.organization_id = e.organization_id AND d.experiment_id = e.id AND d.final)
+            FROM learning_experiments e WHERE e.organization_id = %s AND e.agent_id = %s""",
+            [self.agent.agent, self.agent.organization_id, self.agent.agent_id],
         ).fetchall()
-        for identity, status, opened, epochs, span in rows:
-            assert opened == (status == "running"), (identity, status, opened)
-            assert epochs == span, "epochs are numbered without a gap"
+        assert {name: (changes, decisions) for name, changes, decisions in rows} == {
+            name: (one.changes, int(one.status == "completed")) for name, one in self.known.items()
+        }
 
     @invariant()
     def running_experiments_share_no_units(self) -> None:
@@ -172,4 +242,4 @@ class Life(Machine):
 
 
 def test_experiments_live_as_the_model_says(pipeline: Connection) -> None:
-    tell(Life, pipeline, stories=6, steps=20)
+    tell(Life, pipeline, stories=8, steps=20)

@@ -235,3 +235,4 @@ def test_a_report_says_what_was_struck_and_what_failed(tmp_path: Path) -> None:
     written = orjson.loads((tmp_path / "chaos-7.json").read_bytes())
     found = (written["holds"], written["seed"], written["events_by_kind"], written["missed"])
     assert found == (False, 7, {"api": 1, "disk": 1}, {"model": 2})
+    assert Report.read(tmp_path / "chaos-7.json") == report

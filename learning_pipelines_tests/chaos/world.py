@@ -45,6 +45,7 @@ class World:
         temporary.mkdir(exist_ok=True)
         self.variables = {
             "LEARNING_DAGSTER_PORT": str(self.port), "LEARNING_API_PORT": str(self.api_port), "TMPDIR": str(temporary), "LEARNING_AUTO_APPROVE": "",
+            "LEARNING_RAG_MIN_PAIRS": "1000000",  # training retrieval for three agents takes longer than everything else together
             "LEARNING_RATE_LIMITS": "key=1000000/second,user=1000000/second,address=1000000/second", "OMP_NUM_THREADS": "1", **variables,
         }  # fmt: skip
         self.log = disk.outside / "up.log"
