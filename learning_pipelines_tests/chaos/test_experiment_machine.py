@@ -89,6 +89,14 @@ class Life(Machine):
         if self.enabled and not same:
             self.known[made.id] = Known(self.production, version, group)
 
+    @precondition(lambda self: len(self.known) < MOST)
+    @rule(group=st.sampled_from([None, "both", "both"]))
+    def start_another(self, group: str | None) -> None:
+        before = set(self.known)
+        self.create(2 if self.production != 2 else 3, group)
+        for identity in set(self.known) - before:
+            self._start(identity)
+
     def _any(self, data: st.DataObject) -> tuple[UUID, Known]:
         """Mostly one that lives: what has ended can only be refused."""
         alive = [identity for identity, one in self.known.items() if one.status not in ENDED]
@@ -177,11 +185,24 @@ class Life(Machine):
 
     @rule(enabled=st.sampled_from([True, True, False]))
     def switch(self, enabled: bool) -> None:
+        self._switch(enabled)
+
+    @rule(units=st.sets(st.sampled_from(UNITS), min_size=1))
+    def serve_while_it_is_off(self, units: set[str]) -> None:
+        before = self.enabled
+        self._switch(False)
+        self._serve(units)
+        self._switch(before)
+
+    def _switch(self, enabled: bool) -> None:
         approval.set_learning(self.connection, self.agent.organization_id, self.agent, OPERATOR, enabled=enabled)
         self.enabled = enabled
 
     @rule(units=st.sets(st.sampled_from(UNITS), min_size=3))
     def serve(self, units: set[str]) -> None:
+        self._serve(units)
+
+    def _serve(self, units: set[str]) -> None:
         """As a worker of the service that has kept nothing: who takes part is met, and keeps the variant for as long as the experiment lives."""
         worker = experiments_serving.ExperimentsServing(Direct(self.connection), None)  # type: ignore[arg-type]
         running = worker.read(self.agent, "prompt")

@@ -78,4 +78,4 @@ def test_the_model_finds_a_planted_fault(pipeline: Connection, fault: str, monke
     for module, old, new in FAULTS[fault]:
         plant(module, old, new, monkeypatch)
     with pytest.raises((AssertionError, ExceptionGroup)):
-        tell(Life, pipeline, stories=40, steps=20)
+        tell(Life, pipeline, stories=150, steps=30)
