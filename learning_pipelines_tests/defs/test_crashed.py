@@ -16,6 +16,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster._core.definitions.metadata import MetadataValue
+from dagster._core.definitions.run_status_sensor_definition import RunStatusSensorCursor
 from dagster._core.events import EngineEventData
 from dagster._core.launcher.base import WorkerStatus
 from dagster._core.storage.tags import GRPC_INFO_TAG
@@ -28,6 +29,7 @@ from learning_pipelines.defs import crashed
 from learning_pipelines.defs.run_launcher import LAUNCH_SECONDS, WatchedRunLauncher, process_there
 from learning_pipelines_tests.defs.conftest import queued
 
+_FROM_THE_BEGINNING = RunStatusSensorCursor(record_id=-1).to_json()
 HERE = {GRPC_INFO_TAG: '{"host": "127.0.0.1", "port": 4000}'}
 
 
@@ -143,20 +145,62 @@ def test_a_command_that_failed_is_repeated_by_whoever_typed_it() -> None:
     assert not crashed.tried_again(failed({run_tags.HOST: "here"}), [])
 
 
-def test_the_sensor_asks_again(location: dg.Definitions, kept: dg.DagsterInstance) -> None:
-    run = kept.create_run_for_job(a_job(), status=dg.DagsterRunStatus.STARTED)
-    asked = tick(location, kept, run)
-    assert isinstance(asked, dg.RunRequest) and asked.run_key == f"again/{run.run_id}"
+def look(instance: dg.DagsterInstance, cursor: str | None = _FROM_THE_BEGINNING) -> dg.SensorResult:
+    """A tick of the sensor crashed_runs."""
+    result = crashed.crashed_runs(dg.build_sensor_context(instance=instance, cursor=cursor))
+    assert isinstance(result, dg.SensorResult)
+    return result
 
 
-def tick(location: dg.Definitions, instance: dg.DagsterInstance, run: dg.DagsterRun) -> object:
-    """What the sensor crashed_runs says when a run failed because its process was gone."""
+def asked(result: dg.SensorResult) -> list[tuple[str, str | None]]:
+    return [(str(one.job_name), one.partition_key) for one in result.run_requests or ()]
+
+
+def crashed_run(location: dg.Definitions, instance: dg.DagsterInstance, agent: str, job: str = "examples_refresh") -> dg.DagsterRun:
+    run = stored_run(location, instance, dg.DagsterRunStatus.STARTED, agent, job)
     instance.report_run_failed(run, "its process is gone")
-    stored = instance.get_run_by_id(run.run_id)
-    (event,) = [entry.dagster_event for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)]
-    assert stored is not None and event is not None
-    context = dg.build_run_status_sensor_context("crashed_runs", event, instance, stored, repository_def=location.get_repository_def())
-    return crashed.crashed_runs(context.for_run_failure())
+    return run
+
+
+def test_the_sensor_asks_for_all_that_crashed_since_its_last_look_and_for_nothing_twice(location: dg.Definitions, kept: dg.DagsterInstance) -> None:
+    crashed_run(location, kept, "default/before")
+    first = look(kept, None)
+    assert (asked(first), isinstance(crashed.crashed_runs(dg.build_sensor_context(instance=kept, cursor=first.cursor)), dg.SkipReason)) == ([], True)
+    runs = [crashed_run(location, kept, f"default/{number}") for number in range(3)]
+    second = look(kept, first.cursor)
+    assert [one.run_key for one in second.run_requests or ()] == [f"again/{run.run_id}" for run in runs]
+    assert isinstance(crashed.crashed_runs(dg.build_sensor_context(instance=kept, cursor=second.cursor)), dg.SkipReason)
+
+
+def test_of_a_refresh_that_crashed_several_times_only_the_last_is_asked_for_again(location: dg.Definitions, kept: dg.DagsterInstance) -> None:
+    crashed_run(location, kept, "default/desk")
+    last = crashed_run(location, kept, "default/desk")
+    crashed_run(location, kept, "default/tax")
+    done = stored_run(location, kept, dg.DagsterRunStatus.SUCCESS, "default/tax")  # took up what that one left
+    assert [one.run_key for one in look(kept).run_requests or ()] == [f"again/{last.run_id}"]
+    kept.delete_run(done.run_id)
+    stored_run(location, kept, dg.DagsterRunStatus.CANCELED, "default/tax")
+    assert asked(look(kept)) == [("examples_refresh", "default/desk"), ("examples_refresh", "default/tax")]
+
+
+def test_a_later_one_that_failed_and_is_not_tried_again_stands_for_nothing(location: dg.Definitions, kept: dg.DagsterInstance) -> None:
+    first = crashed_run(location, kept, "default/desk")
+    tags = {run_tags.PARTITION: "default/desk", run_tags.ATTEMPT: str(crashed.MOST_REFRESHES)}
+    last = kept.create_run_for_job(location.resolve_job_def("examples_refresh"), status=dg.DagsterRunStatus.STARTED, tags=tags)
+    kept.report_run_failed(last, "its process is gone")
+    assert [one.run_key for one in look(kept).run_requests or ()] == [f"again/{first.run_id}"]
+
+
+def test_days_count_as_asked_for_again_only_where_all_of_them_are(location: dg.Definitions, kept: dg.DagsterInstance) -> None:
+    def days(first: str, last: str, status: dg.DagsterRunStatus) -> dg.DagsterRun:
+        tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+        return kept.create_run_for_job(location.resolve_job_def("metrics_refresh"), status=status, tags=tags)
+
+    kept.report_run_failed(days("2026-11-01", "2026-11-03", dg.DagsterRunStatus.STARTED), "its process is gone")
+    days("2026-11-02", "2026-11-09", dg.DagsterRunStatus.STARTED)
+    assert asked(look(kept)) == [("metrics_refresh", None)]
+    days("2026-11-01", "2026-11-09", dg.DagsterRunStatus.STARTED)
+    assert asked(look(kept)) == []
 
 
 def stored_run(location: dg.Definitions, instance: dg.DagsterInstance, status: dg.DagsterRunStatus, agent: str, job: str = "examples_refresh") -> dg.DagsterRun:
@@ -169,17 +213,16 @@ def stored_run(location: dg.Definitions, instance: dg.DagsterInstance, status: d
 def test_a_refresh_is_not_asked_for_again_while_the_same_one_waits(location: dg.Definitions, kept: dg.DagsterInstance) -> None:
     stored_run(location, kept, dg.DagsterRunStatus.QUEUED, "default/desk")
     stored_run(location, kept, dg.DagsterRunStatus.STARTED, "default/tax")  # it may have read before that row came
-    asked = {agent: tick(location, kept, stored_run(location, kept, dg.DagsterRunStatus.STARTED, agent)) for agent in ("default/desk", "default/tax")}
-    assert isinstance(asked["default/desk"], dg.SkipReason)
-    assert isinstance(asked["default/tax"], dg.RunRequest)
-    other = tick(location, kept, stored_run(location, kept, dg.DagsterRunStatus.STARTED, "default/desk", "dataset_refresh"))
-    assert isinstance(other, dg.RunRequest)
+    for agent in ("default/desk", "default/tax"):
+        crashed_run(location, kept, agent)
+    crashed_run(location, kept, "default/desk", "dataset_refresh")
+    assert asked(look(kept)) == [("examples_refresh", "default/tax"), ("dataset_refresh", "default/desk")]
 
 
 def test_a_training_is_asked_for_again_although_another_one_waits(location: dg.Definitions, kept: dg.DagsterInstance) -> None:
     stored_run(location, kept, dg.DagsterRunStatus.QUEUED, "default/desk", "prompt_optimization")
-    crash = stored_run(location, kept, dg.DagsterRunStatus.STARTED, "default/desk", "prompt_optimization")
-    assert isinstance(tick(location, kept, crash), dg.RunRequest)
+    crashed_run(location, kept, "default/desk", "prompt_optimization")
+    assert asked(look(kept)) == [("prompt_optimization", "default/desk")]
 
 
 def launched(instance: dg.DagsterInstance, ago: float, tags: dict[str, str], pid: int | None = None) -> dg.DagsterRun:
