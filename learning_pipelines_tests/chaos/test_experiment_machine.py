@@ -126,7 +126,10 @@ class Life(Machine):
     @precondition(lambda self: self.known)
     @rule(data=st.data())
     def pause(self, data: st.DataObject) -> None:
-        identity, one = self._any(data)
+        self._pause(self._any(data)[0])
+
+    def _pause(self, identity: UUID) -> None:
+        one = self.known[identity]
         with refusing(Refused, one.status not in ("running", "paused")):
             assert lifecycle.pause(self.connection, self.agent.organization_id, identity, OPERATOR).changed == (one.status == "running")
             if one.status == "running":
@@ -135,7 +138,10 @@ class Life(Machine):
     @precondition(lambda self: self.known)
     @rule(data=st.data())
     def resume(self, data: st.DataObject) -> None:
-        identity, one = self._any(data)
+        self._resume(self._any(data)[0])
+
+    def _resume(self, identity: UUID) -> None:
+        one = self.known[identity]
         fits = one.status == "running" or (one.status == "paused" and self._may_run(identity, one))
         with refusing(Refused, not fits):
             assert lifecycle.resume(self.connection, self.agent.organization_id, identity, OPERATOR, SETTINGS).changed == (one.status == "paused")
@@ -145,7 +151,19 @@ class Life(Machine):
     @precondition(lambda self: self.known)
     @rule(data=st.data(), share=st.sampled_from([0.1, 0.5, 0.9]))
     def weigh(self, data: st.DataObject, share: float) -> None:
-        identity, one = self._any(data)
+        self._weigh(self._any(data)[0], share)
+
+    @precondition(lambda self: self.known)
+    @rule(data=st.data(), share=st.sampled_from([0.2, 0.8]))
+    def weigh_in_a_pause(self, data: st.DataObject, share: float) -> None:
+        """Three steps that rarely meet by chance."""
+        identity, _ = self._any(data)
+        self._pause(identity)
+        self._weigh(identity, share)
+        self._resume(identity)
+
+    def _weigh(self, identity: UUID, share: float) -> None:
+        one = self.known[identity]
         weights = {"control": 1 - share, "treatment": share}
         with refusing(Refused, one.status in ENDED):
             changed = lifecycle.change_weights(self.connection, self.agent.organization_id, identity, weights, OPERATOR).changed

@@ -236,3 +236,9 @@ def test_a_report_says_what_was_struck_and_what_failed(tmp_path: Path) -> None:
     found = (written["holds"], written["seed"], written["events_by_kind"], written["missed"])
     assert found == (False, 7, {"api": 1, "disk": 1}, {"model": 2})
     assert Report.read(tmp_path / "chaos-7.json") == report
+
+
+def test_the_page_about_chaos_holds_the_report_that_is_kept() -> None:
+    (kept,) = (Path(__file__).parent / "results").glob("*.json")
+    page = (Path(__file__).parents[2] / "docs" / "chaos.md").read_text(encoding="utf-8")
+    assert Report.read(kept).as_markdown().split("\n", 2)[2].strip() in page
