@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from learning_pipelines import cli_evaluate
+from learning_pipelines import cli_store
 from learning_pipelines.cli import main
 from learning_pipelines.examples.datasets import refresh_dataset
 from learning_pipelines.settings import Settings
@@ -63,7 +63,7 @@ def examples(tmp_path: Path) -> Path:
 def evaluate(home: Path, organization: str, endpoint: FakeEndpoint, examples: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluate:
     """Without a process for each; the first test is one."""
     settings = Settings(home=home, database_url=None, OPENAI_BASE_URL=endpoint.base_url, OPENAI_API_KEY=None, task_model="m")
-    monkeypatch.setattr(cli_evaluate, "load_settings", lambda: settings)
+    monkeypatch.setattr(cli_store, "load_settings", lambda: settings)
 
     def run(*more: str, agent: str = "desk", file: Path = examples) -> Ended:
         typed = ["evaluate", "prompt", "--agent", agent, "--examples", str(file), *more, "--organization", organization, "--json"]

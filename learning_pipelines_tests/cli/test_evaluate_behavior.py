@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from learning_pipelines import cli_evaluate_behavior
+from learning_pipelines import cli_store
 from learning_pipelines.behavior.policy import files
 from learning_pipelines.behavior.policy.fitting import fit
 from learning_pipelines.behavior.task import Shown
@@ -56,7 +56,7 @@ def organization(home: Path, load_rows: Load) -> str:
 @pytest.fixture
 def evaluate(home: Path, organization: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluate:
     """Without a process for each; the first test is one."""
-    monkeypatch.setattr(cli_evaluate_behavior, "load_settings", lambda: Settings(home=home, database_url=None))
+    monkeypatch.setattr(cli_store, "load_settings", lambda: Settings(home=home, database_url=None))
     monkeypatch.setattr(Encoders, "base", lambda self: words())
     file = write_rows(tmp_path / "held_out.jsonl", rows(desk(20, 9, 900)))
 

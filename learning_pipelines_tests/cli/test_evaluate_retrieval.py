@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from learning_pipelines import cli_evaluate
+from learning_pipelines import cli_store
 from learning_pipelines.cli import main
 from learning_pipelines.feedback.identity import organization_id
 from learning_pipelines.retrieval.index import IndexConfig
@@ -45,7 +45,7 @@ def organization(load_rows: Load) -> str:
 @pytest.fixture
 def evaluate(home: Path, organization: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluate:
     """Without a process for each; the first test is one."""
-    monkeypatch.setattr(cli_evaluate, "load_settings", lambda: Settings(home=home, database_url=None))
+    monkeypatch.setattr(cli_store, "load_settings", lambda: Settings(home=home, database_url=None))
     queries, qrels = tmp_path / "queries.jsonl", tmp_path / "qrels.tsv"
     queries.write_text("".join(json.dumps({"_id": name, "text": text}) + "\n" for name, text, _ in QUERIES))
     qrels.write_text("query-id\tcorpus-id\tscore\n" + "".join(f"{name}\t{document}\t1\n" for name, _, document in QUERIES))

@@ -15,7 +15,7 @@ from uuid import uuid4
 import pytest
 from click.testing import CliRunner
 
-from learning_pipelines import cli_prompts
+from learning_pipelines import cli_store
 from learning_pipelines.cli import main
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage.tenants import agents
@@ -70,7 +70,7 @@ def test_a_proposal_is_listed_approved_and_rolled_back(run: Run, proposal: str, 
 
 
 def test_a_canary_is_begun_and_taken_back_in_words(proposal: str, home: Path, organization: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli_prompts, "load_settings", lambda: Settings(home=home, database_url=None))
+    monkeypatch.setattr(cli_store, "load_settings", lambda: Settings(home=home, database_url=None))
     begun = CliRunner().invoke(main, ["approve", proposal, "--rollout", "canary", "--organization", organization])
     assert begun.exit_code == 0 and "rolls it out, to 1 % of the traffic first" in begun.stdout
     back = CliRunner().invoke(main, ["rollback", "desk", "--organization", organization])
@@ -123,6 +123,6 @@ def test_what_cannot_be_done_is_said_with_the_right_exit_code(
     home: Path, organization: str, monkeypatch: pytest.MonkeyPatch, typed: list[Any], code: int, said: str
 ) -> None:
     """Without a process for each: what a process adds is seen above."""
-    monkeypatch.setattr(cli_prompts, "load_settings", lambda: Settings(home=home, database_url=None))
+    monkeypatch.setattr(cli_store, "load_settings", lambda: Settings(home=home, database_url=None))
     ended = CliRunner().invoke(main, [*typed, "--organization", organization, "--json"])
     assert ended.exit_code == code and said in json.loads(ended.stdout)["error"]["cause"], ended.output

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from learning_pipelines import cli_experts, cli_keys, cli_prompts
+from learning_pipelines import cli_keys, cli_store
 from learning_pipelines.cli import main
 from learning_pipelines.settings import Settings
 from learning_pipelines_tests.behavior.shown import demonstration
@@ -22,7 +22,7 @@ from learning_pipelines_tests.feedback.rows import AGENT, execution
 @pytest.fixture
 def said(home: Path, monkeypatch: pytest.MonkeyPatch, load_rows: Load) -> str:
     """An organization with an agent without a prompt, an execution and a demonstration; verbs of this process work in the tests' home."""
-    for module in (cli_experts, cli_keys, cli_prompts):
+    for module in (cli_keys, cli_store):
         monkeypatch.setattr(module, "load_settings", lambda: Settings(home=home, database_url=None))
     load_rows("agents", [AGENT, {"agent": "mute"}], "words")
     load_rows("executions", [execution("e1", user="ada")], "words")
