@@ -111,8 +111,8 @@ def tried_again(run: dg.DagsterRun, failures: Sequence[dg.DagsterEvent]) -> bool
 
 
 def again(run: dg.DagsterRun) -> dg.RunRequest:
-    """The same job over the same partition with the tags that say what was asked for."""
-    kept = {name: value for name, value in run.tags.items() if name in _KEPT or name.startswith("learning/")}
+    """The same job over the same partition with the tags that say what was asked for; not who worked on it: another worker takes it."""
+    kept = {name: value for name, value in run.tags.items() if name in _KEPT or (name.startswith("learning/") and name != run_tags.WORKER)}
     return dg.RunRequest(
         run_key=f"again/{run.run_id}", job_name=run.job_name, partition_key=run.tags.get(run_tags.PARTITION), run_config=dict(run.run_config),
         tags={**kept, run_tags.ATTEMPT: str(_attempt(run) + 1), run_tags.AFTER: run.run_id},

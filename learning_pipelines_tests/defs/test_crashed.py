@@ -113,7 +113,8 @@ def step_failure(error: Exception) -> list[dg.DagsterEvent]:
 
 
 def test_a_crashed_run_is_asked_for_again_over_the_same_partition_and_with_what_was_asked() -> None:
-    run = failed({"dagster/failure_reason": "UNKNOWN", "dagster/partition": "default/desk", "learning/budget": "20", "dagster/run_key": "k"})
+    asked = {"dagster/partition": "default/desk", "learning/budget": "20", "dagster/run_key": "k"}
+    run = failed({"dagster/failure_reason": "UNKNOWN", "learning/worker": "one", **asked})
     assert crashed.tried_again(run, [])
     request = crashed.again(run)
     assert (request.job_name, request.partition_key, request.run_key) == ("examples_refresh", "default/desk", "again/r1")
