@@ -5,5 +5,6 @@ The only folder (beside definitions.py) that imports dagster. Nothing here compu
 
 import warnings
 
-# Single-run backfills are marked beta in the pinned minor version; the warning says nothing to whoever runs this.
-warnings.filterwarnings("ignore", message=r"Parameter `backfill_policy`.* is currently in beta")
+# Single-run backfills, and owners of sensors, which Dagster itself passes on, are marked beta in the pinned minor version: that says nothing to whoever
+# runs this.
+warnings.filterwarnings("ignore", message=r"Parameter `(backfill_policy|owners)`.* is currently in beta")
