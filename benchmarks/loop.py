@@ -14,7 +14,6 @@ import random
 import resource
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from typing import Any
 import orjson
 
 from benchmarks.record import record
+from learning_pipelines_tests.children import PROGRAM, with_this_code
 
 AGENTS = 5
 TYPES = ("thumbs_up", "thumbs_down", "star_rating", "detailed_feedback", "correction", "report_issue")
@@ -90,7 +90,7 @@ def measure(folder: Path, rows: int, seed: int) -> dict[str, Any]:
 def command(*arguments: str) -> dict[str, float]:
     """Runs `learning-pipelines …` and returns rows a second over the whole process, start included, and its peak memory in MB."""
     begun = time.monotonic()
-    process = subprocess.Popen([str(Path(sys.executable).parent / "learning-pipelines"), *arguments, "--json"], stdout=subprocess.PIPE)
+    process = subprocess.Popen([PROGRAM, *arguments, "--json"], env=with_this_code(os.environ), stdout=subprocess.PIPE)
     assert process.stdout is not None
     answer = json.loads(process.stdout.read())
     _, status, usage = os.wait4(process.pid, 0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -24,6 +25,7 @@ from learning_pipelines.storage import embedded
 from learning_pipelines.storage.database import Connection, Database, of_server
 from learning_pipelines.storage.embedded import EmbeddedServer
 from learning_pipelines.storage.migrate import migrate
+from learning_pipelines_tests.children import with_this_code
 
 START = dt.date(2015, 1, 5)
 TEMPLATE = "template_migrated"
@@ -49,6 +51,9 @@ LONGEST = (
 Load = Callable[..., ImportResult]
 ShareEncoder = Callable[[Path], Path]
 MakeDatabase = Callable[[], AbstractContextManager[Database]]
+
+
+os.environ.update(with_this_code(os.environ))  # children that inherit it, of whatever test
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -23,7 +23,8 @@ from learning_pipelines.storage.database import Database, of_server
 from learning_pipelines.storage.embedded_place import place_of
 from learning_pipelines.storage.embedded_process import find_postmaster, marker
 from learning_pipelines_tests.chaos.disk import Disk
-from learning_pipelines_tests.cli.command_line import PROGRAM, call, environment, write_rows
+from learning_pipelines_tests.children import PROGRAM
+from learning_pipelines_tests.cli.command_line import call, environment, write_rows
 from learning_pipelines_tests.cli.running import family, free_port
 
 AGENTS = ("desk", "tax", "payroll")

@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,8 @@ from learning_pipelines.settings import Settings
 from learning_pipelines.storage import embedded
 from learning_pipelines.storage.database import Database, open_database
 from learning_pipelines.storage.embedded_place import place_of
+from learning_pipelines_tests.children import PROGRAM, with_this_code
 
-PROGRAM = Path(sys.executable).parent / "learning-pipelines"
 _OURS = ("LEARNING_", "DAGSTER_", "OPENAI_", "PG")
 
 
@@ -43,7 +42,7 @@ class Ended:
 def environment(home: Path, **variables: str) -> dict[str, str]:
     """Only what the test says: no setting of the person who runs it. Near-duplicates by 5-grams alone, so that no verb waits for the encoder."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
-    return {**kept, "LEARNING_HOME": str(home), "LEARNING_DUPLICATE_COSINE": "off", **variables}
+    return with_this_code({**kept, "LEARNING_HOME": str(home), "LEARNING_DUPLICATE_COSINE": "off", **variables})
 
 
 def call(home: Path, *arguments: str | Path, **variables: str) -> Ended:

@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 import httpx
 import psutil
 
-from learning_pipelines_tests.cli.command_line import PROGRAM, environment, remove
+from learning_pipelines_tests.children import PROGRAM
+from learning_pipelines_tests.cli.command_line import environment, remove
 
 PATIENCE = 240.0
 T = TypeVar("T")

@@ -14,7 +14,8 @@ import pytest
 from learning_pipelines.defs.processes import only_one
 from learning_pipelines.errors import Unavailable
 from learning_pipelines.settings import PROJECT, Settings
-from learning_pipelines_tests.cli.command_line import PROGRAM, call, environment
+from learning_pipelines_tests.children import PROGRAM
+from learning_pipelines_tests.cli.command_line import call, environment
 from learning_pipelines_tests.cli.conftest import Load
 from learning_pipelines_tests.cli.running import lasting, start, wait_for
 from learning_pipelines_tests.feedback.rows import AGENT, execution

@@ -20,10 +20,11 @@ import psycopg
 
 from learning_pipelines import run_tags
 from learning_pipelines.defs.batches import batch_of
+from learning_pipelines_tests.children import PROGRAM
 from learning_pipelines_tests.cli.running import free_port, wait_for
 from learning_pipelines_tests.scale_out.history import BATCHED
 from learning_pipelines_tests.scale_out.rows import names, rows
-from learning_pipelines_tests.scale_out.surroundings import PROGRAM, Surroundings
+from learning_pipelines_tests.scale_out.surroundings import Surroundings
 
 METRICS = "metrics_refresh"
 KINDS = ("agents", "executions", "feedback", "examples")

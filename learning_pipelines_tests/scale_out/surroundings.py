@@ -23,9 +23,9 @@ from learning_pipelines.defs.processes import end_group
 from learning_pipelines.storage import embedded
 from learning_pipelines.storage.database import of_server
 from learning_pipelines.storage.embedded_place import place_of
+from learning_pipelines_tests.children import PROGRAM, with_this_code
 from learning_pipelines_tests.cli.running import free_port
 
-PROGRAM = str(Path(sys.executable).parent / "learning-pipelines")
 BUCKET = "artifacts"
 PATIENCE = 180.0
 
@@ -76,7 +76,7 @@ class Surroundings:
 
     def environment(self, home: Path) -> dict[str, str]:
         bare = {name: value for name, value in os.environ.items() if not name.startswith(("LEARNING_", "DAGSTER_", "OPENAI_", "PG", "AWS_"))}
-        return {**bare, **self.variables, "LEARNING_HOME": str(home), "OMP_NUM_THREADS": "1"}
+        return with_this_code({**bare, **self.variables, "LEARNING_HOME": str(home), "OMP_NUM_THREADS": "1"})
 
     @property
     def homes(self) -> Path:
