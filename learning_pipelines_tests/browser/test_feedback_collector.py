@@ -301,6 +301,38 @@ def test_a_server_in_trouble_is_asked_again(status: int, site: Api, run: str, op
     assert next(tries) == 4 and [one["type"] for one in in_force(site, run)] == ["thumbs_up"]
 
 
+def test_a_refusal_that_says_nothing_is_told_and_what_comes_after_it_is_sent(site: Api, run: str, open_widget: Open) -> None:
+    page = open_widget(run)
+    page.route(GIVE, lambda route: route.fulfill(status=422, body="null"))
+    thumb(page).click()
+    expect(page.locator("#events li", has_text="feedback-failed")).to_have_count(1)
+    page.unroute(GIVE)
+    thumb(page, "Not helpful").click()
+    sent(page, 1)
+    assert [one["type"] for one in in_force(site, run)] == ["thumbs_down"] and waiting(page) == []
+
+
+def test_an_error_on_the_way_does_not_end_the_sending_for_ever(site: Api, run: str, open_widget: Open) -> None:
+    """Whoever listens throws, once: the next flush sends the rest."""
+    page = open_widget(run)
+    left = page.evaluate(
+        """async ([api, token, execution]) => {
+            const { Outbox } = await import("/api/learning/web/elements/feedback-queue.js");
+            const heard = [];
+            const outbox = new Outbox((kind) => { if (heard.push(kind) === 1) throw new Error("nobody expected this"); });
+            Object.assign(outbox, { api, token, execution });
+            for (const rating of [4, 5]) {
+                outbox.add({ part: "stars", body: { feedback_id: `e-${execution}-${rating}`, execution_id: execution, feedback_type: "star_rating", rating } });
+            }
+            const error = await outbox.flush().then(() => null, ({ message }) => message);
+            await outbox.flush();
+            return [error, heard, outbox.pending().length];
+        }""",
+        [site.url, minted(site, run), run],
+    )
+    assert left == ["nobody expected this", ["sent", "sent"], 0] and stored(site, run) == 2
+
+
 def test_an_answer_that_was_lost_does_not_count_twice(site: Api, run: str, open_widget: Open) -> None:
     page = open_widget(run)
     tries = itertools.count(1)

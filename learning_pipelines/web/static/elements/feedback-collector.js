@@ -233,7 +233,6 @@ export class FeedbackCollector extends HTMLElement {
     said.textContent = told(this.#words[key], values);
   }
 
-
   #build(lang) {
     const words = this.#words, former = this.#parts ?? {};
     const button = (text, onclick) => h("button", { type: "button", part: "button", onclick }, text);

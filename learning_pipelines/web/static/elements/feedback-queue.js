@@ -56,8 +56,11 @@ export class Outbox {
     if (this.#busy) return;
     this.#busy = true;
     this.stop();
-    for (let item; (item = this.pending()[0]) && (await this.#send(item)); );
-    this.#busy = false;
+    try {
+      for (let item; (item = this.pending()[0]) && (await this.#send(item)); );
+    } finally {
+      this.#busy = false;
+    }
   }
 
   async #send(item) {
@@ -69,7 +72,7 @@ export class Outbox {
         headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json" },
       });
       after = 1000 * response.headers.get("Retry-After");
-      answer = await response.json().catch(() => ({}));
+      answer = { ...(await response.json().catch(() => {})) };
       status = response.status;
     } catch { /* not reached */ }
     if (status === 401 || status === 403) {
