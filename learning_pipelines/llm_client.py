@@ -29,7 +29,7 @@ PUBLIC = "api.openai.com"
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a model is asked. `label` is what messages call it."""
+    """Where a model is asked. `label` is what messages call it, and by what answers that were kept are found again, whatever its address is by then."""
 
     base_url: str
     api_key: str = field(repr=False)
@@ -38,7 +38,7 @@ class Endpoint:
     @property
     def where(self) -> str:
         parts = urlsplit(self.base_url)  # an address may hold a password
-        return self.label or f"{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
+        return self.label or f"{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path.rstrip('/')}"
 
     @property
     def joins_traces(self) -> bool:
@@ -163,7 +163,7 @@ class OpenAIModel:
             raise
 
     def _start(self, request: Request) -> _Started:
-        key = request.key(self.name)
+        key = request.key(self.name, self._endpoint.where)
         if self._cache is not None and (hit := self._cache.get(key)) is not None:
             self.budget.count_hit(self._role, self.name)
             return _Started(request, key, replace(hit, from_cache=True, cost_usd=0.0), Amount())

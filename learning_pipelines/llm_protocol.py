@@ -47,9 +47,9 @@ class Request:
         if self.choices is not None and self.json_schema is not None:
             raise BadInput("An answer is chosen from a list or follows a JSON schema, not both.", "Give one of them.")
 
-    def key(self, model: str) -> str:
-        """What the answer depends on, as a hash: model, messages and parameters."""
-        canonical = json.dumps({"model": model, **asdict(self)}, sort_keys=True, separators=(",", ":"))
+    def key(self, model: str, endpoint: str) -> str:
+        """What the answer depends on, as a hash: model, endpoint (two may call different models the same), messages and parameters."""
+        canonical = json.dumps({"model": model, "endpoint": endpoint, **asdict(self)}, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 

@@ -279,10 +279,23 @@ def test_whatever_the_answer_depends_on_is_in_the_key() -> None:
         replace(base, seed=1), replace(base, seed=None), replace(base, choices=("a", "b")), replace(base, choices=("b", "a")),
         replace(base, json_schema={"type": "object"}), replace(base, stop=("a",)),
     ]  # fmt: skip
-    assert len({request.key("m") for request in [base, *others]} | {base.key("n")}) == len(others) + 2
-    assert base.key("m") == Request((Message("user", "a"), Message("user", "b")), 5).key("m")
+    assert len({request.key("m", "e") for request in [base, *others]} | {base.key("n", "e"), base.key("m", "f")}) == len(others) + 3
+    assert base.key("m", "e") == Request((Message("user", "a"), Message("user", "b")), 5).key("m", "e")
     one, two = ({"type": "object", "a": 1}, {"a": 1, "type": "object"})
-    assert replace(base, json_schema=one).key("m") == replace(base, json_schema=two).key("m")
+    assert replace(base, json_schema=one).key("m", "e") == replace(base, json_schema=two).key("m", "e")
+
+
+def test_a_model_of_the_same_name_at_another_endpoint_answers_for_itself(endpoint: FakeEndpoint) -> None:
+    """Whether the address ends with a slash makes no endpoint; a server of our own stays the same one at another port."""
+    memory = Memory()
+    with FakeEndpoint().running() as other:
+        endpoint.always, other.always = says("of the first"), says("of the second")
+        assert [ask(client(one, cache=memory)).text for one in (endpoint, other)] == ["of the first", "of the second"]
+        assert [ask(client(one, cache=memory)).from_cache for one in (endpoint, other)] == [True, True]
+        slash = OpenAIModel("some-model", Endpoint(f"{other.base_url}/", "sk-secret"), cache=memory)
+        assert (ask(slash).text, ask(slash).from_cache) == ("of the second", True)
+        ours = [OpenAIModel("some-model", Endpoint(one.base_url, "sk-secret", "our server"), cache=memory) for one in (endpoint, other)]
+        assert [ask(one).text for one in ours] == ["of the first", "of the first"]
 
 
 @pytest.mark.parametrize("reply", [refuses(400), raw("<html>"), says("outside"), says(None)])

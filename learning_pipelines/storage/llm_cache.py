@@ -1,6 +1,6 @@
 """Answers of language models that outlive the process, and the accounts of what calls have used.
 
-Belongs here: SQL of llm_responses and llm_usage. Not here: what makes two requests the same (llm.py), counting during a run (llm_budget.py).
+Belongs here: SQL of llm_responses and llm_usage. Not here: what makes two requests the same (llm_protocol.py), counting during a run (llm_budget.py).
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from learning_pipelines.llm_budget import Usage
 from learning_pipelines.storage.database import Connection, Database
 from learning_pipelines.storage.llm_cache import DatabaseCache, forget_answers, record_usage, total_cost, usage_between
 
-KEY = Request((Message("user", "What is VAT?"),), 5).key("m")
+KEY = Request((Message("user", "What is VAT?"),), 5).key("m", "here")
 ANSWER = Completion("a tax – „USt“", 12, 3, 8, 0.25, False, "m", 1.5, True)
 LONG_AGO, FAR_AHEAD = dt.date(2000, 1, 1), dt.date(3000, 1, 1)
 
