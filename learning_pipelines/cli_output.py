@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, ParamSpec
@@ -15,6 +16,7 @@ from typing import Any, NoReturn, ParamSpec
 import click
 
 from learning_pipelines.errors import LearningError
+from learning_pipelines.unknown_settings import warnings
 
 P = ParamSpec("P")
 _ADVICE = {
@@ -60,12 +62,14 @@ def interval(bounds: Sequence[float]) -> str:
 
 
 def verb(function: Callable[P, int | None]) -> Callable[P, None]:
-    """Adds --json and turns named errors into one paragraph and the right exit code."""
+    """Adds --json and turns named errors into one paragraph and the right exit code. What looks like a setting and is none is named first."""
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         output = Output(bool(kwargs.pop("as_json")))
         kwargs["output"] = output
+        for warning in warnings(os.environ):
+            say(warning)
         try:
             code = function(*args, **kwargs)
         except LearningError as error:

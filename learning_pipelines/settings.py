@@ -23,7 +23,7 @@ FINETUNE_METHODS = ("sft", "dpo", "rlhf")
 
 
 class Settings(BaseSettings):
-    """What the environment says, validated. Field `x` is read from `LEARNING_X`; an empty variable counts as unset."""
+    """What the environment says, validated. Field `x` is read from `LEARNING_` and its name in capitals; an empty variable counts as unset."""
 
     model_config = SettingsConfigDict(env_prefix="LEARNING_", env_ignore_empty=True, extra="ignore", frozen=True)
 

@@ -15,8 +15,8 @@ import yaml
 
 from learning_pipelines.cli import main
 from learning_pipelines.defs.runner import JOBS
-from learning_pipelines.settings import Settings
 from learning_pipelines.storage.database import Database
+from learning_pipelines.unknown_settings import PREFIX, known
 from learning_pipelines_tests.docs import diagram, reference
 from learning_pipelines_tests.docs.snippets import PAGES, PROJECT, Snippet, snippets
 
@@ -24,8 +24,6 @@ PACKAGE = PROJECT / "learning_pipelines"
 NOT_RUN = 6
 _LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)#\s]+)(#[^)\s]+)?\)")
 _VARIABLE = re.compile(r"\bLEARNING_[A-Z_]+\b")
-_ELSEWHERE = {"LEARNING_API_URL", "LEARNING_API_KEY", "LEARNING_QUEUE_DIR"}
-"""Read by the client, which knows nothing of the settings."""
 
 
 def ids(page: Path) -> str:
@@ -58,10 +56,8 @@ def test_every_page_is_listed_in_the_table_of_contents() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=ids)
 def test_variables_that_a_page_names_are_read_by_something(page: Path) -> None:
-    known = {f"LEARNING_{name.upper()}" for name in Settings.model_fields} | _ELSEWHERE
-    compose = (PROJECT / "compose.yaml").read_text(encoding="utf-8") + (PROJECT / "Dockerfile").read_text(encoding="utf-8")
-    named = set(_VARIABLE.findall(page.read_text(encoding="utf-8"))) - known - set(_VARIABLE.findall(compose))
-    assert {name for name in named if f'"{name}"' not in (PACKAGE / "defs" / "instance.py").read_text(encoding="utf-8") and not name.endswith("_")} == set()
+    named = {name.removeprefix(PREFIX) for name in _VARIABLE.findall(page.read_text(encoding="utf-8"))}
+    assert {name for name in named - known() if not name.endswith("_")} == set()
 
 
 def test_what_is_not_run_says_why_and_is_little() -> None:
