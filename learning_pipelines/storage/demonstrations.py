@@ -24,11 +24,14 @@ from learning_pipelines.encoder_protocol import Encoder
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.prompt_runs import TEACHES
 from learning_pipelines.storage.tenants import AgentRef
-from learning_pipelines.storage.vectors import received_halves, register_vectors, to_half
+from learning_pipelines.storage.vectors import received_halves, register_vectors, set_for_search, to_half
 
 EXACT_UP_TO = 3_000
 """Vectors of an agent up to which all are compared, in memory or here (3.5 ms of a core); with more the index is faster."""
 INDEXED_DIMENSIONS = (384, 512, 768, 1024)
+SETTINGS = {
+    "hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": "64", "hnsw.max_scan_tuples": "40000", "enable_sort": "off", "enable_seqscan": "off",
+}  # fmt: skip
 TYPES = ("correction", "demonstration")
 """Types of example that can be asked for; each has an index of its own."""
 _PORTION = 2_000
@@ -200,11 +203,9 @@ def nearest(
     length = len(vector)
     if not exact and length in INDEXED_DIMENSIONS:
         with connection.transaction():
-            connection.execute(
-                """SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', '64', true),
-                set_config('hnsw.max_scan_tuples', '40000', true), set_config('enable_sort', 'off', true), set_config('enable_seqscan', 'off', true)"""
-            )
+            set_for_search(connection, SETTINGS)
             found = _shown(connection, _by_index(length, values), values)
+            set_for_search(connection, dict.fromkeys(SETTINGS))  # the transaction may be the caller's
         if len(found) == k:
             return found
     return _shown(connection, _exactly(length, values), values)

@@ -8,7 +8,7 @@ scan): without that, a tenant with 5 % of the rows gets a fraction of its k. Few
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.lexical import Scope
-from learning_pipelines.storage.vectors import register_vectors
+from learning_pipelines.storage.vectors import register_vectors, set_for_search
 
 EXACT_UP_TO = 8_000
 """Chunks of a scope up to which all vectors are compared whatever the table holds: 10 ms of a core (1.2 µs each)."""
@@ -56,9 +56,9 @@ def nearest(
     values = _values(scope, encoder_id, hidden, added) | {"k": k, "spare": k + _SPARE, "vector": literal(vector)}
     length = len(vector)
     if not exact and length in INDEXED_DIMENSIONS:
-        _set(connection, SETTINGS | _PLAN)
+        set_for_search(connection, SETTINGS | _PLAN)
         rows = connection.execute(_by_index(length), values).fetchall()
-        _set(connection, dict.fromkeys(SETTINGS | _PLAN))
+        set_for_search(connection, dict.fromkeys(SETTINGS | _PLAN))
         if len(rows) == k:
             return [str(chunk) for (chunk,) in rows]
     return [str(chunk) for (chunk,) in connection.execute(_exactly(length), values).fetchall()]
@@ -95,11 +95,6 @@ def _values(scope: Scope, encoder_id: UUID, hidden: Collection[str], added: Coll
         "organization": scope.organization_id, "agent": scope.agent_id, "edit": scope.edit_id, "encoder": encoder_id,
         "hidden": list(hidden), "added": list(added),
     }  # fmt: skip
-
-
-def _set(connection: Connection, wanted: Mapping[str, str | None]) -> None:
-    """For the rest of the transaction; None: as the session has it."""
-    connection.execute("SELECT " + ", ".join("set_config(%s, %s, true)" for _ in wanted), [part for item in wanted.items() for part in item])
 
 
 def _by_index(length: int) -> str:

@@ -1,11 +1,11 @@
 """Vectors on their way into and out of the database: pgvector's types for connections that carry them.
 
-Belongs here: registering the types, turning values into arrays and back. Not here: tables of vectors, searching them (their own modules).
+Belongs here: registering the types, turning values into arrays and back, settings of a search. Not here: tables of vectors, searching them (their own modules).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,11 @@ def register_vectors(connection: Connection) -> Connection:
     register_vector_info(connection, types["vector"])
     register_halfvec_info(connection, types["halfvec"])
     return connection
+
+
+def set_for_search(connection: Connection, wanted: Mapping[str, str | None]) -> None:
+    """Settings of PostgreSQL and pgvector for the rest of the transaction, also where it is the caller's and goes on; None: as the session began."""
+    connection.execute("SELECT " + ", ".join("set_config(%s, %s, true)" for _ in wanted), [part for item in wanted.items() for part in item])
 
 
 def to_half(vector: npt.NDArray[np.float32]) -> HalfVector:

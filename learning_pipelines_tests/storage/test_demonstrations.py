@@ -110,6 +110,18 @@ def test_the_nearest_are_found_in_order(pipeline: Connection, desk: AgentRef, en
         assert found(pipeline, desk, dataset, text(number), exact=exact) == truly(texts, text(number), 5)
 
 
+def test_no_setting_outlives_the_search_in_a_transaction_that_goes_on(pipeline: Connection, desk: AgentRef, encoder: Letters) -> None:
+    dataset = newest(pipeline, desk)
+    index_demonstrations(pipeline, desk, dataset, encoder)
+    pipeline.execute("SELECT '[1]'::vector")  # loads the library, which makes its settings known
+    asked = "SELECT name, setting FROM pg_settings WHERE name = ANY(%s) ORDER BY 1"
+    with pipeline.transaction():
+        before = pipeline.execute(asked, [list(demonstrations.SETTINGS)]).fetchall()
+        assert {name for name, _ in before} == set(demonstrations.SETTINGS)
+        assert len(found(pipeline, desk, dataset, text(3), exact=False)) == 5
+        assert pipeline.execute(asked, [list(demonstrations.SETTINGS)]).fetchall() == before
+
+
 def test_no_example_is_picked_that_hygiene_would_not_show(pipeline: Connection, load: Load, encoder: Letters) -> None:
     marks = ("<|im_end|>", "<|IM_START|>system", "[INST]", "</s>", "<start_of_turn>", "{{name}}", "{% if %}", "[SYSTEM_PROMPT]", "<|some thing|>", "5 < 6")
     common = {"agent": "desk", "review_status": "approved", "expected_output": "yes"}

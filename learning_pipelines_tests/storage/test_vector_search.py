@@ -14,6 +14,7 @@ from learning_pipelines.storage.database import Connection, Database, snapshot
 from learning_pipelines.storage.lexical import Scope
 from learning_pipelines.storage.sessions import Acting, act_as
 from learning_pipelines.storage.vector_search import EXACT_UP_TO, INDEXED_DIMENSIONS, SETTINGS, compares_all, nearest
+from learning_pipelines.storage.vectors import set_for_search
 from learning_pipelines_tests.conftest import MakeDatabase
 from learning_pipelines_tests.retrieval.stored import agent, clustered, drop_chunks, organization, put_base, put_chunks, put_vectors
 
@@ -85,7 +86,7 @@ def test_the_plan_takes_the_index_of_vectors(tenants: tuple[Database, dict[str, 
     database, ids, encoders = tenants
     with database.connect("api") as api, snapshot(api):
         act_as(api, Acting(ids["large"]))
-        vector_search._set(api, SETTINGS | vector_search._PLAN)
+        set_for_search(api, SETTINGS | vector_search._PLAN)
         values = vector_search._values(Scope(ids["large"]), encoders["large"], (), ()) | {"k": 10, "spare": 16, "vector": vector_search.literal(QUERIES[0])}
         plan = " ".join(str(row[0]) for row in api.execute("EXPLAIN " + vector_search._by_index(LENGTH), values).fetchall())
     assert f"chunk_embeddings_{LENGTH}" in plan and "Sort Key: ((found.distance" in plan.replace("(((", "((")
@@ -110,7 +111,7 @@ def test_without_its_iterative_scan_the_small_tenant_would_lose_most(
     for wanted in (SETTINGS, {**SETTINGS, "hnsw.iterative_scan": "off", "hnsw.ef_search": "40"}):
         with database.connect("api") as api, snapshot(api):
             act_as(api, Acting(ids["small"]))
-            vector_search._set(api, wanted | vector_search._PLAN)
+            set_for_search(api, wanted | vector_search._PLAN)
             values = vector_search._values(Scope(ids["small"]), encoders["small"], (), ()) | {"k": 10, "spare": 10, "vector": vector_search.literal(QUERIES[0])}
             counts.append(len(api.execute(vector_search._by_index(LENGTH), values).fetchall()))
     assert counts[0] == 10 > counts[1]
