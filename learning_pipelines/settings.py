@@ -22,12 +22,19 @@ LEARNT_KINDS = ("prompt", "index", "reranker", "expansion", "chunk_edit", "polic
 FINETUNE_METHODS = ("sft", "dpo", "rlhf")
 
 
+def default_home() -> Path:
+    """.learning in the checkout; of an installed package, which lies where nobody keeps data, in the current folder."""
+    return (PROJECT if (PROJECT / "pyproject.toml").exists() else Path.cwd()) / ".learning"
+
+
 class Settings(BaseSettings):
     """What the environment says, validated. Field `x` is read from `LEARNING_` and its name in capitals; an empty variable counts as unset."""
 
     model_config = SettingsConfigDict(env_prefix="LEARNING_", env_ignore_empty=True, extra="ignore", frozen=True)
 
-    home: Path = Field(default=PROJECT / ".learning", description="Data, artifacts and DAGSTER_HOME of this installation.")
+    home: Path = Field(
+        default_factory=default_home, description="Data, artifacts and DAGSTER_HOME; unset: .learning in the checkout, or in the current folder."
+    )
     database_url: str | None = Field(
         default=None, description="PostgreSQL ≥ 15 with pgvector ≥ 0.8, a login that may create the roles at `migrate`; unset: the embedded server."
     )
