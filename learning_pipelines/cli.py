@@ -13,8 +13,9 @@ import click
 
 from learning_pipelines import __version__, run_tags
 from learning_pipelines.cli_backup import backup_command, restore_command
+from learning_pipelines.cli_conflicts import conflicts
 from learning_pipelines.cli_corrections import corrections
-from learning_pipelines.cli_datasets import datasets_command, export_command
+from learning_pipelines.cli_datasets import archive_command, datasets_command, export_command
 from learning_pipelines.cli_erase import erase_command
 from learning_pipelines.cli_evaluate import evaluate
 from learning_pipelines.cli_experiments import experiments
@@ -211,7 +212,9 @@ main.add_command(keys)
 main.add_command(experiments)
 main.add_command(experts)
 main.add_command(corrections)
+main.add_command(conflicts)
 main.add_command(datasets_command)
+main.add_command(archive_command)
 main.add_command(export_command)
 main.add_command(evaluate)
 main.add_command(search_command)

@@ -1,6 +1,6 @@
-"""`learning-pipelines datasets` and `export`.
+"""`learning-pipelines datasets`, `archive` and `export`.
 
-Belongs here: the two verbs. Not here: what every verb shares (cli_output.py), versions and files (examples/).
+Belongs here: the three verbs. Not here: what every verb shares (cli_output.py), versions and files (examples/).
 """
 
 from __future__ import annotations
@@ -43,6 +43,25 @@ def datasets_command(agent: str, organization: str | None, output: Output) -> No
         return [head, *rows] if rows else [f"{agent} has no dataset yet: approve examples, then `learning-pipelines run dataset_refresh --agent {agent}`."]
 
     output.answer({"datasets": listed}, lines)
+
+
+@click.command("archive")
+@click.argument("agent", metavar="AGENT@VERSION")
+@organization_option
+@verb
+def archive_command(agent: str, organization: str | None, output: Output) -> None:
+    """Archive a dataset version of AGENT, for good. Learning and exports take the newest that is not archived; by its number it can still be exported."""
+    from learning_pipelines.examples.lifecycle import change_status
+
+    agent_name, number = _named(agent)
+    if number is None:
+        raise BadInput("Which version?", f"Name it: {agent_name}@1; `learning-pipelines datasets {agent_name}` lists them.")
+    with opened(organization) as at:
+        found = at.agent(agent_name)
+        dataset = _version(at.connection, found, number)
+        change_status(at.connection, found, dataset.id, "archived")
+    document = {"agent": agent_name, "version": number, "dataset_id": str(dataset.id), "status": "archived"}
+    output.answer(document, lambda: [f"Version {number} of {agent_name} is archived."])
 
 
 @click.command("export")

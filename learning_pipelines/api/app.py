@@ -21,6 +21,7 @@ from learning_pipelines.api import (
     agent_serving,
     agents,
     behavior,
+    conflicts,
     dashboard,
     documentation,
     erasures,
@@ -55,8 +56,8 @@ from learning_pipelines.settings import Settings, load_settings
 from learning_pipelines.storage.database import Database
 
 ROUTERS = (
-    agents, behavior, dashboard, erasures, executions, experiments, feedback, knowledge, lineage, own_feedback, playbooks, prompts, proposals, review, runs,
-    search, sessions, summaries, reports,
+    agents, behavior, conflicts, dashboard, erasures, executions, experiments, feedback, knowledge, lineage, own_feedback, playbooks, prompts, proposals,
+    review, runs, search, sessions, summaries, reports,
     agent_serving, prompt_versions, training_runs,
 )  # fmt: skip
 

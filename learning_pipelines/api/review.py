@@ -1,14 +1,12 @@
 """Routes of review: the annotation queue, leases, verdicts, verification, undo.
 
-Belongs here: paths, roles, which refusal is which status. Not here: shapes (review_models.py), rules (examples/).
+Belongs here: paths, roles. Not here: shapes (review_models.py), which refusal is which status (review_acting.py), rules (examples/).
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query
@@ -17,12 +15,12 @@ from fastapi.concurrency import run_in_threadpool
 from learning_pipelines.api import review_models as models
 from learning_pipelines.api.ingest import PathId
 from learning_pipelines.api.principals import Principal
-from learning_pipelines.api.problems import Problem
+from learning_pipelines.api.review_acting import as_expert
 from learning_pipelines.api.service import Admin, Service, Serving
 from learning_pipelines.api.service import Expert as ExpertRole
 from learning_pipelines.examples import hints, leases, review_undo, reviewing
 from learning_pipelines.examples.annotations import said_about, with_diff
-from learning_pipelines.examples.experts import Expert, Reason, Refused, unknown
+from learning_pipelines.examples.experts import Expert, unknown
 from learning_pipelines.examples.queue_items import shown
 from learning_pipelines.examples.review import Verdict
 from learning_pipelines.storage import audit, review_progress, review_queue
@@ -31,25 +29,6 @@ from learning_pipelines.storage.review_queue import ReviewSettings, Wanted
 
 router = APIRouter(prefix="/annotations", tags=["review"])
 ExampleId = Annotated[str, PathId]
-T = TypeVar("T")
-_STATUS = {Reason.UNKNOWN: 404, Reason.OWN: 403, Reason.STATE: 409, Reason.VALUE: 422}
-
-
-async def _as_expert(service: Service, who: Principal, work: Callable[[Connection, Expert], T], user: str | None = None) -> T:
-    """Runs `work` in one transaction as an expert, also for an admin: whoever judges is blind to the opinions of others until they have judged."""
-    who = who.speaking_for(user)
-    if who.user_id is None:
-        raise Problem(403, "A review needs a person.")
-    expert = Expert(who.organization_id, who.user_id, who.user or who.actor, who.actor)
-
-    def run() -> T:
-        with service.acting(replace(who, role="expert")) as connection:
-            return work(connection, expert)
-
-    try:
-        return await run_in_threadpool(run)
-    except Refused as refused:
-        raise Problem(_STATUS[refused.reason], str(refused), field=refused.field) from None
 
 
 def _speaker(body: models.OnBehalf | None) -> str | None:
@@ -75,7 +54,7 @@ async def get_queue(filters: Annotated[models.QueueFilters, Query()], who: Exper
         wanted = _wanted(service, connection, who, expert, filters)
         return {"queue": shown(connection, wanted, filters.limit), "total": review_queue.total(connection, wanted), "now": _now()}
 
-    return await _as_expert(service, who, read, filters.user)
+    return await as_expert(service, who, read, filters.user)
 
 
 @router.post("/queue/next", response_model=models.Queue)
@@ -87,34 +66,34 @@ async def post_next(body: models.NextItems, who: ExpertRole, service: Serving) -
         ids = leases.lease_best(connection, expert, wanted, body.limit)
         return {"queue": shown(connection, wanted, body.limit, ids), "total": review_queue.total(connection, wanted), "now": _now()}
 
-    return await _as_expert(service, who, write, body.user)
+    return await as_expert(service, who, write, body.user)
 
 
 @router.post("/queue/{example_id:path}/lease", response_model=models.Leased)
 async def post_lease(example_id: ExampleId, who: ExpertRole, service: Serving, body: models.OnBehalf | None = None) -> dict[str, Any]:
     """Reserves an item for this expert, or prolongs their lease."""
-    until = await _as_expert(service, who, lambda connection, expert: leases.lease(connection, expert, example_id), _speaker(body))
+    until = await as_expert(service, who, lambda connection, expert: leases.lease(connection, expert, example_id), _speaker(body))
     return {"example_id": example_id, "lease_until": until, "now": _now()}
 
 
 @router.post("/queue/{example_id:path}/release", response_model=models.Leased)
 async def post_release(example_id: ExampleId, who: ExpertRole, service: Serving, body: models.OnBehalf | None = None) -> dict[str, Any]:
     """Gives a lease back."""
-    await _as_expert(service, who, lambda connection, expert: leases.release(connection, expert, example_id), _speaker(body))
+    await as_expert(service, who, lambda connection, expert: leases.release(connection, expert, example_id), _speaker(body))
     return {"example_id": example_id, "lease_until": None, "now": _now()}
 
 
 @router.post("/queue/{example_id:path}/skip", response_model=models.Leased)
 async def post_skip(example_id: ExampleId, who: ExpertRole, service: Serving, body: models.OnBehalf | None = None) -> dict[str, Any]:
     """Takes an item out of this expert's queue; others still get it."""
-    await _as_expert(service, who, lambda connection, expert: leases.skip(connection, expert, example_id), _speaker(body))
+    await as_expert(service, who, lambda connection, expert: leases.skip(connection, expert, example_id), _speaker(body))
     return {"example_id": example_id, "lease_until": None, "now": _now()}
 
 
 @router.get("/queue/{example_id:path}/hints", response_model=models.Hints)
 async def get_hints(example_id: ExampleId, who: ExpertRole, service: Serving) -> dict[str, Any]:
     """The nearest approved example and the judge's verdict, for an item that this expert has judged."""
-    return await _as_expert(service, who, lambda connection, expert: hints.hints(connection, expert, example_id))
+    return await as_expert(service, who, lambda connection, expert: hints.hints(connection, expert, example_id))
 
 
 @router.get("/queue/{example_id:path}", response_model=models.QueueItem)
@@ -127,7 +106,7 @@ async def get_item(example_id: ExampleId, who: ExpertRole, service: Serving) -> 
             raise unknown()
         return found[0]
 
-    return await _as_expert(service, who, read)
+    return await as_expert(service, who, read)
 
 
 @router.post("", status_code=201, response_model=models.AnnotationStored)
@@ -141,19 +120,19 @@ async def post_annotation(body: models.ReviewBody, who: ExpertRole, service: Ser
         answer = {"annotation_id": done.annotation_id, "example_id": done.example_id, "review_status": done.status}
         return {**answer, "undo_id": undo_id, "hints": comparison}
 
-    return await _as_expert(service, who, write, body.user)
+    return await as_expert(service, who, write, body.user)
 
 
 @router.get("", response_model=models.Annotations)
 async def get_annotations(example_id: Annotated[models.Name, Query()], who: ExpertRole, service: Serving) -> dict[str, Any]:
     """What was said about an example, with the word diff of corrections. What others said about an open item is shown once one has judged it."""
-    return {"annotations": await _as_expert(service, who, lambda connection, expert: said_about(connection, expert, example_id))}
+    return {"annotations": await as_expert(service, who, lambda connection, expert: said_about(connection, expert, example_id))}
 
 
 @router.post("/{annotation_id}/verify", response_model=models.Annotation)
 async def post_verify(annotation_id: UUID, who: ExpertRole, service: Serving, body: models.OnBehalf | None = None) -> dict[str, Any]:
     """Confirms an annotation of another expert."""
-    return with_diff(await _as_expert(service, who, lambda connection, expert: reviewing.verify(connection, expert, annotation_id), _speaker(body)))
+    return with_diff(await as_expert(service, who, lambda connection, expert: reviewing.verify(connection, expert, annotation_id), _speaker(body)))
 
 
 @router.post("/bulk", status_code=201, response_model=models.BulkStored)
@@ -166,13 +145,13 @@ async def post_bulk(body: models.BulkBody, who: ExpertRole, service: Serving) ->
         results = [{"annotation_id": one.annotation_id, "example_id": one.example_id, "review_status": one.status} for one in done]
         return {"undo_id": undo_id, "results": results}
 
-    return await _as_expert(service, who, write, body.user)
+    return await as_expert(service, who, write, body.user)
 
 
 @router.post("/undo/{undo_id}", response_model=models.Undone)
 async def post_undo(undo_id: UUID, who: ExpertRole, service: Serving, body: models.OnBehalf | None = None) -> dict[str, Any]:
     """Takes back what one request of this expert did, single or bulk: all of it, unless something happened to one of the items since."""
-    return {"restored": await _as_expert(service, who, lambda connection, expert: review_undo.undo(connection, expert, undo_id), _speaker(body))}
+    return {"restored": await as_expert(service, who, lambda connection, expert: review_undo.undo(connection, expert, undo_id), _speaker(body))}
 
 
 @router.get("/progress", response_model=models.Progress)
@@ -185,7 +164,7 @@ async def get_progress(who: ExpertRole, service: Serving, days: Annotated[int, Q
     def mine(connection: Connection, expert: Expert) -> tuple[Expert, int]:
         return expert, review_queue.total(connection, Wanted(who.organization_id, expert.id))
 
-    expert, open_to_me = await _as_expert(service, who, mine)
+    expert, open_to_me = await as_expert(service, who, mine)
 
     def everyones() -> dict[str, Any]:
         with service.aggregating(who) as connection:
@@ -202,7 +181,7 @@ async def get_settings(who: ExpertRole, service: Serving, agent: Annotated[model
         chosen = None if agent is None else service.agent(connection, who, agent, "agent").agent_id
         return review_queue.review_settings(connection, who.organization_id, chosen)
 
-    return await _as_expert(service, who, read)
+    return await as_expert(service, who, read)
 
 
 @router.put("/settings", response_model=models.Settings)

@@ -101,7 +101,7 @@ def prepare(connection: Connection, agent: AgentRef, settings: Settings, *, mode
     found = prompt_runs.setup(connection, agent, dt.datetime.now(dt.UTC))
     if not found.learning_enabled:
         return NotNow(DISABLED)
-    prompt, dataset = prompts.labelled(connection, agent), versions.newest(connection, agent)
+    prompt, dataset = prompts.labelled(connection, agent), versions.find_version(connection, agent)
     if prompt is None:
         return NotNow(NO_PROMPT)
     if dataset is None:

@@ -97,7 +97,7 @@ def prepare(
     serving = prompts.labelled(connection, agent)
     if serving is None:
         return NotNow(NO_PROMPT)
-    dataset = versions.newest(connection, agent)
+    dataset = versions.find_version(connection, agent)
     if dataset is None:
         return NotNow("the agent has no dataset yet: approve examples first")
     metric = metric_of_agent(found.metric, found.labels)

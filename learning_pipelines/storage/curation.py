@@ -5,13 +5,13 @@ Belongs here: SQL of example_conflicts, comparisons in duplicate_links, is_rare.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from psycopg.rows import dict_row
 
-from learning_pipelines.errors import BadInput
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.tenants import AgentRef
 
@@ -21,11 +21,16 @@ _OUTPUTS = """sha256(convert_to(jsonb_build_array({0}.example_type IN ('negative
     {0}.output_a, {0}.output_b, {0}.preferred_output, {0}.input_text)::text, 'UTF8'))"""
 _FIRST, _SECOND = _OUTPUTS.format("a"), _OUTPUTS.format("b")
 _COUNTS = "{0}.is_active AND {0}.review_status <> 'rejected'"
-_SIDE = """jsonb_build_object('example_type', {0}.example_type, 'input_text', {0}.input_text, 'original_output', {0}.original_output,
+_SAYS = """'example_type', {0}.example_type, 'input_text', {0}.input_text, 'original_output', {0}.original_output,
     'expected_output', {0}.expected_output, 'output_a', {0}.output_a, 'output_b', {0}.output_b, 'preferred_output', {0}.preferred_output,
-    'review_status', {0}.review_status, 'user_id', {0}.user_id)"""
+    'review_status', {0}.review_status"""
+_SIDE = f"jsonb_build_object({_SAYS}, 'user_id', {{0}}.user_id)"
+_SHOWN = f"jsonb_build_object('example_id', {{0}}.id, {_SAYS})"
 _BOTH = f"""JOIN learning_examples a ON a.organization_id = l.organization_id AND a.id = l.first_id AND {_COUNTS.format("a")}
     JOIN learning_examples b ON b.organization_id = l.organization_id AND b.id = l.second_id AND {_COUNTS.format("b")}"""
+_STANDS = f"l.status = 'open' AND l.first_output = {_FIRST} AND l.second_output = {_SECOND}"
+_OWN = """({0}.user_id IS NOT DISTINCT FROM %(reader)s OR EXISTS (SELECT FROM example_sources s WHERE s.organization_id = {0}.organization_id
+    AND s.example_id = {0}.id AND %(reader)s IN (s.user_id, s.input_user_id)))"""
 
 
 def link_equal_inputs(connection: Connection, agent: AgentRef, most: int) -> int:
@@ -99,38 +104,51 @@ def settle_conflicts(connection: Connection, agent: AgentRef) -> tuple[int, int]
     return opened, resolved
 
 
-def open_conflicts(connection: Connection, agent: AgentRef, limit: int = 100) -> list[dict[str, Any]]:
-    """What waits for adjudication, oldest first: first_id, second_id, reason, found_at, and `first` and `second` with what each example says.
+def open_conflicts(
+    connection: Connection, organization_id: UUID, *, limit: int, agent_id: UUID | None = None, reader: UUID | None = None,
+    after: tuple[dt.datetime, tuple[str, str]] | None = None,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """What waits for adjudication, of one agent or of all, oldest first: agent, reason, found_at, and `first` and `second` with what each example says.
 
-    One that a rejection or an edited output has settled since is not among them, also before the next refresh writes it down.
+    One that a rejection or an edited output has settled since is not among them, also before the next refresh writes it down; nor is one with an example
+    made of what `reader` said or did. `after`: the place of the last one that is known.
     """
+    found_at, (first_id, second_id) = after or (None, (None, None))
+    values = {
+        "organization": organization_id, "agent": agent_id, "reader": reader, "limit": limit, "found_at": found_at, "first": first_id, "second": second_id,
+    }  # fmt: skip
+    of_agent = "AND l.agent_id = %(agent)s" if agent_id is not None else ""
+    of_others = f"AND NOT {_OWN.format('a')} AND NOT {_OWN.format('b')}" if reader is not None else ""
+    later = "AND (l.found_at, l.first_id, l.second_id) > (%(found_at)s, %(first)s, %(second)s)" if after is not None else ""
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(
-            f"""SELECT l.first_id, l.second_id, l.reason, l.found_at, {_SIDE.format("a")} AS first, {_SIDE.format("b")} AS second
-            FROM example_conflicts l {_BOTH}
-            WHERE l.organization_id = %s AND l.agent_id = %s AND l.status = 'open' AND l.first_output = {_FIRST} AND l.second_output = {_SECOND}
-            ORDER BY l.found_at, l.first_id, l.second_id LIMIT %s""",
-            [agent.organization_id, agent.agent_id, limit],
+            f"""SELECT g.slug AS agent, l.reason, l.found_at, {_SHOWN.format("a")} AS first, {_SHOWN.format("b")} AS second
+            FROM example_conflicts l {_BOTH} JOIN agents g ON g.organization_id = l.organization_id AND g.id = l.agent_id
+            WHERE l.organization_id = %(organization)s {of_agent} AND {_STANDS} {of_others} {later}
+            ORDER BY l.found_at, l.first_id, l.second_id LIMIT %(limit)s""",
+            values,
         ).fetchall()
 
 
-def dismiss_conflict(connection: Connection, organization_id: UUID, first_id: str, second_id: str, user_id: UUID | None, notes: str | None = None) -> None:
-    """An adjudicator says that both are right. It stays settled until an output changes. BadInput if there is no such open conflict."""
-    first_id, second_id = sorted((first_id, second_id))
-    done = connection.execute(
-        """UPDATE example_conflicts SET status = 'dismissed', settled_at = now(), settled_by = %s, notes = %s
-        WHERE organization_id = %s AND first_id = %s AND second_id = %s AND status = 'open'""",
-        [user_id, notes, organization_id, first_id, second_id],
-    ).rowcount
-    if not done:
-        raise BadInput(f"There is no open conflict between {first_id!r} and {second_id!r}.", "List the open ones: somebody may have settled it.")
+def dismiss_conflict(connection: Connection, organization_id: UUID, pair: tuple[str, str], user_id: UUID | None, notes: str | None) -> bool:
+    """An adjudicator says that both of the pair are right. It stays settled until an output changes. False: there is no such open conflict."""
+    return (
+        connection.execute(
+            f"""UPDATE example_conflicts c SET status = 'dismissed', settled_at = now(), settled_by = %(user)s, notes = %(notes)s
+            FROM example_conflicts l {_BOTH}
+            WHERE l.organization_id = %(organization)s AND l.first_id = ANY(%(pair)s) AND l.second_id = ANY(%(pair)s) AND {_STANDS}
+            AND (c.organization_id, c.first_id, c.second_id) = (l.organization_id, l.first_id, l.second_id)""",
+            {"organization": organization_id, "pair": list(pair), "user": user_id, "notes": notes},
+        ).rowcount
+        == 1
+    )
 
 
 def count_conflicts(connection: Connection, agent: AgentRef) -> tuple[int, int]:
     """Open conflicts, and those of them in which both examples are approved."""
     row = connection.execute(
         f"""SELECT count(*), count(*) FILTER (WHERE a.review_status = 'approved' AND b.review_status = 'approved') FROM example_conflicts l {_BOTH}
-        WHERE l.organization_id = %s AND l.agent_id = %s AND l.status = 'open' AND l.first_output = {_FIRST} AND l.second_output = {_SECOND}""",
+        WHERE l.organization_id = %s AND l.agent_id = %s AND {_STANDS}""",
         [agent.organization_id, agent.agent_id],
     ).fetchone()
     assert row is not None

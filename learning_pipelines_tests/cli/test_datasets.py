@@ -1,6 +1,6 @@
-"""`datasets` and `export` as typed: what they print, the file they leave, and what they refuse.
+"""`datasets`, `archive` and `export` as typed: what they print, the file they leave, and what they refuse.
 
-Belongs here: the two verbs. Not here: formats (examples/test_exports.py).
+Belongs here: the three verbs. Not here: formats (examples/test_exports.py).
 """
 
 from __future__ import annotations
@@ -41,6 +41,23 @@ def test_datasets_lists_versions_with_the_keys_of_the_contract(desk: None, home:
 def test_an_agent_without_a_dataset_lists_none(desk: None, home: Path) -> None:
     assert call(home, "datasets", "idle", "--organization", NAME, "--json").document == {"datasets": []}
     assert "has no dataset yet" in call(home, "datasets", "idle", "--organization", NAME).out
+
+
+def test_a_version_is_archived_for_good_and_can_still_be_named(desk: None, home: Path, load_rows: Load, tmp_path: Path) -> None:
+    load_rows("agents", [{**AGENT, "agent": "old"}], NAME)
+    load_rows("examples", [{**example(number), "example_id": f"old-{number}", "agent": "old"} for number in range(20)], NAME)
+    with database_of(home).connect("pipeline") as connection:
+        refresh_dataset(connection, agents(connection, NAME, "old")[0], rule=TEXT_ONLY, shares=SHARES)
+    for _ in range(2):
+        done = call(home, "archive", "old@1", "--organization", NAME, "--json").document
+        assert (done["agent"], done["version"], done["status"]) == ("old", 1, "archived")
+    (one,) = call(home, "datasets", "old", "--organization", NAME, "--json").document["datasets"]
+    assert (one["id"], one["status"]) == (done["dataset_id"], "archived")
+    refused = call(home, "export", "old", "--format", "parquet", "--out", tmp_path / "none", "--organization", NAME)
+    assert refused.code == 2 and "Every dataset version of" in refused.err
+    assert call(home, "export", "old@1", "--format", "parquet", "--out", tmp_path / "some", "--organization", NAME).code == 0
+    unnamed = call(home, "archive", "old", "--organization", NAME)
+    assert unnamed.code == 2 and "old@1" in unnamed.err
 
 
 def test_export_writes_a_file_and_says_its_rows_and_hash(desk: None, home: Path, tmp_path: Path) -> None:

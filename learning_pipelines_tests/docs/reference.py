@@ -22,7 +22,7 @@ at `/docs`, and as JSON at `/openapi.json`.
 
 Send `Authorization: Bearer <API key, JWT or token of an execution>` and JSON in UTF-8. Refusals are `application/problem+json` (RFC 9457): `type`, `title`,
 `status`, `detail`, and `field` where one key is at fault. 409: stored already with other content. 429 and 503: try again after `Retry-After` seconds.
-Lists give `next_cursor`; ask with it for the page after. `?`: the parameter may be left out.
+Lists that go on give `cursor`; ask with it for the page after. `?`: the parameter may be left out.
 """
 
 

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from learning_pipelines.encoder import Encoder
-from learning_pipelines.errors import BadInput
 from learning_pipelines.examples.conflicts import FIELDS, LABELS, NEGATION, NUMBERS, VERDICTS, Side, contradiction, undecided
 from learning_pipelines.examples.curation import Curated, refresh_curation
+from learning_pipelines.examples.dismissal import dismiss
+from learning_pipelines.examples.experts import Refused
 from learning_pipelines.examples.similarity import DuplicateRule
-from learning_pipelines.storage.curation import count_conflicts, dismiss_conflict, open_conflicts
+from learning_pipelines.storage.curation import count_conflicts, open_conflicts
 from learning_pipelines.storage.database import Connection
 from learning_pipelines_tests.conftest import Load
 from learning_pipelines_tests.examples.curated import WordEncoder, approved
@@ -91,7 +92,17 @@ def curated(connection: Connection, rule: DuplicateRule = TEXT_ONLY, encoder: En
 
 
 def waiting(connection: Connection) -> list[tuple[str, str]]:
-    return [(row["first_id"], row["second_id"]) for row in open_conflicts(connection, agent_ref(connection))]
+    return [(row["first"]["example_id"], row["second"]["example_id"]) for row in found(connection)]
+
+
+def found(connection: Connection, **options: Any) -> list[dict[str, Any]]:
+    agent = agent_ref(connection)
+    return open_conflicts(connection, agent.organization_id, agent_id=agent.agent_id, **{"limit": 100, **options})
+
+
+def dismissed(connection: Connection, one: str, other: str, notes: str | None = None) -> None:
+    with connection.transaction():
+        dismiss(connection, agent_ref(connection).organization_id, (one, other), notes, by=None, actor="operator")
 
 
 def answered(name: str, answer: str, question: str = QUESTION, **more: Any) -> dict[str, Any]:
@@ -105,8 +116,8 @@ def two(desk: None, load: Load, pipeline: Connection) -> None:
 
 
 def test_a_contradiction_waits_with_all_that_an_adjudicator_needs(two: None, pipeline: Connection) -> None:
-    (row,) = open_conflicts(pipeline, agent_ref(pipeline))
-    assert (row["first_id"], row["second_id"], row["reason"]) == ("a", "b", LABELS)
+    (row,) = found(pipeline)
+    assert (row["agent"], row["first"]["example_id"], row["second"]["example_id"], row["reason"]) == ("desk", "a", "b", LABELS)
     assert (row["first"]["input_text"], row["first"]["expected_output"], row["second"]["expected_output"]) == (QUESTION, "card_lost", "card_stolen")
     assert count_conflicts(pipeline, agent_ref(pipeline)) == (1, 1)
 
@@ -135,15 +146,35 @@ def test_an_edit_that_contradicts_again_opens_it_again(two: None, pipeline: Conn
 
 
 def test_an_adjudicator_may_leave_both_until_one_changes(two: None, pipeline: Connection) -> None:
-    agent = agent_ref(pipeline)
-    dismiss_conflict(pipeline, agent.organization_id, "b", "a", None, "Both happen.")
+    dismissed(pipeline, "b", "a", "Both happen, says eve@example.org.")
     curated(pipeline)
     assert waiting(pipeline) == []
-    with pytest.raises(BadInput, match="no open conflict"):
-        dismiss_conflict(pipeline, agent.organization_id, "a", "b", None)
+    (row,) = table(pipeline, "example_conflicts")
+    assert (row["status"], row["notes"], row["settled_at"] is not None) == ("dismissed", "Both happen, says <EMAIL_1>.", True)
+    with pytest.raises(Refused, match="no open conflict"):
+        dismissed(pipeline, "a", "b")
     pipeline.execute("UPDATE learning_examples SET expected_output = 'card_broken' WHERE id = 'b'")
     curated(pipeline)
     assert waiting(pipeline) == [("a", "b")]
+
+
+def test_what_an_edit_settled_cannot_be_dismissed_before_it_is_compared_again(two: None, pipeline: Connection) -> None:
+    """Nobody has seen the two as they are now."""
+    pipeline.execute("UPDATE learning_examples SET expected_output = 'card_broken' WHERE id = 'b'")
+    with pytest.raises(Refused, match="no open conflict"):
+        dismissed(pipeline, "a", "b")
+    curated(pipeline)
+    assert waiting(pipeline) == [("a", "b")]
+
+
+def test_conflicts_are_read_page_by_page(desk: None, load: Load, pipeline: Connection) -> None:
+    load("examples", [answered(f"{letter}{side}", side * 9, f"Where is {letter * 12}?") for letter in "abcde" for side in "xy"])
+    curated(pipeline)
+    whole, pages, after = waiting(pipeline), [], None
+    while page := found(pipeline, limit=2, after=after):
+        pages += [(row["first"]["example_id"], row["second"]["example_id"]) for row in page]
+        after = (page[-1]["found_at"], pages[-1])
+    assert len(whole) == 5 and pages == whole
 
 
 def test_many_that_agree_stand_behind_the_oldest(desk: None, load: Load, pipeline: Connection) -> None:
@@ -173,5 +204,5 @@ def test_feedback_that_calls_an_approved_answer_wrong_is_a_conflict(desk: None, 
     corrected = {"original_output": "Fourteen days.", "example_type": "correction", "review_status": None}
     load("examples", [answered("a", "Fourteen days."), answered("b", "Thirty days, as written.", **corrected)])
     curated(pipeline)
-    assert [row["reason"] for row in open_conflicts(pipeline, agent_ref(pipeline))] == [VERDICTS]
+    assert [row["reason"] for row in found(pipeline)] == [VERDICTS]
     assert count_conflicts(pipeline, agent_ref(pipeline)) == (1, 0)

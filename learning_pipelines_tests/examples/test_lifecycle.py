@@ -7,17 +7,22 @@ from __future__ import annotations
 
 from contextlib import suppress
 from itertools import permutations
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 
+from learning_pipelines.behavior import guidance_learning
+from learning_pipelines.behavior.fine_tuning import preparation as fine_tuning
 from learning_pipelines.errors import BadInput
 from learning_pipelines.examples.lifecycle import TRANSITIONS, Status, change_status, mark_used
+from learning_pipelines.prompts import preparation as prompts
+from learning_pipelines.settings import Settings
 from learning_pipelines.storage.database import SESSION, Connection, Database
 from learning_pipelines_tests.conftest import Load
 from learning_pipelines_tests.examples.approved import dataset, example, refresh
-from learning_pipelines_tests.feedback.rows import AGENT, agent_ref, table
+from learning_pipelines_tests.feedback.rows import AGENT, agent_ref, execution, table
 
 
 @pytest.fixture
@@ -101,6 +106,23 @@ def test_an_archived_version_may_be_used_and_stays_archived(ready: UUID, pipelin
     change_status(pipeline, agent_ref(pipeline), ready, "archived")
     assert mark_used(pipeline, agent_ref(pipeline), ready, training_run(pipeline)).counted
     assert status(pipeline) == "archived"
+
+
+def test_nothing_is_learnt_from_an_archived_version(load: Load, ready: UUID, pipeline: Connection, tmp_path: Path) -> None:
+    load("executions", [execution("e1", user="ada")])
+    agent, none = agent_ref(pipeline), "the agent has no dataset yet"
+    settings = Settings(home=tmp_path, openai_api_key="k", task_model="m", finetune_engine="openai", min_executions=1, min_examples=1)
+
+    def reasons() -> list[str]:
+        found = [
+            prompts.prepare(pipeline, agent, settings, model="m", issues={}), guidance_learning.prepare(pipeline, agent, settings, model="m"),
+            fine_tuning.prepare(pipeline, agent, settings, "sft", lambda: pytest.fail("no encoder is needed")),
+        ]  # fmt: skip
+        return [str(getattr(one, "reason", "")) for one in found]
+
+    assert not any(reason.startswith(none) for reason in reasons())
+    change_status(pipeline, agent, ready, "archived")
+    assert all(reason.startswith(none) for reason in reasons()), reasons()
 
 
 def test_what_is_not_sealed_cannot_be_used(load: Load, pipeline: Connection) -> None:

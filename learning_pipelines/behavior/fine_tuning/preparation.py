@@ -105,7 +105,7 @@ def prepare(connection: Connection, agent: AgentRef, settings: Settings, method:
         )
     if settings.finetune_engine == "openai" and method == "rlhf":
         return NotNow("a reward model is trained on this machine only (LEARNING_FINETUNE_ENGINE=local)")
-    serving, dataset = prompts.labelled(connection, agent), versions.newest(connection, agent)
+    serving, dataset = prompts.labelled(connection, agent), versions.find_version(connection, agent)
     if serving is None:
         return NotNow(NO_PROMPT)
     if dataset is None:

@@ -143,6 +143,10 @@ export class LearningClient {
   undoAnnotations(undoId: string, options?: CallOptions): Promise<schema.Undone>;
   verifyAnnotation(annotationId: string, options?: CallOptions): Promise<schema.Annotation>;
   listAnnotations(exampleId: string, options?: CallOptions): Promise<schema.Annotations>;
+  /** Examples with nearly the same input that contradict each other. */
+  listConflicts(filters?: { agent?: string; limit?: number; cursor?: string; user?: string }, options?: CallOptions): Promise<schema.Conflicts>;
+  /** Says that both examples of a conflict are right. */
+  dismissConflict(dismissal: schema.Dismissal, options?: CallOptions): Promise<schema.Dismissed>;
   /** Counts of the organization. */
   statistics(options?: CallOptions): Promise<schema.Overview>;
   /** What the page Dashboard shows, of one agent or of all. */

@@ -130,6 +130,16 @@ export class LearningClient extends Operating {
     return this.request("GET", "/annotations", { ...options, query: { example_id: exampleId } });
   }
 
+  /** Examples with nearly the same input that contradict each other. */
+  listConflicts(filters = {}, options) {
+    return this.request("GET", "/conflicts", { ...options, query: filters });
+  }
+
+  /** Says that both examples of a conflict are right. */
+  dismissConflict(dismissal, options) {
+    return this.request("POST", "/conflicts/dismiss", { ...options, body: dismissal });
+  }
+
   // Overview
 
   /** Counts of the organization. */

@@ -276,6 +276,21 @@ export interface Concluded {
   notes?: string | null;
 }
 
+/** `reason`: what the contradiction is. */
+export interface Conflict {
+  agent: string;
+  reason: string;
+  found_at: string;
+  first: Side;
+  second: Side;
+}
+
+/** `cursor`: asks for what comes after; null: there is no more. */
+export interface Conflicts {
+  conflicts: Conflict[];
+  cursor: string | null;
+}
+
 /**
  * What both sides hold, by the proposal's kind (messages of a prompt, configuration of an index, text of a playbook …); null for nothing
  * learnt. `metric`: what the scores of the evidence are.
@@ -381,6 +396,18 @@ export interface Dimensions {
   helpfulness?: number | null;
   clarity?: number | null;
   completeness?: number | null;
+}
+
+export interface Dismissal {
+  example_ids: string[];
+  notes?: string | null;
+  /** The expert for whom an API key without a person of its own speaks. */
+  user?: string | null;
+}
+
+export interface Dismissed {
+  example_ids: string[];
+  status: string;
 }
 
 export interface DocumentRecord {
@@ -1400,6 +1427,19 @@ export interface ShownRetrieval {
   k: number;
   dataset_id: string | null;
   agreeing: boolean;
+}
+
+/** One of two examples that contradict each other. */
+export interface Side {
+  example_id: string;
+  example_type: "positive" | "negative" | "correction" | "demonstration" | "edge_case" | "failure" | "preference";
+  input_text: string;
+  original_output: string | null;
+  expected_output: string | null;
+  output_a: string | null;
+  output_b: string | null;
+  preferred_output: string | null;
+  review_status: "pending" | "in_review" | "approved" | "rejected" | "needs_revision";
 }
 
 export interface Stored {
