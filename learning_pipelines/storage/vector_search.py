@@ -27,7 +27,8 @@ INDEXED_DIMENSIONS = (384, 512, 768, 1024)
 SETTINGS = {"hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": "100", "hnsw.max_scan_tuples": "60000"}
 """PostgreSQL takes any name with a dot, also one that nothing reads: a test asks pgvector for these."""
 _SPARE = 4
-"""The index gives so many more than k in about their order, of which the nearest are taken."""
+"""The index gives so many more than k in about their order, or a quarter of k if that is more, of which the nearest are taken. Of 100 among 2,280 in clusters
+.970 of the exact ones are found in every graph that was built, with 4 spare .949 to .954: how good a graph is depends on its random levels."""
 _PLAN = {"enable_sort": "off", "enable_seqscan": "off", "enable_bitmapscan": "off"}
 _PORTION = 5_000
 _SEEN = """c.is_active AND (
@@ -53,7 +54,7 @@ def nearest(
     `exact`: compare with every vector of the scope (see compares_all), else by the index where there is one for this length. `hidden` and `added`: what a
     learnt edit leaves out, and its chunks that are in effect. The connection is in a transaction.
     """
-    values = _values(scope, encoder_id, hidden, added) | {"k": k, "spare": k + _SPARE, "vector": literal(vector)}
+    values = _values(scope, encoder_id, hidden, added) | {"k": k, "spare": k + max(_SPARE, k // 4), "vector": literal(vector)}
     length = len(vector)
     if not exact and length in INDEXED_DIMENSIONS:
         set_for_search(connection, SETTINGS | _PLAN)

@@ -1,4 +1,4 @@
-"""Requests made from the OpenAPI document, valid and not, as every role and as nobody: `make fuzz` sends 10,000, the tests 1,500.
+"""Requests made from the OpenAPI document, valid and not, as every role and as nobody: `make fuzz` sends 10,000, the tests 1,000.
 
 Belongs here: no 5xx, no answer that the document does not describe, no word of another tenant. Not here: what a route means.
 """
@@ -22,7 +22,7 @@ from learning_pipelines.settings import Settings
 from learning_pipelines_tests.api.serving import Api
 from learning_pipelines_tests.api.tenants import MARK, SAME, theirs
 
-CASES = int(os.environ.get("FUZZ_CASES", "1500"))
+CASES = int(os.environ.get("FUZZ_CASES", "1000"))
 ACTORS = (*ROLES, "token", "nobody")
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance, response_headers_conformance]
 NEEDS_DAGSTER = ("/runs", "/optimize-prompt")

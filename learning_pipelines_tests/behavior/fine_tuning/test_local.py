@@ -121,6 +121,7 @@ def kill_the_child() -> None:
                 child.kill()
 
 
+@pytest.mark.slow
 def test_killed_it_goes_on_from_its_checkpoint_and_reaches_the_same_weights(
     model: Path, done: dict[Method, tuple[Path, dict[str, Any]]], tmp_path: Path
 ) -> None:
@@ -195,6 +196,7 @@ def test_an_adapter_that_serves_answers_for_the_incumbent(
     assert json.loads((tmp_path / "answers-incumbent.json").read_text())["result"] == result["answers"]["learnt"]
 
 
+@pytest.mark.slow
 def test_the_packaged_weights_are_dequantized_and_answer(tmp_path: Path) -> None:
     base = chosen(Settings(home=tmp_path))
     tokenizer, packaged = load_tokenizer(base), load_causal(base)
