@@ -17,7 +17,7 @@ PIP_ARGS := -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_IND
 # Compiled modules are kept, whatever the shell says: tests start hundreds of processes, each of which would compile the package anew (0.8 s).
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: audit install demo up down learning-worker learning-scheduler learning-optimize learning-train learning-analyze learning-cleanup learning-report learning-status learning-test-all test test-browser test-slow coverage lint types fuzz outage chaos mutants state-machines behavior-story peers peer-servers peer-optimizers peer-experiments review-real-data scale-out clean
+.PHONY: audit install demo up down learning-worker learning-scheduler learning-optimize learning-train learning-analyze learning-cleanup learning-report learning-status learning-test-all test tests test-browser test-slow coverage lint types fuzz outage chaos mutants state-machines behavior-story peers peer-servers peer-optimizers peer-experiments review-real-data scale-out clean
 
 install: $(STAMP)
 
@@ -95,8 +95,12 @@ peer-experiments: $(PEER_EXPERIMENTS)
 # Four workers on two cores, because half of the time each waits for processes and servers; each with a server and homes of its own; the tests of a file stay together, since they share what is slow to set up.
 # The longest files come first (conftest.py); xdist itself would begin with those of the most tests and end with stories of ten tests and minutes.
 # Of threads one each: on matrices as small as these, two per worker wait for each other in loops (a policy's tests: 8 s of CPU instead of 27).
+# Types are checked beside the tests: what they find stands between the dots, and the target fails at its end.
 test:
-	@$(MAKE) --no-print-directory --jobs=2 install peers lint types
+	@$(MAKE) --no-print-directory --jobs=2 install peers lint
+	@$(MAKE) --no-print-directory --jobs=2 types tests
+
+tests: install
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TEST_ARGS) $(ARGS)
 
 # What `make test` runs of the package, also in the processes that it starts, line by line and branch by branch; then docs/untested.md is written of it.
@@ -113,7 +117,7 @@ test-slow: install
 # In Chromium (Debian's package chromium, or LEARNING_CHROMIUM); what needs packages from npm is skipped where npm is not installed.
 test-browser: install
 	@if command -v npm > /dev/null; then npm ci --prefix $(BROWSER_TESTS) --no-audit --no-fund --silent; else echo "npm is not installed: what needs its packages is skipped"; fi
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --timeout 150 -m 'not slow' $(BROWSER_TESTS) $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --timeout 150 -m 'not slow' $(BROWSER_TESTS) $(ARGS)
 
 fuzz: install
 	@FUZZ_CASES=10000 $(BIN)/python -m pytest --tb=line learning_pipelines_tests/api/test_fuzz.py $(ARGS)
