@@ -63,7 +63,7 @@ def wanted_of(connection: Connection, organization_id: UUID, organization: str, 
 
 
 _LAST = """SELECT xid::text, id FROM outbox WHERE (xid, id) > (%(xid)s::xid8, %(id)s) AND xid < pg_snapshot_xmin(pg_current_snapshot())
-    ORDER BY xid DESC, id DESC LIMIT 1"""
+    ORDER BY outbox.xid DESC, outbox.id DESC LIMIT 1"""
 # By when it happened first, which the entry itself says: what happened lately is not looked up. Clocks may be off by a day. The feedback itself is there
 # and its execution is not: entries about what was archived together are none of these.
 _WANTED = """

@@ -69,7 +69,7 @@ def take_up(connection: Connection, agent: AgentRef) -> Changes:
     here = outbox.cluster(connection)
     last = connection.execute(
         """SELECT xid::text, id FROM outbox WHERE organization_id = %s AND agent_id = %s AND xid < pg_snapshot_xmin(pg_current_snapshot())
-        ORDER BY xid DESC, id DESC LIMIT 1""",
+        ORDER BY outbox.xid DESC, outbox.id DESC LIMIT 1""",
         mine,
     ).fetchone()
     found = connection.execute("DELETE FROM example_changes WHERE organization_id = %s AND agent_id = %s RETURNING reworded", mine).fetchall()

@@ -63,6 +63,8 @@ class News:
 EXAMPLES_READER = "learning_examples"
 METRICS_READER = "feedback_metrics"
 WEIGHTS_READER = "rater_weights"
+INDEX_READER = "knowledge_index"
+"""Documents of no agent have a position of their own, of the nil agent."""
 EXPERIMENTS_READER = "experiment_metrics"
 ARCHIVE_READER = "archived_executions"
 """One reader for all agents: its position belongs to nobody (the nil organization and agent)."""
@@ -190,7 +192,7 @@ def touched(connection: Connection, reader: str, agent: AgentRef, limit: int) ->
     rows = connection.execute(
         """SELECT xid::text, id, kind, row_id, execution_id FROM outbox
         WHERE organization_id = %s AND agent_id = %s AND (xid, id) > (%s::xid8, %s) AND xid < pg_snapshot_xmin(pg_current_snapshot())
-        ORDER BY xid, id LIMIT %s""",
+        ORDER BY outbox.xid, outbox.id LIMIT %s""",
         [agent.organization_id, agent.agent_id, str(start.xid), start.id, limit],
     ).fetchall()
     executions = dict.fromkeys(str(row[4]) for row in rows if row[2] in ("executions", "feedback"))
@@ -200,13 +202,26 @@ def touched(connection: Connection, reader: str, agent: AgentRef, limit: int) ->
 
 
 def advance(connection: Connection, reader: str, agent: AgentRef, position: Position) -> None:
-    """Remembers how far the reader has come; part of the transaction that stored the effect."""
+    """Remembers how far the reader has come; part of the transaction that stored the effect. Never goes back: of two readers at once the one that has
+    come further may be the first to say so."""
     connection.execute(
         """INSERT INTO outbox_positions AS p (organization_id, reader, agent_id, cluster, xid, id) VALUES (%s, %s, %s, %s, %s::xid8, %s)
         ON CONFLICT (organization_id, reader, agent_id) DO UPDATE
-            SET cluster = excluded.cluster, xid = excluded.xid, id = excluded.id, updated_at = now()""",
+            SET cluster = excluded.cluster, xid = excluded.xid, id = excluded.id, updated_at = now()
+            WHERE p.cluster <> excluded.cluster OR (excluded.xid, excluded.id) >= (p.xid, p.id)""",
         [agent.organization_id, reader, agent.agent_id, position.cluster, str(position.xid), position.id],
     )
+
+
+def newest(connection: Connection, agent: AgentRef) -> Position | None:
+    """The agent's newest safely committed entry. Whatever is read after this call in later statements includes what it is about."""
+    here = cluster(connection)
+    row = connection.execute(
+        """SELECT xid::text, id FROM outbox WHERE organization_id = %s AND agent_id = %s AND xid < pg_snapshot_xmin(pg_current_snapshot())
+        ORDER BY outbox.xid DESC, outbox.id DESC LIMIT 1""",
+        [agent.organization_id, agent.agent_id],
+    ).fetchone()
+    return None if row is None else Position(here, int(row[0]), int(row[1]))
 
 
 def touched_days(connection: Connection, agent: AgentRef, zone: str) -> tuple[list[dt.date], Position]:

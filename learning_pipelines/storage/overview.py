@@ -73,7 +73,7 @@ def _demonstrated(connection: Connection) -> dict[str, int]:
 
 def newest_entry(connection: Connection) -> str | None:
     """The newest outbox entry as text: changes exactly when something was stored. One index probe."""
-    row = connection.execute("SELECT xid::text || '/' || id FROM outbox ORDER BY xid DESC, id DESC LIMIT 1").fetchone()
+    row = connection.execute("SELECT xid::text || '/' || id FROM outbox ORDER BY outbox.xid DESC, outbox.id DESC LIMIT 1").fetchone()
     return None if row is None else str(row[0])
 
 

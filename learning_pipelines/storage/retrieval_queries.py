@@ -101,7 +101,7 @@ def _rows(connection: Connection, table: str) -> int:
 
 
 _LAST = """SELECT xid::text, id FROM outbox WHERE organization_id = %(organization)s AND agent_id = %(owner)s AND (xid, id) > (%(xid)s::xid8, %(id)s)
-    AND xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY xid DESC, id DESC LIMIT 1"""
+    AND xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY outbox.xid DESC, outbox.id DESC LIMIT 1"""
 _NEW = """INSERT INTO touched_questions SELECT DISTINCT e.question_id FROM outbox o
     JOIN retrieval_events e ON e.organization_id = o.organization_id AND e.id = o.row_id
     WHERE o.organization_id = %(organization)s AND o.agent_id = %(owner)s AND (o.xid, o.id) > (%(xid)s::xid8, %(id)s)

@@ -54,7 +54,7 @@ def newest_review(connection: Connection, agent: AgentRef) -> Position | None:
     here = outbox.cluster(connection)
     row = connection.execute(
         """SELECT xid::text, id FROM outbox WHERE organization_id = %s AND agent_id = %s AND kind IN ('examples', 'reviews')
-        AND xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY xid DESC, id DESC LIMIT 1""",
+        AND xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY outbox.xid DESC, outbox.id DESC LIMIT 1""",
         [agent.organization_id, agent.agent_id],
     ).fetchone()
     return None if row is None else Position(here, int(row[0]), int(row[1]))

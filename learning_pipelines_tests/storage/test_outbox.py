@@ -8,16 +8,18 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import random
+import re
 import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from learning_pipelines.examples.refresh import refresh_examples
-from learning_pipelines.storage import outbox, outbox_pruning
+from learning_pipelines.storage import outbox, outbox_pruning, reviewed
 from learning_pipelines.storage.database import Connection, Database
 from learning_pipelines.storage.outbox import EXAMPLES_READER, METRICS_READER, WEIGHTS_READER, Position
 from learning_pipelines_tests.conftest import Load
@@ -232,6 +234,51 @@ def test_every_agent_has_a_position_of_its_own(pipeline: Connection) -> None:
     assert take(pipeline, EXAMPLES_READER, "desk") == ["a", "b"]
     assert take(pipeline, EXAMPLES_READER, "other") == ["c"]
     assert take(pipeline, EXAMPLES_READER, "desk") == []
+
+
+def numbered(connection: Connection, *xids: int, kind: str = "executions", agent: str = "desk") -> None:
+    """An entry of each of these transactions, named after it."""
+    for xid in xids:
+        write(connection, kind, agent=agent)
+        connection.execute("UPDATE outbox SET xid = %s::xid8, row_id = %s, execution_id = %s WHERE row_id = %s", [str(xid), *[f"e{xid}"] * 2, kind])
+
+
+@pytest.mark.parametrize("portion", [1, 2, 3, 100])
+def test_no_entry_is_passed_over_where_transaction_ids_get_a_digit_more(pipeline: Connection, portion: int) -> None:
+    """A column `xid::text` is called xid as well, and what is ordered by that name is ordered as text: 10 before 9."""
+    numbered(pipeline, 8, 9, 10, 11, 99, 100, 101)
+    agent, seen = agent_ref(pipeline), list[str]()
+    for _ in range(8):
+        new = outbox.touched(pipeline, EXAMPLES_READER, agent, portion)
+        outbox.advance(pipeline, EXAMPLES_READER, agent, new.position)
+        seen += new.executions
+    assert seen == ["e8", "e9", "e10", "e11", "e99", "e100", "e101"]
+    assert outbox.position(pipeline, EXAMPLES_READER, agent).xid == 101
+
+
+def test_the_newest_entry_is_that_of_the_highest_transaction_id_and_not_of_the_last_word(pipeline: Connection) -> None:
+    numbered(pipeline, 9, 10, kind="reviews")
+    agent = agent_ref(pipeline)
+    found = [outbox.newest(pipeline, agent), reviewed.newest_review(pipeline, agent)]
+    assert [one.xid for one in found if one is not None] == [10, 10]
+
+
+def test_no_statement_orders_transaction_ids_as_text() -> None:
+    """SELECT xid::text … ORDER BY xid orders by the text; outbox.xid, or xid within ARRAY[…] or an aggregate, is the number."""
+    root = Path(outbox.__file__).parents[1]
+    wrong = re.compile(r"SELECT (?:[\w.]*\bxid::text|[^\"()\[\]]*, [\w.]*\bxid::text)[^\"]*?ORDER BY xid\b")
+    assert [str(path.relative_to(root)) for path in sorted(root.rglob("*.py")) if wrong.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_a_reader_never_goes_back_also_if_the_slower_of_two_speaks_last(pipeline: Connection) -> None:
+    agent = agent_ref(pipeline)
+    here = outbox.cluster(pipeline)
+    for xid, number in ((7, 9), (7, 8), (6, 10)):
+        outbox.advance(pipeline, METRICS_READER, agent, Position(here, xid, number))
+    assert outbox.position(pipeline, METRICS_READER, agent) == Position(here, 7, 9)
+    pipeline.execute("UPDATE outbox_positions SET cluster = 'former' WHERE reader = %s", [METRICS_READER])
+    outbox.advance(pipeline, METRICS_READER, agent, Position(here, 1, 1))
+    assert outbox.position(pipeline, METRICS_READER, agent) == Position(here, 1, 1)
 
 
 def test_every_reader_has_a_position_of_its_own(pipeline: Connection) -> None:
