@@ -105,7 +105,7 @@ def feedback_metrics(context: dg.AssetExecutionContext, store: dg.ResourceParam[
     """Executions, ratings, thumbs, corrections and issues per day and agent; only feedback in force counts. Sums, so that weeks add up."""
     first, last = day_range(context)
     with store.pipeline() as connection:
-        rows = statistics.compute(connection, statistics.Days(first, last), store.settings.timezone)
+        rows = statistics.refresh(connection, statistics.Days(first, last), store.settings.timezone)
         found = checks.metrics(connection, first, last, store.settings.timezone)
         return dg.MaterializeResult(
             metadata={

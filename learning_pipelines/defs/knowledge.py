@@ -5,6 +5,7 @@ Belongs here: assets, checks and metadata of chunks and vectors. Not here: how t
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 import dagster as dg
 
@@ -15,9 +16,10 @@ from learning_pipelines.retrieval import lexical
 from learning_pipelines.retrieval.chunking import CHUNKER
 from learning_pipelines.retrieval.encoders import Encoders
 from learning_pipelines.retrieval.knowledge import Chunking, embed_used, ensure_base, incomplete, refresh_texts
-from learning_pipelines.storage import chunk_vectors, chunks
+from learning_pipelines.storage import chunk_vectors, chunks, outbox
 from learning_pipelines.storage.chunks import Holdings
 from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.ingest_sql import NIL
 from learning_pipelines.storage.store import Store
 from learning_pipelines.storage.tenants import AgentRef
 
@@ -74,7 +76,12 @@ def chunk_embeddings(context: dg.AssetExecutionContext, store: dg.ResourceParam[
     """Vectors of chunks, by every encoder that serves, served before or is a candidate; only missing ones are encoded. The base index is complete then."""
     with store.pipeline() as connection:
         agent = agent_behind(connection, context.partition_key)
+        # Shared documents are everybody's, and every agent's refresh takes them up.
+        places = [(owner, outbox.newest(connection, owner)) for owner in (agent, AgentRef(agent.organization_id, agent.organization, UUID(NIL), ""))]
         stored = _index_up_to_date(context, connection, store, agent)
+        for owner, place in places:
+            if place is not None:
+                outbox.advance(connection, outbox.INDEX_READER, owner, place)
         found = incomplete(connection, agent.organization_id, agent.agent_id)
         return dg.MaterializeResult(
             metadata={

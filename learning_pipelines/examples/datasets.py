@@ -56,7 +56,9 @@ def refresh_dataset(
     asked = {"made_by": __version__, "schema": SCHEMA, "weights": RULE, "rule": rule.name, "shares": list(shares)}
     with database_errors(f"building the dataset of {agent.partition}"):
         outbox.adopt_foreign_entries(connection)
+        reviews = reviewed.newest_review(connection, agent)
         if (said := states.answer(connection, agent, asked)) is not None:
+            reviewed.taken_up(connection, agent, reviews)  # another refresh saw the change before its entry was safe to read
             return DatasetVersion(**{**said, "plan": SplitNumbers(**said["plan"])})
     refresh_clusters(connection, agent, rule, open_encoder)
     with database_errors(f"building the dataset of {agent.partition}"), connection.transaction():

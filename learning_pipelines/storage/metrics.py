@@ -141,6 +141,12 @@ def compute_days(connection: Connection, first: dt.date, last: dt.date, zone: st
         return connection.execute(_COMPUTE, values).rowcount
 
 
+def rows_of(connection: Connection, first: dt.date, last: dt.date) -> int:
+    """How many rows these days have, of all agents."""
+    row = connection.execute("SELECT count(*) FROM feedback_metrics WHERE day BETWEEN %s AND %s", [first, last]).fetchone()
+    return int(row[0]) if row else 0
+
+
 def totals(connection: Connection, organization: str, first: dt.date, last: dt.date) -> list[dict[str, Any]]:
     """Sums per agent over the days from `first` to `last`, with the issues added up; agents without a row in that time are left out."""
     sums = ", ".join(f"sum(m.{name}) AS {name}" for name in SUMS)

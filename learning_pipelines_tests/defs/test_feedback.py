@@ -74,7 +74,19 @@ TUESDAY_NUMBERS = {
 
 def test_a_day_counts_what_is_in_force(two_days: None, store: Store, instance: dg.DagsterInstance, pipeline: Connection) -> None:
     materialize(store, instance, MONDAY)
-    assert by_day(pipeline) == {MONDAY: MONDAY_NUMBERS}
+    assert by_day(pipeline)[MONDAY] == MONDAY_NUMBERS
+
+
+def test_whichever_day_is_asked_for_every_changed_day_is_taken_up(
+    two_days: None, load: Load, store: Store, instance: dg.DagsterInstance, pipeline: Connection
+) -> None:
+    """The run for another day may have been lost."""
+    result = materialize(store, instance, MONDAY)
+    assert (by_day(pipeline), metadata_of(result, "feedback_metrics")["dagster/row_count"]) == ({MONDAY: MONDAY_NUMBERS, TUESDAY: TUESDAY_NUMBERS}, 1)
+    pipeline.execute("UPDATE feedback_metrics SET executions = 7")
+    load("executions", [execution("late", created_at=f"{TUESDAY}T23:00:00Z")])
+    materialize(store, instance, MONDAY)
+    assert by_day(pipeline) == {MONDAY: MONDAY_NUMBERS, TUESDAY: {**TUESDAY_NUMBERS, "executions": 3}}
 
 
 def test_a_range_of_days_is_one_run(two_days: None, store: Store, instance: dg.DagsterInstance, pipeline: Connection) -> None:
@@ -87,7 +99,7 @@ def test_a_range_of_days_is_one_run(two_days: None, store: Store, instance: dg.D
 def test_computing_a_day_again_changes_nothing(two_days: None, store: Store, instance: dg.DagsterInstance, pipeline: Connection) -> None:
     for _ in range(2):
         materialize(store, instance, MONDAY)
-    assert by_day(pipeline) == {MONDAY: MONDAY_NUMBERS}
+    assert by_day(pipeline)[MONDAY] == MONDAY_NUMBERS
 
 
 def test_metadata_say_how_many_rows_which_table_and_its_columns(two_days: None, store: Store, instance: dg.DagsterInstance, pipeline: Connection) -> None:
