@@ -7,10 +7,12 @@ the machine must find (test_experiment_mutants.py).
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +26,7 @@ from learning_pipelines.experiments import lifecycle
 from learning_pipelines.experiments.plans import Asked, Plan
 from learning_pipelines.storage import experiment_assignments, experiments, prompts
 from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.experiment_rows import Experiment
 from learning_pipelines_tests.acceptance.proposing import labels, learnt
 from learning_pipelines_tests.chaos.machines import Machine, refusing, tell
 from learning_pipelines_tests.experiments.living import SETTINGS
@@ -172,6 +175,15 @@ class Life(Machine):
             one.changes += changed
             one.epochs += changed and one.status == "running"
 
+    @precondition(lambda self: any(one.status == "running" for one in self.known.values()))
+    @rule(data=st.data(), share=st.sampled_from([0.1, 0.5, 0.9]))
+    def serve_before_and_after_new_weights(self, data: st.DataObject, share: float) -> None:
+        """Whoever was met under the old weights is met again under the new ones, which by chance happens to few."""
+        identity = data.draw(st.sampled_from([name for name, one in self.known.items() if one.status == "running"]))
+        self._serve(set(UNITS))
+        self._weigh(identity, share)
+        self._serve(set(UNITS))
+
     @precondition(lambda self: self.known)
     @rule(data=st.data())
     def abort(self, data: st.DataObject) -> None:
@@ -229,6 +241,9 @@ class Life(Machine):
             taking = worker.take(self.agent, running, unit)
             sure, at_once = worker.at_once(running, unit)
             assert not sure or at_once == taking
+            theirs = [one.id for one in running if self._has_unit(one, unit)]
+            assert (taking is None) == (not theirs), "who lies in the slice of one that runs takes part, and nobody else"
+            assert taking is None or taking.experiment.id == theirs[0], "of several the one that was started first"
             before = [(name, one.met[unit]) for name, one in self.known.items() if unit in one.met and name in {each.id for each in running}]
             if taking is None:
                 assert not before, "who was met is served again"
@@ -239,6 +254,22 @@ class Life(Machine):
             assert all(name == taking.experiment.id for name, _ in before), "a unit keeps its experiment"
             exposure = experiment_assignments.Exposure(taking.experiment.id, unit, taking.arm.variant, taking.epoch, dt.datetime.now(dt.UTC))
             experiment_assignments.add(self.connection, self.agent.organization_id, [exposure])
+
+    def _has_unit(self, one: Experiment, unit: str) -> bool:
+        """Whether a unit is of an experiment: of its slice of a group, by the hash as it is written down, which is fixed for ever."""
+        group = self.known[one.id].group
+        if group is None:
+            return True
+        digest = hashlib.sha256(f"{self.agent.agent_id}/{group}:{unit}".encode()).digest()
+        at = (int.from_bytes(digest[:8], "big") >> 11) / 2**53
+        return any(low <= at < high for low, high in one.config["slice"])
+
+    @invariant()
+    def slices_of_a_group_do_not_overlap(self) -> None:
+        """Of those that run or are paused; one that has ended gave its slice back."""
+        alive = experiments.listed(self.connection, self.agent.organization_id, agent_id=self.agent.agent_id)
+        held = [(low, high) for one in alive if one.status in ("running", "paused") and one.exclusion_group for low, high in one.config["slice"]]
+        assert all(high <= low for (_, high), (low, _) in pairwise(sorted(held)))
 
     @invariant()
     def statuses_weights_and_decisions_are_the_models(self) -> None:
