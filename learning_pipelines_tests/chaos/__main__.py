@@ -23,6 +23,7 @@ def main() -> int:
     given.add_argument("--rest", type=float, default=1800.0, help="most seconds that coming to rest may take")
     given.add_argument("--pace", type=float, default=1.0, help="2: half the load")
     given.add_argument("--patience", type=float, default=6.0, help="most seconds from a blow to the next one, except after every tenth")
+    given.add_argument("--calm", type=float, default=60.0, help="most seconds of peace after every tenth blow, until there is a dataset to break")
     given.add_argument("--megabytes", type=int, default=4000, help="size of the disk that fills up")
     given.add_argument("--conditions", default="", help="a sentence for the report: what else ran on the machine")
     given.add_argument("--out", type=Path, default=Path(".learning/chaos"))
@@ -32,7 +33,7 @@ def main() -> int:
         signal.signal(number, signal.default_int_handler)
     until = dt.datetime.combine(dt.date.today(), chosen.until).timestamp() if chosen.until else float("inf")
     options = Options(
-        chosen.seed, chosen.events, chosen.model, chosen.megabytes, chosen.pace, chosen.patience, chosen.rest, until,
+        chosen.seed, chosen.events, chosen.model, chosen.megabytes, chosen.pace, chosen.patience, chosen.calm, chosen.rest, until,
         conditions=chosen.conditions, keep=chosen.keep,
     )  # fmt: skip
     report = run(options, lambda line: print(line, flush=True))

@@ -41,6 +41,18 @@ def sequence(seed: int, events: int, kinds: dict[str, int] | None = None) -> lis
     return [Blow(kind, rng.uniform(0.2, 3.0), rng.uniform(2.0, 6.0), rng.random()) for kind in drawn]
 
 
+JUDGED_EVERY = 10
+"""After so many blows the system is given the time to be well by itself."""
+
+
+def calm_after(number: int) -> str | None:
+    """What is waited for in the calm after a blow, so that there is something to break: a dataset that was made since, or, every other time, a run that
+    makes one at this moment, which the next blow then meets. None: the next blow follows."""
+    if number % JUDGED_EVERY:
+        return None
+    return "made" if number // JUDGED_EVERY % 2 else "works"
+
+
 def strike(world: World, blow: Blow) -> str | None:
     """Strikes. What was struck in words; None if there was nothing to strike (then it was no event)."""
     if blow.kind == "disk":

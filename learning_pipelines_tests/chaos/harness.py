@@ -12,21 +12,24 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import httpx
+import psycopg
 
-from learning_pipelines.storage import operating, outbox
+from learning_pipelines.errors import LearningError
 from learning_pipelines_tests.chaos.asking import Asking, Call, Strike, faults, numbers
-from learning_pipelines_tests.chaos.blows import Blow, sequence, strike
+from learning_pipelines_tests.chaos.blows import Blow, calm_after, sequence, strike
 from learning_pipelines_tests.chaos.disk import Disk
-from learning_pipelines_tests.chaos.invariants import Evidence, judge
+from learning_pipelines_tests.chaos.invariants import Evidence, judge, left, silent
 from learning_pipelines_tests.chaos.load import Load
 from learning_pipelines_tests.chaos.report import Event, Report
+from learning_pipelines_tests.chaos.sight import sight
 from learning_pipelines_tests.chaos.watch import Seen, Watch
 from learning_pipelines_tests.chaos.world import World, wait
 from learning_pipelines_tests.fake_endpoint import FakeEndpoint, echoes
 
 RECOVERY_SECONDS = 300.0
 START_SECONDS = 300.0
-STANDSTILL_SECONDS = 300.0
+STANDSTILL_SECONDS = 600.0
+"""What was lost is asked for again after a tenth of the time that it has waited (defs/left_behind.py)."""
 _RUNS = "{ runsOrError(limit: 20000) { ... on Runs { results { runId status jobName } } } }"
 _UNFINISHED = {"QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"}
 _COUNTED = (
@@ -41,7 +44,7 @@ class Options:
     """`rest_seconds`: the longest that coming to rest may take; `until`: no further blow after this moment (seconds since 1970).
 
     `patience`: after most blows the next one comes after so many seconds whether the system is well again or not; after every tenth, and after the last, it
-    is given RECOVERY_SECONDS.
+    is given RECOVERY_SECONDS, and then, at most `calm_seconds` long, peace until there is a dataset to break (blows.calm_after).
     """
 
     seed: int = 7
@@ -50,6 +53,7 @@ class Options:
     megabytes: int = 4000
     pace: float = 1.0
     patience: float = 6.0
+    calm_seconds: float = 60.0
     rest_seconds: float = 1800.0
     until: float = float("inf")
     conditions: str = ""
@@ -122,7 +126,7 @@ def _endless(options: Options) -> Sequence[Blow]:
 
 
 def _deal(world: World, blow: Blow, report: Report, options: Options, begun: float, strikes: list[Strike], say: Say) -> None:
-    before = time.time()
+    before, met = time.time(), sight(world)
     what = strike(world, blow)
     strikes.append(Strike(blow.kind, before, time.time()))
     if what is None:
@@ -138,24 +142,39 @@ def _deal(world: World, blow: Blow, report: Report, options: Options, begun: flo
         return world.well()
 
     number = len(report.events) + 1
-    judged = number % 10 == 0 or number == options.events
+    calm = calm_after(number)
+    judged = calm is not None or number == options.events
     well = wait(recovered, RECOVERY_SECONDS if judged else options.patience, 0.3)
     took = time.monotonic() - struck
     what += " (up started again)" if restarted else ""
-    report.events.append(Event(blow.kind, round(struck - begun, 1), what, round(took, 1) if well else None, judged))
+    rows, works = (met.rows, met.works) if met is not None else (None, None)
+    report.events.append(Event(blow.kind, round(struck - begun, 1), what, round(took, 1) if well else None, judged, rows, works))
     say(f"{number:4} {struck - begun:7.1f} s  {what}: {f'well after {took:.1f} s' if well else 'the next one follows' if not judged else 'NOT WELL'}")
     if judged and not well:
         say(f"Not well after {RECOVERY_SECONDS:.0f} s; who runs: { {role: len(found) for role, found in world.processes().items()} }; up is started again.")
         world.kill_up()
+    elif calm is not None and number < options.events:
+        _peace(world, calm, options.calm_seconds, say)
+
+
+def _peace(world: World, until: str, seconds: float, say: Say) -> None:
+    """Waits until a dataset was made (`made`), or is being made (`works`)."""
+    begun, first = time.monotonic(), sight(world)
+    before = first.rows["training_datasets"] if first is not None else 0
+
+    def there() -> bool:
+        now = sight(world)
+        return now is not None and (now.works.get("dataset_refresh", 0) > 0 if until == "works" else now.rows["training_datasets"] > before)
+
+    met = wait(there, seconds)
+    what = "a dataset is being made" if until == "works" else "a dataset was made"
+    say(f"     calm: {what if met else f'not ({what})'} after {time.monotonic() - begun:.1f} s; {sight(world)}")
 
 
 def come_to_rest(world: World, load: Load, seconds: float, say: Say) -> dict[str, object]:
-    """Waits until what was sent has arrived and been taken up: no run goes on, no reader is behind, three times in a row; `seconds` at most, and no longer
-    than STANDSTILL_SECONDS after anything moved.
-
-    After a third of it, what is still behind gets the hourly job, as every installation does within the hour.
-    """
-    begun, hourly, quiet = time.monotonic(), False, 0
+    """Waits until what was sent has arrived and been taken up: no run goes on, nothing is left behind, three times in a row; `seconds` at most, and no
+    longer than STANDSTILL_SECONDS after anything moved. Nobody helps: what was lost the sensors find."""
+    begun, quiet = time.monotonic(), 0
     delivered = load.drain(seconds / 2)
     before, moved = "", time.monotonic()
     while quiet < 3 and time.monotonic() - begun < seconds and time.monotonic() - moved < STANDSTILL_SECONDS:
@@ -165,14 +184,7 @@ def come_to_rest(world: World, load: Load, seconds: float, say: Say) -> dict[str
         quiet = quiet + 1 if state == "" else 0
         if state != before:
             before, moved = state, time.monotonic()
-        if state and not hourly and time.monotonic() - begun > seconds / 3:
-            hourly = True
-            say(f"Still {state}: the hourly job is run.")
-            try:
-                world.run("run", "ab_test_analysis")
-            except AssertionError as error:
-                say(f"It failed: {error}")
-    found = {"seconds": round(time.monotonic() - begun), "delivered": delivered, "quiet": quiet >= 3, "hourly_job_run": hourly, "left": _state(world)}
+    found = {"seconds": round(time.monotonic() - begun), "delivered": delivered, "quiet": quiet >= 3, "left": _state(world)}
     say(str(found))
     return found
 
@@ -182,13 +194,12 @@ def _state(world: World) -> str:
     try:
         going = [status for status in _runs(world).values() if status in _UNFINISHED]
         with world.database().connect("pipeline") as connection:
-            behind = outbox.agents_behind(connection, outbox.EXAMPLES_READER)
-            waiting = operating.waiting(connection, None)
-    except (httpx.HTTPError, KeyError, TypeError, ValueError) as error:
+            behind = left(connection)
+    except (httpx.HTTPError, LearningError, psycopg.Error, KeyError, TypeError, ValueError) as error:
         return f"no answer ({type(error).__name__})"
     if going:
         return f"{len(going)} runs go on ({dict(Counter(going))})"
-    return f"{len(behind)} agents behind, {waiting.outbox} entries" if behind else ""
+    return ", ".join(f"{one.job} of {one.partition or 'all'} is behind" for one in behind)
 
 
 def _runs(world: World) -> dict[str, str]:
@@ -202,7 +213,8 @@ def _judge(world: World, load: Load, seen: Seen, report: Report) -> None:
         for table in _COUNTED:
             row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # type: ignore[arg-type]
             report.rows[table] = int(row[0]) if row else 0
-        report.invariants = judge(Evidence(connection, load.ledger, seen, runs))
+        evidence = Evidence(connection, load.ledger, seen, runs)
+        report.invariants, report.silent = judge(evidence), silent(evidence)
     late = [event.what for event in report.events if event.judged and event.recovered is None]
     report.invariants["the system recovers by itself"] = late
     report.invariants["the client delivers all that it took"] = [] if report.rest["delivered"] else ["its queue is not empty"]

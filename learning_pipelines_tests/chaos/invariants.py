@@ -5,13 +5,15 @@ Belongs here: the comparisons, as faults in words. Not here: coming to rest (har
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from learning_pipelines.errors import LearningError
 from learning_pipelines.examples.versions import rebuild
-from learning_pipelines.storage import audit, outbox
+from learning_pipelines.storage import audit, left_behind
 from learning_pipelines.storage.database import Connection
+from learning_pipelines.storage.left_behind import LeftBehind
 from learning_pipelines.storage.metrics import COLUMNS, computed
 from learning_pipelines.storage.tenants import AgentRef, agents
 from learning_pipelines_tests.chaos.ledger import Fetch, Ledger
@@ -216,22 +218,15 @@ def _equal(one: object, other: object) -> bool:
 
 
 def outbox_read_forwards(evidence: Evidence) -> Iterable[str]:
-    """No position ever went backwards, and in the end every reader has read everything."""
+    """No position ever went backwards, and in the end every reader has read everything that concerns it."""
     yield from (fault for fault in evidence.seen.faults if "position" in fault)
-    for reader in (outbox.EXAMPLES_READER, outbox.METRICS_READER, outbox.WEIGHTS_READER):
-        behind = outbox.agents_behind(evidence.connection, reader, evidence.organization)
-        yield from (f"{reader} has not read everything of {agent.agent}" for agent in behind if _concerns(evidence, reader, agent))
+    yield from (f"{one.job} has not taken up everything of {one.partition or 'all'}: since {one.since:%H:%M:%S}" for one in left(evidence.connection))
 
 
-def _concerns(evidence: Evidence, reader: str, agent: AgentRef) -> bool:
-    """Whether what the reader has not read is anything it reads: what others write behind it need not be."""
-    start = outbox.position(evidence.connection, reader, agent)
-    row = evidence.connection.execute(
-        """SELECT count(*) FROM outbox WHERE organization_id = %s AND agent_id = %s AND (xid, id) > (%s::xid8, %s)
-        AND kind IN ('executions', 'feedback') AND %s::text IS NOT NULL""",
-        [agent.organization_id, agent.agent_id, str(start.xid), start.id, reader],
-    ).fetchone()
-    return row is not None and row[0] > 0
+def left(connection: Connection) -> list[LeftBehind]:
+    """What is written and not taken up, of every kind, however young."""
+    none = dt.timedelta(0)
+    return [*left_behind.of_readers(connection, none), *left_behind.of_retrieval(connection, None, none, 10_000_000)[0]]
 
 
 def no_run_stuck(evidence: Evidence) -> Iterable[str]:
@@ -263,6 +258,31 @@ INVARIANTS: dict[str, Callable[[Evidence], Iterable[str]]] = {
     "no run is stuck": no_run_stuck,
     "no answer is a 500": no_odd_answers,
 }
+
+
+SUBJECTS: dict[str, str | Callable[[Evidence], int]] = {
+    "every acknowledged record is stored exactly once": lambda evidence: sum(len(ids) for ids in evidence.ledger.acknowledged.values()),
+    "feedback is joined to its execution": "agent_feedback",
+    "every example once per source": "learning_examples",
+    "no half dataset": "training_datasets",
+    "one production label per agent": "prompt_labels",
+    "every served prompt was approved": lambda evidence: len(evidence.ledger.fetches),
+    "the index is complete": "documents",
+    "counters equal recounts": "feedback_metrics",
+    "the outbox is read forwards, to its end": "outbox",
+    "no run is stuck": lambda evidence: len(evidence.runs),
+    "no answer is a 500": lambda evidence: sum(evidence.ledger.answers.values()),
+}
+
+
+def silent(evidence: Evidence) -> list[str]:
+    """Invariants whose subject has not a single row: that they hold says nothing."""
+    return [name for name, subject in SUBJECTS.items() if not (subject(evidence) if callable(subject) else _rows(evidence.connection, subject))]
+
+
+def _rows(connection: Connection, table: str) -> int:
+    row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # type: ignore[arg-type]
+    return int(row[0]) if row else 0
 
 
 def judge(evidence: Evidence) -> dict[str, list[str]]:

@@ -18,13 +18,15 @@ from typing import Any
 @dataclasses.dataclass
 class Event:
     """A blow that hit: `recovered` seconds after it everything answered again; None: not before the next blow, or, where it was waited for (`judged`),
-    not in time."""
+    not in time. `rows` and `works`: what there was when it fell (sight.py); None: nobody could look, the database was away."""
 
     kind: str
     at: float
     what: str
     recovered: float | None
     judged: bool = True
+    rows: dict[str, int] | None = None
+    works: dict[str, int] | None = None
 
 
 @dataclasses.dataclass
@@ -45,6 +47,8 @@ class Report:
     rows: dict[str, int] = dataclasses.field(default_factory=dict)
     rest: dict[str, Any] = dataclasses.field(default_factory=dict)
     invariants: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    silent: list[str] = dataclasses.field(default_factory=list)
+    """Invariants whose subject has not a single row: nothing could break them."""
 
     @property
     def holds(self) -> bool:
@@ -60,7 +64,7 @@ class Report:
     def read(cls, path: Path) -> Report:
         """A report as it was written."""
         stored = json.loads(path.read_text(encoding="utf-8"))
-        fields = {one.name: stored[one.name] for one in dataclasses.fields(cls)}
+        fields = {one.name: stored[one.name] for one in dataclasses.fields(cls) if one.name in stored}
         return cls(**{**fields, "events": [Event(**event) for event in stored["events"]], "missed": Counter(stored["missed"])})
 
     def by_kind(self) -> Counter[str]:
@@ -68,7 +72,7 @@ class Report:
 
     def as_markdown(self) -> str:
         lines = [
-            f"# Chaos, seed {self.seed}: {'every invariant holds' if self.holds else 'AN INVARIANT FAILED'}", "",
+            f"# Chaos, seed {self.seed}: {self._verdict()}", "",
             f"{len(self.events)} blows in {self.seconds / 60:.0f} minutes from {self.begun}; model: {self.model}; "
             f"disk {'of its own, filled' if self.disk_limited else 'not limited: never filled'}. {self.conditions}", "",
             "| struck | times | of them well before the next | median seconds until then | longest |", "|---|---|---|---|---|",
@@ -76,14 +80,39 @@ class Report:
         for kind, count in self.by_kind().most_common():
             times = sorted(event.recovered for event in self.events if event.kind == kind and event.recovered is not None)
             lines.append(f"| {kind} | {count} | {len(times)} | {_seconds(times, len(times) // 2)} | {_seconds(times, -1)} |")
+        lines += self._met()
         lines += ["", "| sent | different ids | acknowledged |", "|---|---|---|"]
         lines += [f"| {kind} | {count} | {self.acknowledged.get(kind, 0)} |" for kind, count in self.sent.items()]
         lines += ["", "| asked | answers |", "|---|---|"]
         lines += [f"| {kind} | {', '.join(f'{status}: {count}' for status, count in found.items())} |" for kind, found in self.answers.items()]
         lines += [f"| {who}, called directly | {', '.join(f'{how}: {count}' for how, count in found.items())} |" for who, found in self.calls.items()]
         lines += ["", f"Runs: {self.runs}. Rows: {self.rows}. Coming to rest: {self.rest}.", "", "| invariant | holds |", "|---|---|"]
-        lines += [f"| {name} | {'yes' if not faults else 'NO: ' + '; '.join(faults)} |" for name, faults in self.invariants.items()]
+        lines += [f"| {name} | {self._answer(name)} |" for name in self.invariants]
         return "\n".join(lines) + "\n"
+
+    def _verdict(self) -> str:
+        if not self.holds:
+            return "AN INVARIANT FAILED"
+        return f"no invariant failed, {len(self.silent)} with nothing to say" if self.silent else "every invariant holds"
+
+    def _answer(self, name: str) -> str:
+        if faults := self.invariants[name]:
+            return "NO: " + "; ".join(faults)
+        return "nothing to say" if name in self.silent else "yes"
+
+    def _met(self) -> list[str]:
+        """What there was to break when blows fell."""
+        seen = [event for event in self.events if event.rows is not None]
+        if not seen:
+            return []
+        lines = ["", "| when a blow fell there were | in the middle | at most | blows that met any |", "|---|---|---|---|"]
+        for table in seen[0].rows or {}:
+            counts = sorted((event.rows or {}).get(table, 0) for event in seen)
+            lines.append(f"| {table} | {counts[len(counts) // 2]} | {counts[-1]} | {sum(count > 0 for count in counts)} |")
+        for job in sorted({job for event in seen for job in event.works or {}}):
+            counts = sorted((event.works or {}).get(job, 0) for event in seen)
+            lines.append(f"| runs of {job} at work | {counts[len(counts) // 2]} | {counts[-1]} | {sum(count > 0 for count in counts)} |")
+        return [*lines, "", f"Of {len(self.events)} blows {len(self.events) - len(seen)} fell while nobody could look: the database was away."]
 
     def write(self, folder: Path) -> Path:
         """chaos-SEED.json and chaos-SEED.md; returns the latter."""

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 import orjson
 import psycopg
@@ -18,15 +19,18 @@ import pytest
 from learning_pipelines.examples.refresh import refresh_examples
 from learning_pipelines.feedback.importing import import_file, window_now
 from learning_pipelines.retrieval.knowledge import ensure_base
-from learning_pipelines.storage import audit, metrics, outbox, prompts
+from learning_pipelines.storage import audit, metrics, outbox, prompts, retrieval_queries
 from learning_pipelines.storage.database import Connection, Database
+from learning_pipelines.storage.ingest_sql import NIL
+from learning_pipelines.storage.tenants import AgentRef
 from learning_pipelines_tests.acceptance.proposing import learnt
 from learning_pipelines_tests.chaos import invariants
 from learning_pipelines_tests.chaos.asking import Call, Strike, faults, numbers
-from learning_pipelines_tests.chaos.blows import WEIGHTS, sequence
+from learning_pipelines_tests.chaos.blows import WEIGHTS, calm_after, sequence
 from learning_pipelines_tests.chaos.invariants import INVARIANTS, Evidence
 from learning_pipelines_tests.chaos.ledger import Fetch, Ledger
 from learning_pipelines_tests.chaos.report import Event, Report
+from learning_pipelines_tests.chaos.sight import at_work
 from learning_pipelines_tests.chaos.watch import Seen, look
 from learning_pipelines_tests.conftest import START, MakeDatabase
 from learning_pipelines_tests.examples.approved import correction, refresh
@@ -58,8 +62,12 @@ def sound(make_database: MakeDatabase, tmp_path_factory: pytest.TempPathFactory)
         refresh(connection)
         ensure_base(connection, agent.organization_id, fake_encoders()[1])
         metrics.compute_days(connection, dt.datetime.now(dt.UTC).date(), dt.datetime.now(dt.UTC).date(), "UTC")
-        for reader in (outbox.METRICS_READER, outbox.WEIGHTS_READER):
-            outbox.advance(connection, reader, agent, outbox.touched(connection, reader, agent, 1000).position)
+        shared = AgentRef(agent.organization_id, agent.organization, UUID(NIL), "")
+        readers = (outbox.METRICS_READER, outbox.WEIGHTS_READER, outbox.INDEX_READER, retrieval_queries.READER, retrieval_queries.SHARED_READER)
+        for reader in readers:
+            place = max(filter(None, (outbox.newest(connection, owner) for owner in (agent, shared))), key=lambda one: (one.xid, one.id))
+            for owner in (agent, shared):
+                outbox.advance(connection, reader, owner, place)
         yield database
 
 
@@ -195,6 +203,44 @@ def test_a_planted_fault_is_found(evidence: Evidence, fault: str) -> None:
 
 def test_every_invariant_has_a_fault_that_breaks_it() -> None:
     assert {invariant for invariant, _ in FAULTS.values()} == INVARIANTS.keys()
+
+
+def test_an_invariant_without_anything_that_could_break_it_has_nothing_to_say(evidence: Evidence) -> None:
+    said = [*invariants.silent(evidence)]
+    evidence.connection.execute("TRUNCATE training_datasets, expert_annotations CASCADE")
+    evidence.ledger.fetches.clear()
+    now = invariants.silent(evidence)
+    assert {"no half dataset", "every served prompt was approved"} <= set(now) and "no half dataset" not in said
+    assert not set(now) & {"every example once per source", "feedback is joined to its execution", "the index is complete"}
+    report = Report(7, "fake", True, invariants={name: list[str]() for name in INVARIANTS}, silent=now)
+    page = report.as_markdown()
+    assert "| no half dataset | nothing to say |" in page and "| the index is complete | yes |" in page
+    assert "every invariant holds" not in page and f"{len(now)} with nothing to say" in page
+    broken = replace(report, invariants={**report.invariants, "no half dataset": ["half a one"]})
+    assert "| no half dataset | NO: half a one |" in broken.as_markdown()
+    assert invariants.SUBJECTS.keys() == INVARIANTS.keys()
+
+
+def test_a_report_says_what_there_was_to_break_when_blows_fell() -> None:
+    report = Report(7, "fake", True, invariants={"all is well": []})
+    report.events = [
+        Event("api", 1.0, "api: 1 killed", None, rows={"training_datasets": 0}, works={}),
+        Event("run", 2.0, "run: 1 killed", None, rows={"training_datasets": 2}, works={"dataset_refresh": 1}),
+        Event("run", 3.0, "run: 1 killed", None, rows={"training_datasets": 3}, works={"index_refresh": 2}),
+        Event("api", 4.0, "api: 1 killed", None),
+    ]
+    page = report.as_markdown()
+    assert "| training_datasets | 2 | 3 | 2 |" in page and "| runs of dataset_refresh at work | 0 | 1 | 1 |" in page
+    assert "Of 4 blows 1 fell while nobody could look" in page
+
+
+def test_after_every_tenth_blow_a_dataset_is_waited_for_made_or_in_the_making_by_turns() -> None:
+    assert [calm_after(number) for number in (1, 9, 10, 11, 20, 30, 40)] == [None, None, "made", None, "works", "made", "works"]
+
+
+def test_a_run_is_at_work_while_the_process_is_there_in_which_it_executes_its_steps() -> None:
+    said = "Started process for run (pid: 11). … Executing steps in process (pid: 12)"
+    assert at_work(said, {12, 99}) and not at_work(said, {1, 2}) and not at_work("nothing yet", {12})
 
 
 def test_a_call_of_a_model_may_fail_only_if_it_was_struck_twice_or_nothing_could_be_written() -> None:
