@@ -12,6 +12,7 @@ import __future__
 import textwrap
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
@@ -36,10 +37,19 @@ class Mutant:
     code: CodeType
     defaults: Defaults
 
-    def put_in(self) -> None:
-        """Makes the function wrong, for whoever holds it under whatever name, until the process ends."""
-        self.function.__code__ = self.code
-        self.function.__defaults__, self.function.__kwdefaults__ = self.defaults
+    @contextmanager
+    def put_in(self) -> Iterator[None]:
+        """Makes the function wrong, for whoever holds it under whatever name."""
+        right = self.function.__code__, (self.function.__defaults__, self.function.__kwdefaults__)
+        self._make(self.code, self.defaults)
+        try:
+            yield
+        finally:
+            self._make(*right)
+
+    def _make(self, code: CodeType, defaults: Defaults) -> None:
+        self.function.__code__ = code
+        self.function.__defaults__, self.function.__kwdefaults__ = defaults
 
 
 def mutants(module: ModuleType) -> Iterator[Mutant]:

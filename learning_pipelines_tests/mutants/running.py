@@ -1,23 +1,26 @@
-"""Runs tests on mutants: collects once, then gives each mutant a fork of the process and only the tests that reach its function, the fastest first.
+"""Runs tests on mutants: collects once, then puts one mutant after the other in and gives it only the tests that reach its function.
 
-Belongs here: one group of modules in one process, as a plugin of pytest. Not here: making mutants (making.py), judging what survives (__main__.py).
+Belongs here: one group of modules in one process, as a plugin of pytest. Not here: making mutants (making.py), judging what survives (__main__.py), forks
+(forking.py).
 
     python -m learning_pipelines_tests.mutants.running group module … > results
 
-mutmut itself collects anew for each mutant and passes decorated functions over; with a fork after the collection a mutant costs hundredths of a second.
-A mutant is killed where a test fails, or where the tests take ten times the processor time that they took on the right function.
+mutmut itself collects anew for each mutant and passes decorated functions over; without that a mutant costs hundredths of a second. A mutant is killed where a
+test fails that passes again with the right function, or where a test takes ten times the processor time that it took on the right function.
 """
 
 from __future__ import annotations
 
 import functools
+import gc
 import importlib
 import json
 import os
-import resource
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
@@ -25,6 +28,7 @@ from typing import Any
 import pytest
 from _pytest.runner import runtestprotocol
 
+from learning_pipelines_tests.mutants.forking import done, within
 from learning_pipelines_tests.mutants.making import Mutant, mutants
 from learning_pipelines_tests.mutants.targets import GROUPS, PACKAGE, TESTS
 
@@ -33,8 +37,19 @@ SLOWEST = 1.5
 _LATE = ("scipy.optimize", "scipy.sparse.csgraph", "scipy.special", "scipy.stats")
 """What functions import when they are called; imported once before the first fork."""
 _SERVERS = {"server", "make_database", "share_encoder"}
+_PYTEST = ("-q", "-p", "no:cacheprovider", "-p", "no:faker", "--assert=plain", "--tb=native")
+"""Nobody reads why a mutant fails; saying it takes longer than the test."""
 Place = tuple[str, int]
 """File and first line of a function's code."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A test on the right functions: seconds of processor time, and the functions of the modules that it reached."""
+
+    item: pytest.Item
+    seconds: float
+    reached: frozenset[Place]
 
 
 class Runner:
@@ -42,6 +57,8 @@ class Runner:
 
     def __init__(self, modules: Sequence[ModuleType], write: Callable[[dict[str, Any]], None]) -> None:
         self.modules, self.write = modules, write
+        self.caches = [one for module in modules for one in vars(module).values() if isinstance(one, functools._lru_cache_wrapper)]
+        self.kills = Counter[tuple[Place, str]]()
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         items[:] = [item for item in items if not _SERVERS & set(getattr(item, "fixturenames", ())) and "slow" not in item.keywords]
@@ -51,25 +68,36 @@ class Runner:
             raise session.Interrupted("the tests cannot be collected")
         for name in _LATE:
             importlib.import_module(name)
-        known = _in_child(lambda say: [say(self._measured(item)) for item in session.items])
-        bad = [one["test"] for one in known.said if one["failed"]]
-        if bad or len(known.said) < len(session.items):
-            raise session.Failed(f"tests fail without any mutant: {', '.join(bad) or known.end}")
-        tests = sorted(zip(session.items, known.said, strict=True), key=lambda pair: pair[1]["seconds"])
-        tests = [pair for pair in tests if pair[1]["seconds"] <= SLOWEST]
-        for module in self.modules:
-            for mutant in mutants(module):
-                place = list(_place(mutant.function.__code__))
-                self.write({"module": module.__name__, "mutant": mutant.name, **_judged(mutant, [pair for pair in tests if place in pair[1]["reached"]])})
+        gc.freeze()
+        tests = self._known(session)
+        work = [(module.__name__, mutant, _place(mutant.function.__code__)) for module in self.modules for mutant in mutants(module)]
+        reaching = {place: [one for one in tests if place in one.reached] for _, _, place in work}
+
+        def judged(job: tuple[str, Mutant, Place]) -> tuple[dict[str, str], bool]:
+            return self._judged(job[1], job[2], reaching[job[2]])
+
+        for (module, mutant, place), said, end in done(work, judged):
+            found = said if said is not None else {"outcome": "timeout" if end == "time" else "killed", "by": end}
+            self.kills[place, found["by"]] += 1
+            self.write({"module": module, "mutant": mutant.name, **found})
         return True
 
+    def _known(self, session: pytest.Session) -> list[Known]:
+        """The tests that are fast enough. Raises where one fails."""
+        known, bad = [], []
+        for item, said, end in done(session.items, lambda item: (self._measured(item), True)):
+            if said is None and end != "time":
+                bad.append(f"{item.nodeid} ({end})")
+            elif said is not None and said["failed"]:
+                bad.append(item.nodeid)
+            elif said is not None and said["seconds"] <= SLOWEST:
+                known.append(Known(item, said["seconds"], frozenset((file, line) for file, line in said["reached"])))
+        if bad:
+            raise session.Failed(f"tests fail without any mutant: {', '.join(bad)}")
+        return known
+
     def _measured(self, item: pytest.Item) -> dict[str, Any]:
-        """A test on the right functions: seconds, whether it failed, and which functions of the modules it reached (caches are emptied before)."""
         files = {module.__file__ for module in self.modules}
-        for module in self.modules:
-            for one in vars(module).values():
-                if isinstance(one, functools._lru_cache_wrapper):
-                    one.cache_clear()
         reached: set[Place] = set()
 
         def look(frame: FrameType, event: str, argument: object) -> None:
@@ -79,65 +107,31 @@ class Runner:
         begun = time.process_time()
         sys.settrace(look)  # type: ignore[arg-type]
         try:
-            failed = _fails(item)
+            with within(2 * SLOWEST):
+                failed = self._fails(item)
         finally:
             sys.settrace(None)
-        return {"test": item.nodeid, "seconds": time.process_time() - begun, "failed": failed, "reached": sorted(reached)}
+        return {"seconds": time.process_time() - begun, "failed": failed, "reached": sorted(reached)}
 
+    def _judged(self, mutant: Mutant, place: Place, tests: Sequence[Known]) -> tuple[dict[str, str], bool]:
+        """What tests say of a mutant, those first that are fast and that killed others of its function; whether all is as it was before."""
+        for one in sorted(tests, key=lambda one: one.seconds / (1 + self.kills[place, one.item.nodeid])):
+            with within(0.5 + 10 * one.seconds):
+                with mutant.put_in():
+                    fails = self._fails(one.item)
+                if fails:
+                    self.kills[place, one.item.nodeid] += 1
+                    return {"outcome": "killed", "by": one.item.nodeid}, not self._fails(one.item)
+        return {"outcome": "survived" if tests else "untested", "by": "done"}, True
 
-def _judged(mutant: Mutant, tests: Sequence[tuple[pytest.Item, dict[str, Any]]]) -> dict[str, str]:
-    if not tests:
-        return {"outcome": "untested", "by": ""}
-
-    def run(say: Callable[[object], None]) -> None:
-        mutant.put_in()
-        for item, _ in tests:
-            if _fails(item):
-                say(item.nodeid)
-                return
-
-    end = _in_child(run, 2 + 10 * sum(said["seconds"] for _, said in tests))
-    if end.said:
-        return {"outcome": "killed", "by": end.said[0]}
-    return {"outcome": {"done": "survived", "time": "timeout"}.get(end.end, "killed"), "by": end.end}
-
-
-def _fails(item: pytest.Item) -> bool:
-    return any(report.failed for report in runtestprotocol(item, log=False, nextitem=None))
+    def _fails(self, item: pytest.Item) -> bool:
+        for cache in self.caches:
+            cache.cache_clear()
+        return any(report.failed for report in runtestprotocol(item, log=False, nextitem=None))
 
 
 def _place(code: Any) -> Place:
     return code.co_filename, code.co_firstlineno
-
-
-class _End:
-    """`said`: what the child said; `end`: done, time, or how it broke."""
-
-    def __init__(self, said: list[Any], end: str) -> None:
-        self.said, self.end = said, end
-
-
-def _in_child(work: Callable[[Callable[[object], None]], object], seconds: float | None = None) -> _End:
-    """Does work in a fork of this process, with so many seconds of processor time; it says lines."""
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            os.close(read)
-            if seconds is not None:
-                resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1, int(seconds) + 2))
-            with os.fdopen(write, "w") as out:
-                work(lambda said: print(json.dumps(said), file=out, flush=True))
-            code = 0
-        finally:
-            os._exit(code)
-    os.close(write)
-    with os.fdopen(read) as lines:
-        said = [json.loads(line) for line in lines]
-    status = os.waitpid(child, 0)[1]
-    late = os.WIFSIGNALED(status) and os.WTERMSIG(status) in (24, 9)  # SIGXCPU, SIGKILL
-    return _End(said, "done" if status == 0 else "time" if late else f"broke ({status})")
 
 
 def main(group: str, names: Iterable[str]) -> int:
@@ -146,7 +140,7 @@ def main(group: str, names: Iterable[str]) -> int:
     runner = Runner(modules, lambda found: print(json.dumps(found, ensure_ascii=False), file=out, flush=True))
     root = Path(__file__).parents[2]
     files = [str(root / TESTS / f"{name}.py") for name in GROUPS[group].tests]
-    return int(pytest.main(["-q", "-p", "no:cacheprovider", "--rootdir", str(root), *files], plugins=[runner]))
+    return int(pytest.main([*_PYTEST, "--rootdir", str(root), *files], plugins=[runner]))
 
 
 if __name__ == "__main__":

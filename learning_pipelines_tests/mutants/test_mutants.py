@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -18,6 +19,7 @@ import pytest
 
 from learning_pipelines_tests.mutants import __main__ as command
 from learning_pipelines_tests.mutants.__main__ import EXPLAINED, judged
+from learning_pipelines_tests.mutants.forking import done, within
 from learning_pipelines_tests.mutants.making import mutants
 from learning_pipelines_tests.mutants.targets import GROUPS, PACKAGE, TESTS, chosen
 
@@ -68,11 +70,31 @@ def test_functions_and_properties_are_mutated_beneath_their_decorators_and_words
 def test_a_mutant_stands_in_for_the_function_wherever_it_is_held(module: ModuleType) -> None:
     held = module.older
     assert held(18) is False
-    right = held.__wrapped__.__code__
-    next(one for one in mutants(module) if "[> → >=] than" in one.name).put_in()
+    with next(one for one in mutants(module) if "[> → >=] than" in one.name).put_in():
+        held.cache_clear()
+        assert held(18) is True
     held.cache_clear()
-    assert held(18) is True
-    held.__wrapped__.__code__ = right
+    assert held(18) is False
+
+
+def test_jobs_share_a_process_until_one_breaks_it_or_leaves_it_changed() -> None:
+    """c fails because of what b left behind and is done again alone; d changes its process, e ends its, f takes too long."""
+    left: list[str] = []
+
+    def work(job: str) -> tuple[list[str], bool]:
+        if job == "e":
+            os._exit(3)
+        with within(60 if job != "f" else 0.05):
+            while job == "f":
+                pass
+        left.append(job)
+        return list(left), job not in "d" and (job, left[0]) != ("c", "a")
+
+    assert list(done("abcdefg", work)) == [
+        ("a", ["a"], "done"), ("b", ["a", "b"], "done"), ("c", ["c"], "done"), ("d", ["d"], "done"),
+        ("e", None, "broke (768)"), ("f", None, "time"), ("g", ["g"], "done"),
+    ]  # fmt: skip
+    assert left == []
 
 
 def test_groups_are_chosen_by_name_or_by_a_part_of_a_path() -> None:
