@@ -19,11 +19,13 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import libcst as cst
+from libcst.matchers import Arg, Name, matches
 from mutmut.mutation.mutators import mutation_operators, operator_string
 
 _CONTEXT = 24
 """Characters around a change in its name."""
 _BETWEEN = " ,:()[]{}"
+_STRICT = Arg(keyword=Name("strict"), value=Name("True"))
 _LEFT_OUT = (cst.Annotation, cst.Decorator, cst.Raise, cst.Assert, cst.Import, cst.ImportFrom)
 Defaults = tuple[tuple[Any, ...] | None, dict[str, Any] | None]
 
@@ -102,20 +104,26 @@ def _changed(function: cst.FunctionDef) -> Iterator[cst.FunctionDef]:
             for number, new in enumerate(operator(node)):
                 if operator is operator_string and number:
                     break
+                if _is_strict(new) != _is_strict(node):
+                    continue
                 yield function.deep_replace(node, new)  # type: ignore[misc]
 
 
 def _nodes(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
     """The node and all below it that are to be changed."""
-    if isinstance(node, _LEFT_OUT) or (isinstance(node, cst.Arg) and node.keyword is not None and node.keyword.value == "strict"):
+    if isinstance(node, _LEFT_OUT) or (isinstance(node, cst.Arg) and matches(node, _STRICT)):
         return
     yield node
     for child in node.children:
         yield from _nodes(child)
 
 
+def _is_strict(node: cst.CSTNode) -> bool:
+    return isinstance(node, cst.Call) and any(matches(one, _STRICT) for one in node.args)
+
+
 def _compiled(function: cst.FunctionDef, module: ModuleType, name: str) -> FunctionType | None:
-    """None for a change that takes `strict` away, or after which there is no function."""
+    """None for a change after which there is no function."""
     text = textwrap.dedent(cst.Module([function]).code)
     space = dict(vars(module))
     try:
