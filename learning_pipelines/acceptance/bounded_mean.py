@@ -40,23 +40,22 @@ def lower_bound(values: Array, lowest: float, alpha: float) -> float:
     top = float(points.max())
     if top <= lowest:
         return lowest
-    return float(brentq(lambda mean: _weighted_mean_at_most(points, counts, mean) - alpha, lowest, top, xtol=1e-12))
+    return float(brentq(lambda mean: _weighted_mean_at_most(points, counts, mean) - alpha, lowest, top))
 
 
 def _with(values: Array, lowest: float) -> tuple[Array, Array]:
     """Each different value with how often it occurs, and the lowest possible one more."""
-    points, counts = np.unique(np.append(np.asarray(values, dtype=np.float64), lowest), return_counts=True)
+    points, counts = np.unique(np.append(values, lowest), return_counts=True)
     return points, counts.astype(np.float64)
 
 
 def _weighted_mean_at_most(points: Array, counts: Array, mean: float) -> float:
     """P(Σ w·points ≤ mean) for Dirichlet(counts) weights w."""
-    apart = points != mean
-    steps, counts = points[apart] - mean, counts[apart]
-    if not len(steps) or steps.max() < 0:
+    if not np.any(points > mean):
         return 1.0
-    if steps.min() > 0:
+    if not np.any(points < mean):
         return 0.0
+    steps = points - mean
     if float(counts @ steps) < 0:  # the likelier side as 1 - the other, which is small and exact
         return 1.0 - _at_most_zero(-steps, counts)
     return _at_most_zero(steps, counts)
@@ -66,11 +65,16 @@ def _at_most_zero(steps: Array, counts: Array) -> float:
     """P(Σ gamma(counts)·steps ≤ 0) for steps of both signs, by Gil-Pelaez' inversion along the saddle point's line."""
     steps = steps / np.abs(steps).max()
     saddle = _saddle(steps, counts)
-    width = 1 / np.sqrt(np.sum(counts * (steps / (1 - saddle * steps)) ** 2) + saddle**-2)
+    width = _width(steps, counts, saddle)
     line = saddle + 1j * width * _SINH
     heights = -np.log(-line) - np.log1p(-np.outer(line, steps)) @ counts
     integral = float(np.sum(_WEIGHTS * np.exp(heights - heights[0].real).real)) * width / np.pi
-    return float(min(1.0, max(0.0, integral * np.exp(heights[0].real))))
+    return float(max(0.0, integral * np.exp(heights[0].real)))
+
+
+def _width(steps: Array, counts: Array, saddle: float) -> float:
+    """How far from the saddle point the integrand is large; a step of the sum is a part of it."""
+    return float(1 / np.sqrt(np.sum(counts * (steps / (1 - saddle * steps)) ** 2) + saddle**-2))
 
 
 def _saddle(steps: Array, counts: Array) -> float:
@@ -80,4 +84,4 @@ def _saddle(steps: Array, counts: Array) -> float:
     def slope(at: float) -> float:
         return float(np.sum(counts * steps / (1 - at * steps)) - 1 / at)
 
-    return float(brentq(slope, (1 - 1e-12) / steps.min(), -1e-12, xtol=1e-14))
+    return float(brentq(slope, (1 - 1e-12) / steps.min(), -1e-12))

@@ -17,7 +17,7 @@ from typing import Any
 
 from learning_pipelines.acceptance.alpha import spent
 from learning_pipelines.acceptance.paired import Array, Comparison, compare
-from learning_pipelines.acceptance.power import plan, size
+from learning_pipelines.acceptance.power import plan, require_plannable
 from learning_pipelines.errors import BadInput
 from learning_pipelines.settings import Settings
 
@@ -38,7 +38,7 @@ class Rules:
     test_share: float = 0.3
 
     def __post_init__(self) -> None:
-        size(self.planned_effect, spent(1), min_effect=self.min_effect)
+        require_plannable(self.planned_effect, self.min_effect)
 
     @classmethod
     def of(cls, settings: Settings) -> Rules:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from learning_pipelines.acceptance.alpha import spent
 from learning_pipelines.errors import BadInput
@@ -59,22 +60,32 @@ def power(n: int, effect: float, alpha: float, *, discordant: float = DISCORDANT
         return 0.0
     from scipy.stats import binom  # slow to import
 
-    discordant = min(1.0, max(discordant, effect))
-    spread = 8 * math.sqrt(n * discordant * (1 - discordant)) + 8
-    differ = np.arange(max(0, math.floor(n * discordant - spread)), min(n, math.ceil(n * discordant + spread)) + 1)
+    discordant = max(discordant, effect)
+    differ = _likely(n, discordant)
     wins = np.maximum(binom.isf(alpha, differ, 0.5) + 1, np.ceil((differ + min_effect * n) / 2 - 1e-9))
     chance = binom.sf(wins - 1, differ, (discordant + effect) / (2 * discordant))
     return float(np.sum(binom.pmf(differ, n, discordant) * chance))
 
 
-@lru_cache(maxsize=1024)
-def size(effect: float, alpha: float, *, discordant: float = DISCORDANT, min_effect: float = 0.0, target: float = POWER) -> int:
-    """The smallest n with that power. Raises BadInput where no n has it, because the gain is not above the minimum effect."""
+def _likely(n: int, share: float) -> NDArray[np.int64]:
+    """How many of `n` pairs may differ: all numbers but those that are eight standard deviations away."""
+    spread = 8 * math.sqrt(n * share * (1 - share)) + 8
+    return np.arange(max(0, math.floor(n * share - spread)), min(n, math.ceil(n * share + spread)) + 1)
+
+
+def require_plannable(effect: float, min_effect: float) -> None:
+    """Raises BadInput where no number of items has the power, because the gain is not above the minimum effect."""
     if effect <= min_effect:
         raise BadInput(
             f"A gain of {effect:g} cannot be planned for where at least {min_effect:g} is asked.",
             "Set LEARNING_PLANNED_EFFECT above LEARNING_MIN_EFFECT.",
         )
+
+
+@lru_cache(maxsize=1024)
+def size(effect: float, alpha: float, *, discordant: float = DISCORDANT, min_effect: float = 0.0, target: float = POWER) -> int:
+    """The smallest n with that power. Raises BadInput where no n has it (require_plannable)."""
+    require_plannable(effect, min_effect)
 
     def reaches(n: int) -> bool:
         return power(n, effect, alpha, discordant=discordant, min_effect=min_effect) >= target

@@ -52,7 +52,7 @@ class Reading:
     def bounds(self) -> tuple[float, float]:
         """The gain is between these at every look at once."""
         low, high = self.comparison.low, self.comparison.high
-        return (low, high) if self.direction > 0 else (-high, -low)
+        return (low, high) if self.direction == 1 else (-high, -low)
 
     @property
     def harmed(self) -> bool:
@@ -168,7 +168,7 @@ def findings_of(evidence: Evidence) -> Findings:
         step = step_of(evidence)
         waiting, longer = _waiting_of_step(evidence, options, step, judged[0].primary.comparison)
         return Findings(control, judged, _ratios(evidence), step, waiting, _overdue(evidence, options), longer)
-    waiting, longer = _waiting(evidence, options, judged)
+    waiting, longer = _waiting(evidence, judged)
     return Findings(control, judged, _ratios(evidence), None, waiting, _overdue(evidence, options), longer)
 
 
@@ -200,7 +200,7 @@ def _waiting_of_step(evidence: Evidence, options: Options, step: Step, primary: 
     return tuple(waiting), Missing(hours, units, _at_pace(units, primary.n_treatment, given.hours_run(evidence)), {})
 
 
-def _waiting(evidence: Evidence, options: Options, treatments: Sequence[Judged]) -> tuple[tuple[str, ...], Missing]:
+def _waiting(evidence: Evidence, treatments: Sequence[Judged]) -> tuple[tuple[str, ...], Missing]:
     """What an ordinary experiment waits for before anything is adopted, and how much longer it will take."""
     experiment, ran = evidence["experiment"], given.hours_run(evidence)
     smallest, fewest = min((count, variant) for variant, count in given.exposed(evidence).items())

@@ -105,7 +105,7 @@ def ratio(numerators: float, denominators: float) -> float | None:
 
 def unit_variance(sums: UnitSums) -> float:
     """Variance per unit of the ratio (delta method): the ratio's own variance is this over n. 0 for fewer than two units and where it is rounding."""
-    return _after(sums, 0.0) if sums.n > 1 and sums.y > 0 else 0.0
+    return _after(sums, 0.0) if sums.n > 1 else 0.0
 
 
 def common_theta(pairs: list[tuple[UnitSums, UnitSums]]) -> float:
@@ -118,10 +118,9 @@ def common_theta(pairs: list[tuple[UnitSums, UnitSums]]) -> float:
 
 def _stratum(control: UnitSums, treatment: UnitSums, theta: float) -> Stratum:
     theta = theta if _past_known(control) and _past_known(treatment) else 0.0
-    means, variances = [], []
-    for arm in (control, treatment):
-        means.append(arm.x / arm.y - (theta * arm.c / arm.d if theta else 0.0))
-        variances.append(_after(arm, theta))
+    variances = [_after(arm, theta) for arm in (control, treatment)]
+    difference = treatment.x / treatment.y - control.x / control.y
+    before = treatment.c / treatment.d - control.c / control.d if theta else 0.0
     own = variances[0] / control.n + variances[1] / treatment.n
     n = control.n + treatment.n
     size = control.n * treatment.n / n
@@ -129,14 +128,14 @@ def _stratum(control: UnitSums, treatment: UnitSums, theta: float) -> Stratum:
     variance = max(own, together)
     if not variance and _all_or_nothing(control, treatment):
         variance = _after(control + treatment, 0.0) / size
-    return Stratum(means[1] - means[0], variance, size)
+    return Stratum(difference - theta * before, variance, size)
 
 
 def _all_or_nothing(control: UnitSums, treatment: UnitSums) -> bool:
     """Whether a rate is 0 in one arm and 1 in the other: every output of a broken variant is a refusal. Then no unit differs from its arm, and still the
     difference is the largest there is; its variance is that of all units together, which is right if the variant makes none."""
     nothing, everything = sorted((control, treatment), key=lambda arm: arm.x)
-    return nothing.xx == 0 and everything.x == everything.y and everything.xx == everything.yy
+    return nothing.xx == 0 and everything.xx - 2 * everything.xy + everything.yy == 0
 
 
 def _sayable(control: UnitSums, treatment: UnitSums) -> bool:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Peaks = tuple[float, float]
+NO_PEAKS: Peaks = (0.0, 0.0)
 _RATIO = math.sqrt(2.0)
 BETS: Array = np.array([0.0125 * _RATIO**step for step in range(13)])
 """λ for a difference of weight 1 (one value against one). The growth is fastest at λ = effect / variance of D: 0.2 for +10 points at 50 %."""
@@ -79,14 +80,14 @@ def _mixed(logarithms: Array) -> Array:
     return np.asarray(highest[..., 0] + np.log((np.exp(logarithms - highest) * SHARES).sum(axis=-1)))
 
 
-def p_value(differences: Differences, peaks: Peaks = (0.0, 0.0)) -> float:
+def p_value(differences: Differences, peaks: Peaks = NO_PEAKS) -> float:
     """Of "the mean is 0", valid at any time: the chance that it ever falls to p or below is at most p. 2 / the larger capital of both sides, at most 1.
     `peaks`: the logarithms of the highest capital so far, upwards and downwards, if they were kept."""
     most = max(*peaks, log_capital(differences), log_capital(differences.mirrored()))
     return min(1.0, 2.0 * math.exp(-most))
 
 
-def interval(differences: Differences, alpha: float, peaks: Peaks = (0.0, 0.0)) -> tuple[float, float]:
+def interval(differences: Differences, alpha: float, peaks: Peaks = NO_PEAKS) -> tuple[float, float]:
     """The means whose capital stays below 2/α on both sides: they hold the true one at every look at once with probability 1 - α. Within [-1, 1]. Where a
     peak has refuted "at most 0", or "at least 0", that stays refuted, unless by now the other side is, too: then the mean has changed, and the interval is
     that of the mean so far."""

@@ -94,7 +94,7 @@ def decided(findings: Findings) -> Outcome:
     """The decision about an experiment, from what its comparisons say."""
     verdicts = tuple(_verdict(one) for one in findings.treatments)
     held = _held(findings)
-    said = tuple(note for one in findings.treatments if (note := _who_answers(findings, one)) is not None)
+    said = tuple(note for one in findings.treatments if (note := _who_answers(one)) is not None)
 
     def outcome(decision: Decision, reason: str, winner: str | None = None, *, ends: bool = False, longer: Missing | None = None) -> Outcome:
         return Outcome(decision, " ".join((reason, *said)), winner, ends, verdicts, held, said, longer, _numbers(findings), findings.ratio_p)
@@ -180,7 +180,7 @@ def _open(findings: Findings, verdicts: Sequence[VariantVerdict], held: Sequence
     return " ".join([*parts, *held])
 
 
-def _who_answers(findings: Findings, one: Judged) -> str | None:
+def _who_answers(one: Judged) -> str | None:
     answers = one.answers
     if answers is None or not answers.conclusive or answers.mean_control is None or answers.mean_treatment is None:
         return None

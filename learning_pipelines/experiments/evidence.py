@@ -72,8 +72,8 @@ def exposed(evidence: Evidence) -> dict[str, int]:
 
 def _nested(states: States) -> dict[str, dict[str, dict[str, Any]]]:
     found: dict[str, dict[str, dict[str, Any]]] = {}
-    for (name, epoch, variant), state in sorted(states.items(), key=lambda item: item[0]):
-        found.setdefault(name, {}).setdefault(str(epoch), {})[variant] = dict(state)
+    for name, epoch, variant in sorted(states):
+        found.setdefault(name, {}).setdefault(str(epoch), {})[variant] = dict(states[name, epoch, variant])
     return found
 
 

@@ -54,9 +54,13 @@ class Blocks:
 
     def scaled(self, block: int, steps: int) -> tuple[Array, Array]:
         """The differences in [-1, 1], and their weights."""
-        size = block**self.level
-        both = self.treated * (block - self.treated)
-        return self.numerator / (both * size * steps), 2.0 * both * size / block
+        return _scaled(self.level, self.treated, self.numerator, block, steps)
+
+
+def _scaled(level: Integers, treated: Integers, numerator: Integers, block: int, steps: int) -> tuple[Array, Array]:
+    size = block**level
+    both = treated * (block - treated)
+    return numerator / (both * size * steps), 2.0 * both * size / block
 
 
 @dataclass(slots=True)
@@ -113,23 +117,18 @@ class ExactState:
         """Logarithms of the capital against "at most 0" and "at least 0" after each of the new differences."""
         if not len(made.last):
             return np.empty((0, 2))
-        before, counts = self._histogram()
-        (old, old_weights), (new, new_weights) = before.scaled(self.block, self.steps), made.scaled(self.block, self.steps)
+        (old, old_weights, counts), (new, new_weights) = self.scaled(), made.scaled(self.block, self.steps)
         sides = [counts @ gains(sign * old, old_weights) + gains(sign * new, new_weights).cumsum(axis=0) for sign in (1, -1)]
         return np.stack([log_capitals(side) for side in sides], axis=1)
 
-    def _histogram(self) -> tuple[Blocks, Integers]:
-        """The differences so far, each kind once, and how often it occurred."""
-        keys = np.array(list(self.differences), dtype=np.int64).reshape(-1, 3).T
-        return Blocks(keys[0], keys[1], keys[2], np.zeros_like(keys[0])), np.array(list(self.differences.values()), dtype=np.int64)
-
     def scaled(self) -> tuple[Array, Array, Integers]:
         """Values, weights and counts of the differences so far."""
-        kinds, counts = self._histogram()
-        return *kinds.scaled(self.block, self.steps), counts
+        kinds = np.array([(*key, count) for key, count in self.differences.items()], dtype=np.int64).reshape(len(self.differences), 4)
+        level, treated, numerator, counts = kinds.T
+        return *_scaled(level, treated, numerator, self.block, self.steps), counts
 
     def _in_steps(self, values: ArrayLike) -> Integers:
-        given = np.asarray(values, dtype=np.float64) * self.steps
+        given = np.multiply(values, self.steps)
         whole = np.rint(given)
         if not np.all(np.isfinite(given)) or np.any(np.abs(given - whole) > 1e-6) or np.any(whole < 0) or np.any(whole > self.steps):
             raise ValueError(f"values must be multiples of 1/{self.steps} from 0 to 1")

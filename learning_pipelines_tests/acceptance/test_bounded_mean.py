@@ -16,7 +16,7 @@ def test_for_differences_of_minus_one_zero_and_one_it_is_the_exact_binomial_test
         if exact < 1e-60:
             continue
         values = np.repeat([1.0, -1.0, 0.0], [wins, n - wins, 17])
-        assert p_value(values, -1) == pytest.approx(exact, rel=1e-10)
+        assert p_value(values, -1) == pytest.approx(exact, rel=1e-10, abs=0)
 
 
 @pytest.mark.parametrize("n", [1, 3, 20, 200])
@@ -31,6 +31,12 @@ def test_it_is_the_chance_that_randomly_weighted_values_stay_below_the_mean(n: i
 def test_a_mean_below_all_that_is_possible_is_refuted_and_one_above_all_values_is_not() -> None:
     values = np.array([0.2, 0.4])
     assert (p_value(values, 0.0, -0.1), p_value(values, 0.0, 0.4), p_value(values, 0.0, 0.5)) == (0.0, 1.0, 1.0)
+
+
+def test_the_unit_of_the_values_does_not_matter_however_small_the_probability_is() -> None:
+    values = np.repeat([0.01, 0.0], [60, 3])
+    assert p_value(values, -0.01) == pytest.approx(0.5**60, rel=1e-9, abs=0)
+    assert p_value(1e6 * values, -1e4) == pytest.approx(0.5**60, rel=1e-9, abs=0)
 
 
 def test_one_value_gives_what_markov_s_inequality_gives() -> None:

@@ -63,7 +63,8 @@ def test_a_p_value_of_just_the_level_is_within_it() -> None:
     found, rules = compare(*pairs(24, 4, 200), 0.0125), Rules()
     assert _verdict(dataclasses.replace(found, p_better=0.0125), 0.0125, rules)[0] is Verdict.BETTER
     assert _verdict(dataclasses.replace(found, p_worse=0.0125), 0.0125, rules)[0] is Verdict.WORSE
-    assert _verdict(dataclasses.replace(found, difference=rules.min_effect), 0.0125, rules)[0] is Verdict.BETTER
+    for rounding in (0, 1e-12):
+        assert _verdict(dataclasses.replace(found, difference=rules.min_effect - rounding), 0.0125, rules)[0] is Verdict.BETTER
 
 
 def test_evidence_holds_what_was_compared_what_was_spent_and_what_was_planned() -> None:
@@ -107,6 +108,7 @@ def test_every_verdict_can_be_computed_again_from_its_evidence_and_the_items(gra
     incumbent, candidate = ((rng.random(90) if graded else rng.integers(0, 2, 90)) for _ in range(2))
     found = decide(incumbent, candidate, k=k, rules=Rules(min_effect=0.01, planned_effect=0.2, test_share=0.25))
     stored = json.loads(json.dumps(found.as_json()))
+    assert list(stored) == [field.name for field in dataclasses.fields(found)] and type(found.as_json()["verdict"]) is str
     again = recompute(stored, incumbent, candidate)
     assert again == found == Evidence.from_json(stored)
     assert deviations(stored, again) == []

@@ -57,6 +57,14 @@ def test_a_guard_is_the_paired_t_test_with_its_bound_and_the_chance_to_find_a_ha
         assert found.power == pytest.approx(norm.cdf(sure - min(norm.isf(0.1), sure)))
 
 
+def test_with_the_fewest_items_a_guard_has_power_and_yes_and_no_are_scores() -> None:
+    before, after = [True, False] * (FEWEST // 2), [True, False, True, True] * (FEWEST // 4)
+    found = guard("answered", before, after)
+    assert (found.n, found.incumbent_mean, found.candidate_mean, found.difference) == (FEWEST, 0.5, 0.75, 0.25)
+    assert found.power == 0.5  # the margin is half of the spread's standard error: it fires if the observed harm reaches it
+    assert guard("few", before[:-1], after[:-1]).power == 0.0
+
+
 def test_two_items_are_tested_and_one_is_told_as_it_is() -> None:
     assert guard("one", [0.5], [0.25]) == Guard("one", 1, 0.5, 0.25, -0.25, -1.0, 1.0, 0.0, LEVEL, MARGIN, "too few")
     two = guard("two", [0.0, 1.0], [0.5, 0.75])
@@ -79,6 +87,7 @@ def test_without_any_spread_the_mean_is_what_is_known() -> None:
         (FEWEST, 0.0, -0.04, 0.051, False, "clear"),
         (FEWEST, 0.0, -0.05, 0.5, False, "silent"),
         (FEWEST, -0.05, -0.2, 0.3, False, "fired"),
+        (FEWEST, -0.05 + 1e-12, -0.2, 0.3, False, "fired"),
         (FEWEST, -0.0499, -0.2, 0.3, False, "silent"),
         (FEWEST, -0.06, -0.05, 0.0, True, "fired"),
         (FEWEST, -0.06, -0.049, 0.0, True, "clear"),

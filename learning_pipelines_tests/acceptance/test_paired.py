@@ -22,6 +22,10 @@ def test_scores_of_zero_and_one_are_compared_by_the_exact_mcnemar_test() -> None
     assert found.p_worse == pytest.approx(binomtest(24, 28, alternative="less").pvalue)
 
 
+def test_yes_and_no_are_scores_of_one_and_zero() -> None:
+    assert compare([True, False, False], [True, True, False], 0.0125) == compare([1.0, 0.0, 0.0], [1.0, 1.0, 0.0], 0.0125)
+
+
 def test_the_other_way_round_everything_is_mirrored() -> None:
     rng = np.random.default_rng(3)
     one, other = rng.integers(0, 5, 40) / 4, rng.random(40)

@@ -54,6 +54,17 @@ def test_one_item_is_enough_where_a_level_of_a_half_may_be_spent_and_everything_
     assert power(2, 1.0, 0.25) == 1.0 and size(1.0, 0.25) == 2
 
 
+def test_a_minimum_effect_near_the_planned_one_takes_more_items() -> None:
+    """Without it 67 items are enough, and 40 have a little more power."""
+    found = plan(40, 2, effect=0.30, min_effect=0.25, test_share=0.3)
+    assert (found.needed, size(0.30, spent(2))) == (96, 67)
+    assert found.power == power(40, 0.30, spent(2), min_effect=0.25) < power(40, 0.30, spent(2)) == power(40, 0.30, spent(2), min_effect=0.0)
+
+
+def test_a_target_that_is_just_reached_is_reached() -> None:
+    assert size(1.0, 0.5, target=1.0) == 1
+
+
 def test_without_items_there_is_no_power() -> None:
     assert plan(0, 1, effect=0.30, min_effect=0.02, test_share=0.3).power == 0
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from learning_pipelines.experiments.asymptotic import TUNED_UNITS, anytime_p, anytime_ps, compare, ratio, unit_variance
+from learning_pipelines.experiments.asymptotic import TUNED_UNITS, anytime_p, anytime_ps, common_theta, compare, ratio, unit_variance
 from learning_pipelines.experiments.comparison import Comparison
 from learning_pipelines.experiments.unit_sums import UnitSums
 
@@ -95,6 +95,43 @@ def test_denominators_have_a_say_when_their_mean_is_known_to_a_fifth() -> None:
         executions = np.tile([1.0, 9.0], n // 2)
         rows = np.column_stack([executions * 3 + np.arange(n), executions])
         assert said({1: (rows, rows + np.array([1.0, 0.0]))}, burn_in=10).ready is known
+
+
+def test_units_in_which_numerators_and_denominators_are_counted_do_not_matter() -> None:
+    """Of denominators that are all alike the mean is known however small it is."""
+    alike = [np.column_stack([2 + np.arange(60.0), np.ones(60)]) * 0.001, np.column_stack([3 + np.arange(60.0), np.ones(60)]) * 0.001]
+    assert said({1: (alike[0], alike[1])}, burn_in=50).difference == pytest.approx(1.0)
+    assert said({1: (alike[0] * 0.001, alike[1] * 0.001)}, burn_in=50).ready
+    small = {number: (pair[0] * 1e-4, pair[1] * 1e-4) for number, pair in EPOCHS.items()}
+    assert (said(small, True).low, said(small, True).high) == pytest.approx(by_hand(EPOCHS, True, 0.05)[1:3], rel=1e-6)
+
+
+def test_what_varies_less_than_rounding_does_not_vary() -> None:
+    """A variance of 2e-10 of the squared mean, whatever the denominators are."""
+    for denominator in (0.001, 1.0, 1000.0):
+        for share, known in ((1.6e-10, False), (2.4e-10, True)):
+            values = 3 * (1 + math.sqrt(share) * np.tile([-1.0, 1.0], 100))
+            rows = np.column_stack([values * denominator, np.full(200, denominator)])
+            assert (unit_variance(UnitSums.of(rows)) > 0) is known
+            past = UnitSums.of(np.column_stack([rows, rows]))
+            assert (common_theta([(past, past)]) > 0) is known
+
+
+def test_only_nothing_against_everything_is_told_apart_without_any_spread() -> None:
+    nothing, half, everything = (np.column_stack([np.full(200, rate), np.ones(200)]) for rate in (0.0, 0.5, 1.0))
+    assert said({1: (nothing, everything)}).ready and said({1: (everything, nothing)}).ready
+    for pair in ((nothing, half), (half, nothing), (half, everything), (everything, half), (nothing, nothing), (everything, everything)):
+        assert not said({1: pair}).ready
+
+
+def test_theta_is_the_slope_on_the_past_in_whatever_unit_it_is_counted() -> None:
+    draw = np.random.default_rng(15)
+    before = draw.normal(5, 1, 80)
+    rows = np.column_stack([2 * before, np.ones(80), before, np.ones(80)])
+    small = np.column_stack([2 * before, np.ones(80), before * 0.001, np.ones(80)])
+    assert common_theta([(UnitSums.of(rows[:40]), UnitSums.of(rows[40:]))]) == pytest.approx(2.0)
+    assert common_theta([(UnitSums.of(small[:40]), UnitSums.of(small[40:]))]) == pytest.approx(2000.0)
+    assert common_theta([]) == 0.0
 
 
 def test_before_the_burn_in_the_difference_is_told_and_no_more() -> None:

@@ -59,6 +59,11 @@ def test_capital_falls_as_the_mean_that_it_is_staked_against_rises() -> None:
     assert np.all(np.diff(capital) < 0)
 
 
+@pytest.mark.filterwarnings("error")
+def test_against_the_lowest_mean_everything_may_be_staked_and_nothing_warns() -> None:
+    assert betting.stakes(np.array([1.0, 1e9]), -1.0).tolist() == np.outer([1.0, 1e9], betting.BETS).tolist()
+
+
 def test_capital_p_value_and_interval_are_what_their_formulas_give() -> None:
     """Bets of a share each, every one staked at its weight and at most .95 of what can be lost."""
     values, weights, counts = np.array([0.5, -0.25, 1.0]), np.array([1.0, 2.0, 40.0]), np.array([12.0, 5.0, 3.0])
@@ -86,6 +91,7 @@ def test_few_differences_leave_the_whole_scale_open_and_a_peak_refutes_one_side_
     few = histogram(1, 1, 0)
     level = math.log(2 / 0.05)
     assert betting.interval(few, 0.05) == (-1.0, 1.0) == betting.interval(few, 0.05, (level, level))
+    assert betting.interval(few, 0.05, (level, 0.0)) == (-1.0, 1.0) == betting.interval(few, 0.05, (0.0, level))
     assert betting.interval(few, 0.05, (level + 1e-9, 0.0)) == (1e-12, 1.0)
     assert betting.interval(few, 0.05, (0.0, level + 1e-9)) == (-1.0, -1e-12)
     assert betting.interval(few, 0.05, (level + 1, level + 1)) == (-1.0, 1.0)
@@ -110,5 +116,6 @@ def test_interval_and_p_value_agree_about_zero(alpha: float) -> None:
 def test_bets_added_up_in_parts_are_the_capital_of_the_histogram() -> None:
     values, weights = np.array([1.0, -1.0, 0.25]), np.array([1.0, 2.0, 16.0])
     parts = betting.gains(values, weights) * np.array([[7], [2], [5]])
+    assert parts.dtype == np.int64  # whole numbers: the same sum in whatever portions
     apart = betting.log_capital(Differences.of(values, weights, np.array([7.0, 2.0, 5.0])))
     assert float(betting.log_capitals(parts.sum(axis=0))) == pytest.approx(apart, abs=1e-7)

@@ -66,6 +66,14 @@ def test_differences_are_those_of_blocks_and_of_blocks_of_what_was_alike() -> No
     assert [column.tolist() for column in third.scaled()] == [[0.5, 0.5], [4 / 3, 4 / 3], [1, 1]]
 
 
+def test_a_state_without_differences_is_empty_columns_of_their_kinds() -> None:
+    state = ExactState.for_shares(0.1, 0.9, 8)
+    assert (state, state.block) == (ExactState(20, 8), 20)
+    _, capital = state.add([], [])
+    assert capital.shape == (0, 2)
+    assert [(column.shape, column.dtype) for column in state.scaled()] == [((0,), np.float64), ((0,), np.float64), ((0,), np.int64)]
+
+
 def test_blocks_are_of_two_where_the_shares_are_nearly_alike() -> None:
     shares = ((0.56, 0.44), (0.44, 0.56), (0.57, 0.43), (0.43, 0.57), (0.9, 0.1))
     assert [block_size(*pair) for pair in shares] == [2, 2, 8, 8, 20]

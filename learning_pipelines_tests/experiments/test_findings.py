@@ -10,9 +10,10 @@ from dataclasses import asdict, replace
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import pytest
 
-from learning_pipelines.experiments import exact, sample_ratio
+from learning_pipelines.experiments import analysis, asymptotic, exact, sample_ratio
 from learning_pipelines.experiments.analysis import Counts, Missing, Ratio, Reading, Step, findings_of, step_of, units_needed
 from learning_pipelines.experiments.decision import again, decide, decided
 from learning_pipelines.experiments.evidence import evidence_of, exposed, is_new
@@ -20,6 +21,7 @@ from learning_pipelines.experiments.exact import ExactState
 from learning_pipelines.experiments.longer import Longer, how_much_longer
 from learning_pipelines.experiments.metrics import METRICS
 from learning_pipelines.experiments.options import Options
+from learning_pipelines.experiments.unit_sums import UnitSums
 from learning_pipelines.storage.experiment_rows import Arm, Epoch, Experiment
 from learning_pipelines_tests.experiments.test_analysis import HALVES, epoch, evidence, latency, thumbs
 from learning_pipelines_tests.experiments.test_decision import HELD, compared, findings, judged, ratio
@@ -56,9 +58,16 @@ def test_the_ratio_that_is_named_is_the_one_of_the_epoch_that_fits_worst() -> No
     found = findings(judged(0.01, 0.09), ratios=(ratio(500, 500), ratio(700, 300, 2), ratio(480, 520, 3)))
     assert found.ratio_p == sample_ratio.sequential_p([one.counts for one in found.ratios])
     assert found.broken_ratio is not None and "(epoch 2: 700 control (500 expected)" in found.broken_ratio
+    assert found.broken_ratio.endswith("cannot be compared and nothing is adopted. Find the cause, then start a new experiment.")
     assert findings(judged(0.01, 0.09)).ratio_p is None and findings(judged(0.01, 0.09)).broken_ratio is None
     outcome = decided(findings(judged(0.01, 0.09)))
     assert not outcome.mismatch and not replace(outcome, sample_ratio_p=0.001).mismatch and replace(outcome, sample_ratio_p=0.00099).mismatch
+
+
+def test_shares_are_broken_below_the_level_and_not_at_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = findings(judged(0.01, 0.09), ratios=(ratio(540, 460),))
+    monkeypatch.setattr(analysis, "BROKEN_RATIO", found.ratio_p)
+    assert found.broken_ratio is None
 
 
 def test_what_an_ordinary_experiment_waits_for_is_said_with_hours_and_units_at_the_pace_so_far() -> None:
@@ -74,6 +83,7 @@ def test_what_an_ordinary_experiment_waits_for_is_said_with_hours_and_units_at_t
     assert (primary.minimum_effect, primary.tolerance, found.overdue, found.rollout) == (0.5, 0.0, None, None)
     assert found.longer.as_json() == {"hours": 2.0, "units": 40, "unit_hours": 32.0, "forecasts": {"treatment": forecast.as_json()}}
     assert exposed(evidence(exposures=exposures)) == {"control": 60, "treatment": 100}
+    assert exposed(evidence(exposures={"1": {"control": 5}, "2": {"other": 7}})) == {"control": 5, "treatment": 0}
     enough = findings_of(evidence(thumbs(0.6, 0.62), exposures, epochs, min_duration_hours=48, min_sample_size=60))
     assert enough.waiting == () and enough.longer is not None and (enough.longer.hours, enough.longer.units) == (0.0, 0)
 
@@ -81,7 +91,9 @@ def test_what_an_ordinary_experiment_waits_for_is_said_with_hours_and_units_at_t
 def test_before_anybody_came_no_pace_is_known() -> None:
     found = findings_of(evidence(exposures={}, epochs=[epoch(1, "09T00:00")]))
     assert found.longer is not None and (found.longer.hours, found.longer.units, found.longer.unit_hours) == (24.0, 100, None)
-    assert found.ratios == () and found.ratio_p is None
+    assert found.ratios == () and found.ratio_p is None and found.control == "control"
+    seen = findings_of(evidence(thumbs(0.6, 0.62), epochs=[epoch(1, "09T00:00")]))
+    assert seen.longer is not None and seen.longer.forecasts["treatment"].least_units and seen.longer.forecasts["treatment"].least_hours is None
 
 
 def test_an_experiment_is_overdue_from_the_hours_on_that_it_was_allowed() -> None:
@@ -107,9 +119,14 @@ def test_a_rollout_waits_for_the_hours_and_units_of_its_step() -> None:
     assert found.treatments[0].primary.minimum_effect == 0.0  # it needs no gain
     done = findings_of(given | {"experiment": given["experiment"] | {"config": {"step_hours": 12, "step_units": there * 10}}})
     assert done.waiting == () and done.longer is None
-    last = evidence(kind="rollout", steps=[1, 50], step=1)
-    assert step_of(last) == Step(1, 50.0, 100.0)
-    assert units_needed(Options(step_units=7), (50, 100), 0) == 7 and units_needed(Options(step_units=7), (100,), 0) == 7
+    assert [step_of(evidence(kind="rollout", steps=[1, 50], step=number)) for number in (0, 1)] == [Step(0, 1.0, 50.0), Step(1, 50.0, 100.0)]
+    assert units_needed(Options(step_units=1000), (50, 100), 0) == 1000 and units_needed(Options(step_units=1000), (100,), 0) == 1000
+
+
+def test_a_rollout_is_told_with_its_control_its_shares_and_how_long_it_ran() -> None:
+    found = findings_of(evidence(kind="rollout", steps=[1, 50], step=1, config={"max_hours": 168}))
+    assert (found.control, found.overdue) == ("control", "It ran for 168 hours, 168 were allowed.")
+    assert [(one.epoch, dict(one.counts.observed)) for one in found.ratios] == [(1, {"control": 500, "treatment": 500})]
 
 
 def test_guardrails_are_read_in_their_own_direction_with_what_is_tolerated_of_them() -> None:
@@ -123,8 +140,28 @@ def test_guardrails_are_read_in_their_own_direction_with_what_is_tolerated_of_th
     assert one.answers is not None and (one.answers.metric, one.answers.alpha, one.answers.ready, one.withdrawn) == ("feedback_rate", 0.05, False, False)
     (few,) = findings_of(evidence(given, guardrails=["latency_ms"], config={"tolerances": {"latency_ms": 900.0}, "growth": 0.5})).treatments
     assert few.guardrails[0].tolerance == 900.0
+    assert few.guardrails[0].comparison.alpha == 0.1  # one guardrail: .05 on the side of harm
+    (unmeasured,) = findings_of(evidence(guardrails=["latency_ms"], config={"growth": 0.5})).treatments
+    assert unmeasured.guardrails[0].tolerance == 0.0
     (none,) = findings_of(evidence(thumbs(0.6, 0.62), guardrails=[], config={"withdrawn": ["treatment"]})).treatments
     assert none.guardrails == () and none.withdrawn
+
+
+@pytest.mark.parametrize("cuped", [True, False])
+def test_ratios_are_compared_from_both_arms_with_the_past_unless_that_is_refused(cuped: bool) -> None:
+    draw = np.random.default_rng(3)
+    before = draw.normal(10, 2, (2, 300))
+    rows = [np.column_stack([past + draw.normal(0, 1, 300), np.ones(300), past, np.ones(300)]) for past in before]
+    sums = {arm: UnitSums.of(values) for arm, values in zip(("control", "treatment"), rows, strict=True)}
+    states = {"1": {arm: one.as_json() for arm, one in sums.items()}}
+    given = {"latency_ms": states, "feedback_rate": states}
+    (one,) = findings_of(evidence(given, primary_metric="latency_ms", guardrails=[], config={"cuped": cuped})).treatments
+    for found, name in ((one.primary.comparison, "latency_ms"), (one.answers, "feedback_rate")):
+        expected = asymptotic.compare({1: sums["control"]}, {1: sums["treatment"]}, metric=name, variant="treatment", alpha=0.05, cuped=cuped)
+        assert found == expected and expected.ready
+    assert findings_of(evidence(given, primary_metric="latency_ms")).treatments[0].primary.comparison.difference == pytest.approx(
+        asymptotic.compare({1: sums["control"]}, {1: sums["treatment"]}, metric="latency_ms", variant="treatment", cuped=True).difference
+    )
 
 
 def test_an_exact_metric_is_compared_over_all_its_epochs() -> None:
@@ -222,8 +259,33 @@ def test_treatments_that_are_all_worse_harmed_or_too_small_keep_the_control() ->
     assert outcome.reason == " ".join(one.why for one in outcome.verdicts)
     both = decided(findings(judged(-0.2, -0.1, variant="a"), judged(-0.05, 0.05, slower(5, 90), variant="b")))
     assert (both.decision, both.winner, both.reason) == ("rollback", "control", " ".join(one.why for one in both.verdicts))
+    mixed = decided(findings(judged(-0.05, 0.05, slower(5, 90), variant="a"), small))
+    assert (mixed.decision, [one.verdict for one in mixed.verdicts]) == ("keep_control", ["harmed", "too small"])
     one_open = decided(findings(judged(-0.2, -0.1, variant="a"), small, judged(-0.05, 0.05, variant="c")))
     assert one_open.decision == "inconclusive" and not one_open.ends
+
+
+def test_each_verdict_names_its_treatment() -> None:
+    withdrawn = replace(judged(0.01, 0.09, variant="a"), withdrawn=True)
+    small = judged(-0.01, 0.015, variant="e", minimum_effect=0.02)
+    others = judged(-0.2, -0.1, variant="b"), judged(-0.05, 0.05, slower(5, 90), variant="c"), judged(0.01, 0.09, variant="d")
+    found = decided(findings(withdrawn, *others, small, judged(-0.05, 0.05, variant="f"))).verdicts
+    assert [(one.variant, one.verdict) for one in found] == [
+        ("a", "harmed"), ("b", "worse"), ("c", "harmed"), ("d", "better"), ("e", "too small"), ("f", "open"),
+    ]  # fmt: skip
+
+
+def test_what_holds_a_rollout_and_what_should_be_known_beside_it_are_said_in_order() -> None:
+    answers = compared(0.02, 0.06, "feedback_rate", mean_control=0.10, mean_treatment=0.14)
+    held = decided(findings(judged(-0.2, 0.2, answers=answers), rollout=Step(1, 5, 25), waiting=(HELD, "7 units are there.")))
+    note = (
+        "Treatment is answered by feedback more often (14.0% of executions instead of 10.0%): those who answer are not the same in both arms, and what "
+        "feedback says of them need not hold for everybody."
+    )
+    assert (held.decision, held.held, held.said) == ("inconclusive", (HELD, "7 units are there."), (note,))
+    assert held.reason == f"It waits at 5 % of the traffic. {HELD} 7 units are there. {note}"
+    better = decided(findings(judged(0.01, 0.09, answers=answers)))
+    assert better.reason == f"{better.verdicts[0].why} {note}"
 
 
 def test_a_guardrail_that_harms_is_named_with_the_others_that_do() -> None:
