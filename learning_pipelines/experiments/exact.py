@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from learning_pipelines.experiments.betting import Array, Differences, Peaks, gains, interval, log_capitals, p_value
+from learning_pipelines.experiments.betting import NO_PEAKS, Array, Differences, Peaks, gains, interval, log_capitals, p_value
 from learning_pipelines.experiments.comparison import Comparison
 from learning_pipelines.experiments.metrics import Metric
 
@@ -88,7 +88,7 @@ class ExactState:
     waiting: Waiting = field(default_factory=list)
     differences: Counter[tuple[int, int, int]] = field(default_factory=Counter)
     """(level, elements of the treatment, numerator) → how often."""
-    peaks: Peaks = (0.0, 0.0)
+    peaks: Peaks = NO_PEAKS
     """Logarithms of the highest capital so far against "the effect is at most 0" and "at least 0"."""
 
     @classmethod
@@ -168,7 +168,7 @@ def compare(states: Sequence[ExactState], metric: Metric, variant: str, alpha: f
         mean_control=None if control[1] is None else metric.low + spread * control[1],
         mean_treatment=None if treatment[1] is None else metric.low + spread * treatment[1],
         difference=None if difference is None else spread * difference,
-        low=spread * low, high=spread * high, p=p_value(found, peaks) if ready else 1.0, alpha=alpha, exact=True, ready=ready,
+        low=spread * low, high=spread * high, p=p_value(found, peaks), alpha=alpha, exact=True, ready=ready,
     )  # fmt: skip
 
 
@@ -185,7 +185,7 @@ def pooled(states: Sequence[ExactState]) -> Differences:
 def _peaks(states: Sequence[ExactState]) -> Peaks:
     """Of several epochs together no peak was kept; the capital of one of them is not that of all."""
     said = [state.peaks for state in states if state.differences]
-    return said[0] if len(said) == 1 else (0.0, 0.0)
+    return said[0] if len(said) == 1 else NO_PEAKS
 
 
 def _pooled(arms: Sequence[Sums], steps: Sequence[int]) -> tuple[int, float | None]:

@@ -57,7 +57,7 @@ def test_differences_are_those_of_blocks_and_of_blocks_of_what_was_alike() -> No
     assert (made.level.tolist(), made.treated.tolist(), made.numerator.tolist(), made.last.tolist()) == ([0, 1], [1, 1], [3, -4], [1, 5])
     values, weights, counts = state.scaled()
     assert (values.tolist(), weights.tolist(), counts.tolist()) == ([0.75, -0.5], [1.0, 2.0], [1, 1])
-    assert state.waiting == [[(True, 4)], []]
+    assert state.waiting == [[(True, 4)], []] and json.dumps(state.as_json()["waiting"]) == "[[[1, 4]], []]"
     assert (state.control.n, state.control.total, state.control.squares) == (3, 6, 14)
     assert (state.treatment.n, state.treatment.total, state.treatment.squares) == (4, 9, 33)
     third = ExactState(3, 1)

@@ -52,6 +52,13 @@ def test_unusable_totals_are_refused(rows: list[tuple[float, float]]) -> None:
         UnitSums.of(rows)
 
 
+def test_totals_of_a_plain_mean_are_the_sums_of_its_values() -> None:
+    """Also where they are rounded: ten times 0.1 has the sum 1 and the sum of squares 0.1."""
+    assert UnitSums.of_totals(4, 7.0, 21.0) == UnitSums.of_values([0.0, 1.0, 2.0, 4.0])
+    assert UnitSums.of_totals(0, 0.0, 0.0) == UnitSums()
+    assert UnitSums.of_totals(10, 1.0, 0.1).xx == 0.1
+
+
 @pytest.mark.parametrize(("n", "total", "squares"), [(10, 5.0, 2.0), (0, 0.0, 1.0), (-1, 0.0, 0.0)])
 def test_totals_that_no_values_have_are_refused(n: int, total: float, squares: float) -> None:
     with pytest.raises(BadInput):

@@ -3,7 +3,8 @@
 Belongs here: which changes, their names, their code. Not here: running tests on them (running.py), which modules (targets.py).
 
 The operators are mutmut's. Left out is what tests should not hold fast or cannot see: the wording of what is raised, `assert` and `strict=True` (they tell a
-reader or mypy something), annotations, the case of letters. Methods, properties and cached functions are mutated as all others.
+reader or mypy something), annotations, the case of letters, and `dtype=` (arrays have the kind of their numbers without it, but for those that are empty and
+for how much memory they take). Methods, properties and cached functions are mutated as all others.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from mutmut.mutation.mutators import mutation_operators, operator_string
 _CONTEXT = 24
 """Characters around a change in its name."""
 _BETWEEN = " ,:()[]{}"
-_STRICT = Arg(keyword=Name("strict"), value=Name("True"))
+_KEPT = Arg(keyword=Name("strict"), value=Name("True")) | Arg(keyword=Name("dtype"))
+"""Arguments that stay as they are."""
 _LEFT_OUT = (cst.Annotation, cst.Decorator, cst.Raise, cst.Assert, cst.Import, cst.ImportFrom)
 Defaults = tuple[tuple[Any, ...] | None, dict[str, Any] | None]
 
@@ -104,22 +106,22 @@ def _changed(function: cst.FunctionDef) -> Iterator[cst.FunctionDef]:
             for number, new in enumerate(operator(node)):
                 if operator is operator_string and number:
                     break
-                if _is_strict(new) != _is_strict(node):
+                if _kept(new) != _kept(node):
                     continue
                 yield function.deep_replace(node, new)  # type: ignore[misc]
 
 
 def _nodes(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
     """The node and all below it that are to be changed."""
-    if isinstance(node, _LEFT_OUT) or (isinstance(node, cst.Arg) and matches(node, _STRICT)):
+    if isinstance(node, _LEFT_OUT) or (isinstance(node, cst.Arg) and matches(node, _KEPT)):
         return
     yield node
     for child in node.children:
         yield from _nodes(child)
 
 
-def _is_strict(node: cst.CSTNode) -> bool:
-    return isinstance(node, cst.Call) and any(matches(one, _STRICT) for one in node.args)
+def _kept(node: cst.CSTNode) -> list[cst.Arg]:
+    return [one for one in node.args if matches(one, _KEPT)] if isinstance(node, cst.Call) else []
 
 
 def _compiled(function: cst.FunctionDef, module: ModuleType, name: str) -> FunctionType | None:

@@ -34,12 +34,12 @@ GROUPS = {
         ),
         _beside(
             "experiments", "test_analysis", "test_asymptotic", "test_asymptotic_by_hand", "test_betting", "test_decision", "test_exact", "test_findings",
-            "test_gbstats_parity", "test_multiplicity", "test_sample_ratio", "test_unit_sums",
+            "test_fixed_horizon", "test_gbstats_parity", "test_multiplicity", "test_sample_ratio", "test_unit_sums",
         ),
     ),
     "splits": Group(
         (*_beside("examples", "components", "splits", "trimming"), "behavior/demonstration_splits", "experiments/assignment"),
-        (*_beside("examples", "test_splits", "test_stratification"), "behavior/test_demonstration_clusters", "experiments/test_assignment"),
+        (*_beside("examples", "test_components", "test_splits", "test_stratification"), "behavior/test_demonstration_clusters", "experiments/test_assignment"),
     ),
     "policies": Group(
         (

@@ -43,7 +43,7 @@ class Half:
 
     @property
     def value(self) -> float:
-        return sum(one * two for one, two in zip([self.of], [0.5], strict=True))
+        return sum(one * two for one, two in zip(list((self.of,), dtype=float), [0.5], strict=True))
 '''
 
 
@@ -63,7 +63,7 @@ def test_functions_and_properties_are_mutated_beneath_their_decorators_and_words
     assert any("than: int = [18 → 19]) -> bool" in name for name in names)
     assert any("[> → >=] than" in name for name in names) and any("[< → <=] 0" in name for name in names)
     assert any(name.startswith("Half.value: ") and "[* → /]" in name for name in names)
-    assert not any("nobody is" in name.partition("[")[2] or "→ strict" in name or "strict=True →" in name or "XX" in name for name in names)
+    assert not any("nobody is" in name.partition("[")[2] or "XX" in name or "[strict=" in name or "[dtype=" in name for name in names)
     assert len(set(names)) == len(names)
 
 
