@@ -224,5 +224,5 @@ def _blocks(waiting: Waiting, arms: NDArray[np.bool_], values: Integers, block: 
     if not made:
         return Blocks(*[np.empty(0, dtype=np.int64)] * 4)
     columns = [np.concatenate(column) for column in zip(*made, strict=True)]
-    order = np.lexsort((columns[0], columns[3]))
+    order = np.argsort(columns[3])  # no value ends two blocks: one that holds both arms goes to no further level
     return Blocks(*[column[order] for column in columns])

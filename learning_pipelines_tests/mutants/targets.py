@@ -39,7 +39,10 @@ GROUPS = {
     ),
     "splits": Group(
         (*_beside("examples", "components", "splits", "trimming"), "behavior/demonstration_splits", "experiments/assignment"),
-        (*_beside("examples", "test_components", "test_splits", "test_stratification"), "behavior/test_demonstration_clusters", "experiments/test_assignment"),
+        (
+            *_beside("examples", "test_components", "test_splits", "test_stratification", "test_trimming"), "behavior/test_demonstration_clusters",
+            "experiments/test_assignment",
+        ),
     ),
     "policies": Group(
         (
