@@ -46,9 +46,13 @@ def forget_outdated(connection: Connection, agent: AgentRef, rule: str) -> int:
     changed = [
         row[0]
         for row in connection.execute(
-            """SELECT s.example_id FROM example_sketches s JOIN learning_examples e ON e.organization_id = s.organization_id AND e.id = s.example_id
-            WHERE s.organization_id = %(organization)s AND s.agent_id = %(agent)s AND e.updated_at > s.made_at
-                AND s.input_hash <> sha256(convert_to(e.input_text, 'UTF8'))""",
+            # Who was touched is found without texts, which are read of those alone.
+            """WITH touched AS MATERIALIZED (
+                SELECT s.example_id, s.input_hash FROM example_sketches s
+                JOIN learning_examples e ON e.organization_id = s.organization_id AND e.id = s.example_id
+                WHERE s.organization_id = %(organization)s AND s.agent_id = %(agent)s AND e.updated_at > s.made_at)
+            SELECT t.example_id FROM touched t JOIN learning_examples e ON e.organization_id = %(organization)s AND e.id = t.example_id
+            WHERE t.input_hash <> sha256(convert_to(e.input_text, 'UTF8'))""",
             mine,
         ).fetchall()
     ]

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, field
+from typing import Any, LiteralString
 
 from psycopg import sql
 
 from learning_pipelines.storage.database import Connection
 
+EXACT_UP_TO = 1_000_000
 _WRITTEN = ("agent_executions", "agent_feedback", "expert_annotations", "demonstrations", "documents")
 
 
@@ -26,7 +28,8 @@ class Written:
 
 
 def table_counts(connection: Connection, organization: str | None = None) -> dict[str, int]:
-    """Stored rows of every table (partitions counted in their parent), of one organization or of all."""
+    """Stored rows of every table (partitions counted in their parent), of one organization or of all. Counted one by one: for people who ask, not for what
+    looks by itself again and again."""
     names = [
         str(row[0])
         for row in connection.execute(
@@ -49,16 +52,48 @@ def columns(connection: Connection, table: str) -> list[tuple[str, str, bool]]:
 
 
 def written(connection: Connection) -> list[Written]:
-    """Row count and newest arrival of each table that people write to."""
-    column = {"documents": "updated_at"}
+    """Row count and newest arrival of each table that people write to. A sensor asks every minute: beyond EXACT_UP_TO rows their number is PostgreSQL's
+    own estimate, and only the newest month that has rows is read for the newest one."""
     found = []
     for name in _WRITTEN:
-        row = connection.execute(
-            sql.SQL("SELECT count(*), max({}) FROM {}").format(sql.Identifier(column.get(name, "received_at")), sql.Identifier(name))
-        ).fetchone()
-        assert row is not None
-        found.append(Written(name, int(row[0]), row[1], _demonstrated(connection) if name == "demonstrations" else {}))
+        column = {"documents": "updated_at"}.get(name, "received_at")
+        rows, partitions = _estimated(connection, name)
+        if rows > EXACT_UP_TO:
+            last = _newest(connection, name, column, partitions)
+        else:
+            rows, last = _one(connection, "SELECT count(*), max({1}) FROM {0}", name, column)
+        found.append(Written(name, rows, last, _demonstrated(connection) if name == "demonstrations" else {}))
     return found
+
+
+def _estimated(connection: Connection, name: str) -> tuple[int, int]:
+    """Rows of a table as it was analyzed last, and how many partitions it has."""
+    row = connection.execute(
+        """SELECT coalesce(sum(greatest(reltuples, 0)), 0), count(*) FILTER (WHERE relispartition) FROM pg_class
+        WHERE relkind = 'r' AND (oid = %(name)s::regclass OR oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = %(name)s::regclass))""",
+        {"name": f"learning.{name}"},
+    ).fetchone()
+    assert row is not None
+    return int(row[0]), int(row[1])
+
+
+def _newest(connection: Connection, name: str, column: str, partitions: int) -> dt.datetime | None:
+    """When the newest row came: of a partitioned table month by month, from the present back, until there is one."""
+    begins = dt.datetime.now(dt.UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    last: dt.datetime | None = None
+    for _ in range(partitions):
+        (last,) = _one(connection, "SELECT max({1}) FROM {0} WHERE {1} >= {2}", name, column, begins)
+        if last is not None:
+            return last
+        begins = (begins - dt.timedelta(days=1)).replace(day=1)
+    (last,) = _one(connection, "SELECT max({1}) FROM {0}", name, column)
+    return last
+
+
+def _one(connection: Connection, query: LiteralString, name: str, column: str, since: dt.datetime | None = None) -> Any:
+    row = connection.execute(sql.SQL(query).format(sql.Identifier(name), sql.Identifier(column), sql.Literal(since))).fetchone()
+    assert row is not None
+    return row
 
 
 def _demonstrated(connection: Connection) -> dict[str, int]:
