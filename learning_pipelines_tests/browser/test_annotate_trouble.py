@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from learning_pipelines_tests.api.reviewing import count, example_row, examples, load, new_agent
 from learning_pipelines_tests.api.serving import Api
@@ -55,6 +55,66 @@ def test_when_another_expert_took_the_item_what_was_typed_stays(site: Api, visit
     choose(finn, "Approve")
     send(finn)
     assert (example_row(site, name), count(site, "expert_annotations WHERE example_id = %s", name)) == ("approved", 1)
+
+
+def test_an_answer_about_the_item_before_says_nothing_about_the_one_at_hand(site: Api, visit: Visit) -> None:
+    agent = new_agent(site)
+    examples(site, 2, agent=agent)
+    page = at_desk(visit, agent)
+    before = at_hand(page)
+    held: list[Route] = []
+    page.route(f"**/{before}/lease", lambda route: held.append(route))
+    page.get_by_role("button", name="Prolong").click()
+    choose(page, "Approve")
+    send(page)
+    other_item(page, before)
+    held[0].fulfill(json={"example_id": before, "lease_until": "2026-01-01T00:00:00Z", "now": "2026-01-01T00:00:00Z"})
+    page.wait_for_timeout(1_500)
+    expect(page.get_by_role("timer")).to_be_visible()
+
+
+def test_an_item_that_comes_after_the_desk_was_left_is_given_back(site: Api, visit: Visit) -> None:
+    agent = new_agent(site)
+    examples(site, 2, agent=agent)
+    page = at_desk(visit, agent)
+    held: list[Route] = []
+    page.route("**/annotations", lambda route: held.append(route))
+    choose(page, "Approve")
+    page.get_by_role("button", name="Submit and take the next").click()
+    page.wait_for_timeout(300)
+    page.get_by_role("button", name="In bulk").click()
+    expect(page.get_by_text("0 of")).to_be_visible()
+    with page.expect_request("**/annotations/queue/*/release"):
+        held[0].continue_()
+        page.unroute("**/annotations")
+
+
+def test_a_browser_that_keeps_nothing_has_its_keys_all_the_same(site: Api, visit: Visit) -> None:
+    agent = new_agent(site)
+    examples(site, agent=agent)
+    page = at_desk(visit, agent)
+    page.add_init_script("Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('switched off', 'SecurityError'); } })")
+    page.reload()
+    expect(page.get_by_role("region", name="Item")).to_be_visible()
+    page.keyboard.press("?")
+    page.get_by_label("Single keys are shortcuts").uncheck()
+    page.get_by_role("button", name="Close").click()
+    page.keyboard.press("?")
+    page.wait_for_timeout(200)
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_a_verdict_in_bulk_is_told_also_where_the_queue_cannot_be_read_afterwards(site: Api, visit: Visit) -> None:
+    agent = new_agent(site)
+    names = examples(site, 2, agent=agent)
+    page = visit(f"/annotate?agent={agent}&view=bulk", role="expert", user="edda")
+    page.get_by_label("Choose all shown").check()
+    page.route("**/annotations/queue?*", lambda route: route.fulfill(status=422, json={"title": "Not read", "detail": "Not this time."}))
+    page.get_by_role("button", name="Approve …").click()
+    page.get_by_role("dialog").get_by_role("button", name="Approve 2").click()
+    expect(page.get_by_text("You approved 2 items.")).to_be_visible()
+    expect(page.get_by_role("alert")).to_contain_text("Not this time.")
+    assert [example_row(site, one) for one in names] == ["approved"] * 2
 
 
 def test_a_reload_loses_nothing_and_leaving_gives_the_item_back(site: Api, visit: Visit) -> None:

@@ -106,6 +106,25 @@ def test_a_filter_that_is_refused_is_named_and_stays_as_it_was_typed(visit: Visi
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
+def test_a_day_of_the_address_that_is_none_is_named(visit: Visit) -> None:
+    page = visit("/executions?after=2026-13-01", role="expert", user="edda")
+    expect(page.get_by_role("alert")).to_contain_text("month value is outside expected range")
+    expect(page.get_by_label("From day")).to_be_focused()
+
+
+def test_what_became_of_feedback_is_asked_again_where_it_could_not_be_read(visit: Visit) -> None:
+    page = visit("/executions?execution=run-01", role="expert", user="edda")
+    page.route("**/lineage/feedback/**", lambda route: route.fulfill(status=422, json={"title": "Not read", "detail": "Not this time."}))
+    summary = page.get_by_text("What became of it").first
+    summary.click()
+    expect(page.get_by_text("Not this time.")).to_be_visible()
+    page.unroute("**/lineage/feedback/**")
+    summary.click()
+    summary.click()
+    expect(page.get_by_text("Nothing has been learnt from it yet")).to_be_visible()
+    expect(page.get_by_text("Not this time.")).to_have_count(0)
+
+
 def test_one_execution_shows_everything_about_it_as_text(visit: Visit, axe: Axe, shot: Shot) -> None:
     for scheme in ("light", "dark"):
         page = visit("/executions?agent=desk", role="admin", user="ada", color_scheme=scheme)

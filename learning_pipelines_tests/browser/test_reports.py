@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from learning_pipelines.reports.week import format_week
 from learning_pipelines.storage import reports
@@ -47,6 +47,20 @@ def test_the_list_leads_to_a_report_and_its_numbers_to_their_queries(visit: Visi
     page.get_by_role("link", name="2, 1 still failing").click()
     expect(page.locator("#query-failures")).to_be_focused()
     assert page.url.endswith("#2026-W46")
+
+
+def test_of_two_weeks_that_were_chosen_the_last_one_stays(visit: Visit) -> None:
+    page = visit("/reports", role="user", user="ada")
+    expect(page.get_by_role("heading", name="Week 2026-W47 · default")).to_be_visible()
+    held: list[Route] = []
+    page.route("**/reports/2026-W46", lambda route: held.append(route))
+    page.get_by_role("link", name="2026-W46").click()
+    expect(page.get_by_text("Reading week 2026-W46")).to_be_visible()
+    page.get_by_role("link", name="2026-W47").click()
+    expect(page.get_by_role("heading", name="Week 2026-W47 · default")).to_be_focused()
+    held[0].continue_()
+    page.wait_for_timeout(500)
+    expect(page.get_by_role("heading", name="Week 2026-W47 · default")).to_be_visible()
 
 
 def test_the_report_is_there_as_page_markdown_and_json(visit: Visit) -> None:

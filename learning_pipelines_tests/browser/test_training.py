@@ -164,6 +164,42 @@ def test_a_prompt_is_written_by_hand_kept_as_a_draft_and_pointed_at(site: Api, v
     assert served(site, agent) == "3" and page.title() == "Training · learning_pipelines"
 
 
+def test_only_the_editor_that_is_open_asks_whether_to_leave(visit: Visit, agent: AgentRef) -> None:
+    page = visit(f"/training?tab=prompts&agent={agent.agent}", role="admin", user="ada")
+    asked: list[str] = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    for version in (1, 2):
+        page.get_by_role("button", name=f"Write a version from version {version}").click()
+        expect(page.get_by_role("heading", name=f"A new version, from version {version}")).to_be_visible()
+        page.get_by_label("Text").fill(f"Written from version {version}.")
+    page.get_by_role("button", name="Store as a new version").click()
+    page.get_by_role("button", name="Store it").click()
+    expect(page.get_by_role("status").filter(has_text="Stored as version 3")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("button", name="Write a version from version 3")).to_be_visible()
+    assert asked == [] and page.get_by_label("Text").count() == 0
+
+
+def test_a_label_that_was_moved_is_told_also_where_the_list_cannot_be_read(site: Api, visit: Visit, agent: AgentRef) -> None:
+    page = visit(f"/training?tab=prompts&agent={agent.agent}", role="admin", user="ada")
+    page.get_by_role("button", name="Point a label at version 2").click()
+    page.route("**/prompts/*/versions", lambda route: route.fulfill(status=422, json={"title": "Not read", "detail": "Not this time."}))
+    page.get_by_role("button", name="Move the label").click()
+    expect(page.get_by_role("status").filter(has_text="production points at version 2 now")).to_be_visible()
+    expect(page.get_by_role("alert")).to_contain_text("Not this time.")
+    assert served(site, agent) == "2"
+
+
+def test_a_decision_is_told_also_where_the_proposal_cannot_be_read(site: Api, visit: Visit, agent: AgentRef, proposal: UUID) -> None:
+    page = visit(f"/training?agent={agent.agent}", role="admin", user="ada")
+    expect(card(page, proposal).locator("ins").first).to_be_visible()
+    page.route(f"**/proposals/{proposal}", lambda route: route.fulfill(status=422, json={"title": "Not read", "detail": "Not this time."}))
+    card(page, proposal).get_by_role("button", name="Approve").click()
+    page.get_by_role("dialog").get_by_role("button", name="Approve").click()
+    expect(card(page, proposal).get_by_role("status")).to_have_text(f"Approved: version 2 of the prompt serves {agent.agent} now, version 1 no longer.")
+    assert served(site, agent) == "2"
+
+
 def test_a_label_that_a_rollout_holds_is_refused_by_name(site: Api, visit: Visit, agent: AgentRef, proposal: UUID) -> None:
     with site.database.connect("pipeline") as connection:
         begun = approve(connection, agent.organization_id, proposal, "canary", OPERATOR, settings=site.settings).experiment

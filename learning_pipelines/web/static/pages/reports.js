@@ -23,7 +23,12 @@ async function render(main, context) {
   }
   const shown = h("section", { "aria-live": "off" });
   main.append(h("div", { class: "grid" }, charts(reports)), h("h2", {}, "Weeks"), list(reports), shown);
-  const follow = (focus) => show(shown, context, WEEK.exec(location.hash)?.[1] ?? reports[0].week, focus);
+  let reading = new AbortController();
+  const follow = (focus) => {
+    reading.abort(); // an answer about the week before must not come in afterwards
+    reading = new AbortController();
+    return show(shown, context, WEEK.exec(location.hash)?.[1] ?? reports[0].week, focus, reading.signal);
+  };
   addEventListener("hashchange", () => { if (!location.hash || WEEK.test(location.hash)) follow(true); });
   await follow(WEEK.test(location.hash));
 }
@@ -71,10 +76,10 @@ function list(reports) {
       h("td", {}, week.drift_alarms ? h("span", { class: "badge bad" }, "drift alarm") : null))))));
 }
 
-async function show(place, context, week, focus) {
+async function show(place, context, week, focus, signal) {
   fill(place, h("p", { class: "hint" }, `Reading week ${week} …`));
   try {
-    const report = await context.client.request("GET", `/reports/${segment(week)}`);
+    const report = await context.client.request("GET", `/reports/${segment(week)}`, { signal });
     const heading = h("h2", { tabindex: "-1" }, `Week ${report.week} · ${report.organization}`);
     const happened = `${count(report.executions)} executions, ${count(report.feedback)} feedback`;
     const about = `${report.starts} to ${report.ends} (${report.timezone}) · ${happened}`;
@@ -83,7 +88,7 @@ async function show(place, context, week, focus) {
     if (focus) heading.focus();
     context.announce(`Week ${report.week}`);
   } catch (error) {
-    context.problem(error, place);
+    if (!signal.aborted) context.problem(error, place);
   }
 }
 

@@ -62,22 +62,24 @@ export async function bulk(target, filters, signal, { context, store, keys, prog
   };
   const send = async (ids, approved, notes) => {
     for (const row of rows) row.mark("");
+    let answer;
     try {
-      const answer = await context.client.request("POST", "/annotations/bulk", { body: { example_ids: ids, approved, notes: notes.trim() || null } });
-      const label = `${approved ? "approved" : "rejected"} ${count(ids.length)} item${ids.length === 1 ? "" : "s"}`;
-      store.addDone({ undoId: answer.undo_id, ids, label });
-      undo.refresh();
-      progress.refresh();
-      await load();
-      fill(notices, h("p", { class: "notice", role: "status" }, `You ${label}. `, decided(answer.results), " The button above undoes all of it."));
-      undo.button.focus();
+      answer = await context.client.request("POST", "/annotations/bulk", { body: { example_ids: ids, approved, notes: notes.trim() || null } });
     } catch (error) {
       const named = rows.filter((row) => row.box.checked && error.message.includes(row.id));
       for (const row of named) row.mark("stops it");
       const leave = () => { for (const row of named) row.box.checked = false; recount(); fill(notices); approve.focus(); };
       fill(notices, problem(error), named.length > 0 && h("p", {}, "Nothing was changed. ", h("button", { type: "button", onclick: leave },
         `Leave out the ${count(named.length)} that stop it`)));
+      return;
     }
+    const label = `${approved ? "approved" : "rejected"} ${count(ids.length)} item${ids.length === 1 ? "" : "s"}`;
+    store.addDone({ undoId: answer.undo_id, ids, label });
+    undo.refresh();
+    progress.refresh();
+    const failed = await load().then(() => null, problem); // it is done, also where the rest of the queue cannot be read
+    fill(notices, h("p", { class: "notice", role: "status" }, `You ${label}. `, decided(answer.results), " The button above undoes all of it."), failed);
+    undo.button.focus();
   };
 
   fill(target, h("div", { class: "bar" }, undo.button, keys.button()), notices, place);

@@ -51,6 +51,7 @@ export async function desk(target, filters, signal, { context, store, keys, prog
     } finally {
       busy = false;
       target.removeAttribute("aria-busy");
+      if (signal.aborted) leave(); // whatever it took meanwhile
     }
   };
   const another = () => h("button", { type: "button", onclick: () => alone(next) }, "Take the next item");
@@ -105,7 +106,6 @@ export async function desk(target, filters, signal, { context, store, keys, prog
   const next = async (quietly) => {
     put();
     await show(await queue.next(), quietly === true);
-    if (signal.aborted) leave();
   };
   /** Nothing is at hand any more. */
   const put = () => {

@@ -74,7 +74,7 @@ function windows(own) {
         navigator.locks.request(name(id), { ifAvailable: true }, (lock) => {
           answer(lock !== null);
           return lock && new Promise((resolve) => { letGo = resolve; });
-        });
+        }).catch(() => answer(true)); // the browser permits no locks here: the service refuses the second verdict
       });
     },
     letGo: () => letGo(),
@@ -82,6 +82,22 @@ function windows(own) {
 }
 
 const SWITCH = "learning-annotate-shortcuts";
+let switched = null; // where the browser keeps nothing
 /** Whether single keys are shortcuts; remembered in this browser. */
-export const singleKeys = () => localStorage.getItem(SWITCH) !== "off";
-export const setSingleKeys = (on) => localStorage.setItem(SWITCH, on ? "on" : "off");
+export function singleKeys() {
+  try {
+    return (switched ?? localStorage.getItem(SWITCH)) !== "off";
+  } catch {
+    return true;
+  }
+}
+
+export function setSingleKeys(on) {
+  switched = on ? "on" : "off";
+  try {
+    localStorage.setItem(SWITCH, switched);
+    switched = null;
+  } catch {
+    // Storage is switched off or full.
+  }
+}

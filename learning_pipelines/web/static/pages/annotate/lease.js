@@ -48,13 +48,16 @@ export function leaseOf(context, said) {
     context.announce(text);
   };
   const take = async () => {
+    const { id } = state;
     state.asking = true;
     try {
-      const answer = await context.client.request("POST", `/annotations/queue/${segment(state.id)}/lease`, { body: {} });
+      const answer = await context.client.request("POST", `/annotations/queue/${segment(id)}/lease`, { body: {} });
+      if (id !== state.id) return false; // another item is at hand by now
       said(null);
       adopt(answer);
       return true;
     } catch (error) {
+      if (id !== state.id) return false;
       state.touched = false;
       said(error);
       return false;

@@ -45,13 +45,15 @@ function state(one) {
 
 function became(context, one) {
   const place = h("div", {});
+  let asked = false;
   const load = async (event) => {
-    if (!event.target.open || place.childElementCount) return;
+    if (!event.target.open || asked) return;
+    asked = true;
     try {
       fill(place, lineage(context, await context.client.request("GET", `/lineage/feedback/${segment(one.feedback_id)}`, { query: { limit: 10 } })));
     } catch (error) {
+      asked = false; // opened again, it is asked again
       context.problem(error, place);
-      event.target.open = false;
     }
   };
   return h("details", { ontoggle: load }, h("summary", {}, "What became of it"), place);

@@ -29,11 +29,12 @@ const FILTERS = {
 /** What a query of the address holds of the filters. */
 export const chosen = (query) => new URLSearchParams(Object.keys(FILTERS).flatMap((name) => (query.get(name) ? [[name, query.get(name)]] : [])));
 
-/** As the route takes it: days of this place become moments. */
+/** As the route takes it: days of this place become moments. What is no day goes as it is: the route says what is wrong with it. */
 export function asked(query) {
   const found = Object.fromEntries(chosen(query));
   for (const name of ["after", "before"]) {
-    if (/^\d{4}-\d{2}-\d{2}$/.test(found[name] ?? "")) found[name] = new Date(`${found[name]}T00:00:00`).toISOString();
+    const day = /^\d{4}-\d{2}-\d{2}$/.test(found[name] ?? "") ? new Date(`${found[name]}T00:00:00`) : NaN;
+    if (!Number.isNaN(Number(day))) found[name] = day.toISOString();
   }
   return found;
 }

@@ -95,7 +95,7 @@ export async function editor(context, { agent, base, next, signal, done }) {
     dirty = false;
     clearTimeout(timer);
     forget();
-    sessionStorage.removeItem(keyOf(context, agent));
+    drop(context, agent);
     await done(message);
   };
   const forget = () => window.removeEventListener("beforeunload", leave);
@@ -196,6 +196,14 @@ function messageField(message, at, { typed, remove }) {
       },
     }),
   );
+}
+
+function drop(context, agent) {
+  try {
+    sessionStorage.removeItem(keyOf(context, agent));
+  } catch {
+    // Storage is switched off: there is none.
+  }
 }
 
 /** Keeps the draft in this tab; says so, or that it is too large to be kept. */

@@ -30,13 +30,17 @@ export function experiments(context, agent) {
   }
   const [rows, said] = [h("ol", { class: "plain" }), h("div", {})];
   const state = h("select", { id: "experiment-state" }, h("option", { value: "" }, "All states"), STATES.map((name) => h("option", {}, name)));
+  let turn = 0;
   const load = async (open = new URLSearchParams(location.search).get("experiment")) => {
+    const mine = (turn += 1);
     try {
       const found = (await context.client.request("GET", "/experiments", { query: { agent, state: state.value } })).experiments;
+      const entries = await listed(context, found, open);
+      if (mine !== turn) return; // an answer about the state chosen before
       fill(said, summary(found, state.value));
-      fill(rows, await listed(context, found, open));
+      fill(rows, entries);
     } catch (error) {
-      fill(said, problem(error), h("button", { type: "button", onclick: () => load() }, "Try again"));
+      if (mine === turn) fill(said, problem(error), h("button", { type: "button", onclick: () => load() }, "Try again"));
     }
   };
   state.addEventListener("change", () => load(null));

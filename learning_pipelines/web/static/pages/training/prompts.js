@@ -25,11 +25,14 @@ export async function prompts(context, { agent, agents }, signal) {
   };
   const [said, list, compared, editing] = [h("div", { class: "said", tabindex: "-1" }), h("div", {}), h("div", {}), h("div", {})];
   const tell = async (message) => {
-    await look();
-    fill(said, h("div", { class: "notice", role: "status" }, message));
+    const failed = await look().then(() => null, problem); // it is done, also where the list cannot be read
+    fill(said, h("div", { class: "notice", role: "status" }, message), failed);
     said.focus();
   };
+  let writing = new AbortController();
   const open = async (version) => {
+    writing.abort(); // one editor at a time: the one before keeps its draft, and no longer asks whether to leave the page
+    writing = new AbortController();
     try {
       fill(
         editing,
@@ -37,8 +40,7 @@ export async function prompts(context, { agent, agents }, signal) {
           agent,
           base: await read(version),
           next: (versions[0]?.version ?? 0) + 1,
-          read,
-          signal,
+          signal: AbortSignal.any([signal, writing.signal]),
           done: async (message) => {
             fill(editing);
             if (message) await tell(message);

@@ -101,7 +101,13 @@ export function card(context, proposal, { opened = false, said = null } = {}) {
   const element = h("article", { class: "card proposal", id: `proposal-${proposal.id}`, "aria-label": title });
   if (queried("proposal") === proposal.id) element.classList.add("linked");
   const refresh = async (message) => {
-    const now = await context.client.request("GET", `/proposals/${segment(proposal.id)}`);
+    let now;
+    try {
+      now = await context.client.request("GET", `/proposals/${segment(proposal.id)}`);
+    } catch (error) {
+      element.querySelector("h3").after(h("div", { class: "notice", role: "status" }, message), problem(error)); // it is done all the same
+      return;
+    }
     const drawn = card(context, now, { opened: true, said: message });
     element.replaceWith(drawn);
     (drawn.querySelector(".said") ?? drawn.querySelector("h3")).focus();

@@ -125,7 +125,8 @@ async function takeBack(context, proposal, done) {
 /** Asks, then rolls one part of what serves back; what came of it, or undefined. */
 export async function rollback(context, agent, kind, topic) {
   const shown = await context.client.request("GET", `/agents/${segment(agent)}/serving`);
-  const part = shown.parts.find((one) => one.kind === kind && one.topic === (topic ?? "")) ?? shown.parts.find((one) => one.kind === kind);
+  const parts = shown.parts.filter((one) => one.kind === kind);
+  const part = parts.find((one) => one.topic === (topic ?? "")) ?? parts[0] ?? { labelled: null, rollback_to: null };
   const rollout = shown.experiments.find((one) => one.kind === "rollout" && one.subject === kind);
   const others = shown.experiments.filter((one) => one.kind === "experiment" && one.subject === kind && one.state === "running");
   const of = called(kind, topic);
