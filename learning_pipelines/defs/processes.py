@@ -33,7 +33,9 @@ from learning_pipelines.storage.database import Database
 
 START_SECONDS = 120.0
 RESTART_PAUSE_SECONDS = 2.0
-HOLLOW_LOOKS = 5
+HOLLOW_LOOKS, STARTING_LOOKS = 5, 90
+"""So often, about every second, a code server may be seen without the child that loads the code: after it had one, and before it has its first. On a busy
+machine it takes ten seconds until it starts that; one that is ended meanwhile never comes up."""
 Part = Literal["up", "worker", "scheduler"]
 PARTS: tuple[Part, ...] = ("up", "worker", "scheduler")
 """What is started together; `up` is everything."""
@@ -47,6 +49,7 @@ class _Service:
     command: list[str]
     process: subprocess.Popen[bytes]
     childless: int = 0
+    loaded: bool = False
 
 
 @contextlib.contextmanager
@@ -134,7 +137,7 @@ class Services:
                         say(f"The {service.name} could not be started: {error}. It is tried again.")  # a full disk, no memory: neither is for ever
                         continue
                     self._former.append({"name": service.name, "pid": service.process.pid})
-                    service.process = started
+                    service.process, service.loaded, service.childless = started, False, 0
                     self._write_note()
             time.sleep(pause)
 
@@ -196,8 +199,9 @@ def _end_hollow(service: _Service, say: Callable[[str], None]) -> None:
         loading = [one for one in psutil.Process(service.process.pid).children() if one.status() != psutil.STATUS_ZOMBIE]
     except psutil.NoSuchProcess:
         return
+    service.loaded = service.loaded or bool(loading)
     service.childless = 0 if loading else service.childless + 1
-    if service.childless >= HOLLOW_LOOKS:
+    if service.childless >= (HOLLOW_LOOKS if service.loaded else STARTING_LOOKS):
         say("The process that loads the code ended, and the code server does not start another; it is ended too.")
         service.childless = 0
         service.process.kill()

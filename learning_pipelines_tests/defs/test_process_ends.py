@@ -62,3 +62,13 @@ def test_a_code_server_whose_loader_was_killed_is_ended_so_that_it_is_started_ag
     assert leader.poll() is not None and len(said) == 1
     processes._end_hollow(service, said.append)  # it has ended: nothing more to do
     assert len(said) == 1
+
+
+def test_a_code_server_that_is_slow_to_start_its_loader_is_not_ended_for_it() -> None:
+    slow = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+    service, said = processes._Service("code-server", [], slow), list[str]()
+    for _ in range(processes.STARTING_LOOKS - 1):
+        processes._end_hollow(service, said.append)
+    assert (slow.poll(), said) == (None, [])
+    processes._end_hollow(service, said.append)
+    assert slow.poll() is not None and len(said) == 1
