@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 import psycopg
 
 from learning_pipelines.errors import LearningError
-from learning_pipelines.storage import embedded
-from learning_pipelines.storage.database import of_server
+from learning_pipelines.storage.database import Database, of_server
+from learning_pipelines.storage.embedded import HOST, EmbeddedServer
+from learning_pipelines.storage.embedded_place import place_of, read_password
+from learning_pipelines.storage.embedded_process import find_postmaster
 from learning_pipelines_tests.chaos.world import World
 
 ROWS = ("learning_examples", "expert_annotations", "training_datasets")
@@ -29,12 +31,11 @@ class Sight:
 
 
 def sight(world: World) -> Sight | None:
-    """As things are now; None while the database is away."""
+    """As things are now; None while the database is away: a look waits for nothing, or the next blow would wait too."""
     try:
-        server = embedded.running(world.home)
-        if server is None:
+        database = _database(world)
+        if database is None:
             return None
-        database = of_server(server)
         with database.connect("pipeline") as connection:
             rows = {table: int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]) for table in ROWS}  # type: ignore[arg-type, index]
         with psycopg.connect(database.dagster_url, connect_timeout=5) as connection:
@@ -43,6 +44,15 @@ def sight(world: World) -> Sight | None:
         return None
     there = {process.pid for process in world.processes()["run"]}
     return Sight(rows, dict(Counter(str(job) for job, said in found if at_work(str(said), there))))
+
+
+def _database(world: World) -> Database | None:
+    """Of the server whose process is there, whether it takes anybody in or not (`embedded.running` waits until it does)."""
+    place = place_of(world.home)
+    main = find_postmaster(place.data)
+    if main is None or main.port is None:
+        return None
+    return of_server(EmbeddedServer(HOST, main.port, read_password(place), place.data, place.log, main.process.pid, False))
 
 
 _STARTED = """
