@@ -100,6 +100,21 @@ def test_what_is_young_is_left_to_the_sensors_that_read_the_outbox(desk: None, l
     assert jobs(tick()) == []
 
 
+def test_after_a_run_that_ended_there_is_a_pause(
+    desk: None, load: Load, tick: Tick, instance: dg.DagsterInstance, location: dg.Definitions, pipeline: Connection
+) -> None:
+    load("executions", [execution("e1")])
+    pipeline.execute("UPDATE outbox SET received_at = received_at - interval '5 minutes'")
+    other = queued(instance, location.resolve_job_def("examples_refresh"), {run_tags.PARTITION: "default/other"})
+    own_failure(instance, other)
+    assert ("examples_refresh", "default/desk") in jobs(tick())
+    run = queued(instance, location.resolve_job_def("examples_refresh"), {run_tags.PARTITION: "default/desk"})
+    own_failure(instance, run)
+    assert ("examples_refresh", "default/desk") not in jobs(tick())
+    instance.delete_run(run.run_id)
+    assert ("examples_refresh", "default/desk") in jobs(tick())
+
+
 def test_metrics_of_every_changed_day_are_taken_up_whichever_day_is_asked_for(
     desk: None, load: Load, tick: Tick, run_job: Materialize, pipeline: Connection, at_once: None
 ) -> None:
