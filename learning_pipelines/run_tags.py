@@ -16,6 +16,8 @@ BUDGET, CANDIDATE, GOALS = "learning/budget", "learning/candidate", "learning/op
 """What prompt_optimization was asked for: most calls of the model, the version to test, JSON of weights."""
 ATTEMPT, AFTER = "learning/attempt", "learning/after"
 """Of a run that is tried again: which attempt it is, and the id of the one before."""
+CHANGED_ONLY = "learning/changed_only"
+"""Of metrics_refresh: of its days only those that changed are computed again; whoever asks by hand gets all of them."""
 HOST = "learning/host"
 """The machine on which a command runs a job in its own process."""
 WORKER = "learning/worker"

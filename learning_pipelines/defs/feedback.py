@@ -5,6 +5,7 @@ Belongs here: assets and checks of the noun feedback. Not here: the computation 
 
 import dagster as dg
 
+from learning_pipelines import run_tags
 from learning_pipelines.defs.common import OWNERS, check, table_columns
 from learning_pipelines.defs.freshness import WHEN_WRITTEN
 from learning_pipelines.defs.links import pages_of
@@ -105,7 +106,8 @@ def feedback_metrics(context: dg.AssetExecutionContext, store: dg.ResourceParam[
     """Executions, ratings, thumbs, corrections and issues per day and agent; only feedback in force counts. Sums, so that weeks add up."""
     first, last = day_range(context)
     with store.pipeline() as connection:
-        rows = statistics.refresh(connection, statistics.Days(first, last), store.settings.timezone)
+        only = context.run.tags.get(run_tags.CHANGED_ONLY) == "true"
+        rows = statistics.refresh(connection, statistics.Days(first, last), store.settings.timezone, changed_only=only)
         found = checks.metrics(connection, first, last, store.settings.timezone)
         return dg.MaterializeResult(
             metadata={

@@ -65,7 +65,7 @@ def rows_left_behind(context: dg.SensorEvaluationContext, store: dg.ResourcePara
 
 def _request(one: LeftBehind, today: str) -> dg.RunRequest:
     """Without a run key: the same is asked for as often as it takes. Metrics take up every changed day, whichever day they are asked for."""
-    tags = {run_tags.RANGE_START: today, run_tags.RANGE_END: today} if one.job == "metrics_refresh" else {}
+    tags = {run_tags.RANGE_START: today, run_tags.RANGE_END: today, run_tags.CHANGED_ONLY: "true"} if one.job == "metrics_refresh" else {}
     return dg.RunRequest(job_name=one.job, partition_key=one.partition, tags=tags)
 
 

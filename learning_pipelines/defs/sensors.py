@@ -64,7 +64,7 @@ def _requests(waiting: list[str], news: News, start: dt.date) -> tuple[list[dg.R
         dg.RunRequest(
             run_key=f"{key}/days/{part.first}",
             job_name="metrics_refresh",
-            tags={run_tags.RANGE_START: part.first.isoformat(), run_tags.RANGE_END: part.last.isoformat()},
+            tags={run_tags.RANGE_START: part.first.isoformat(), run_tags.RANGE_END: part.last.isoformat(), run_tags.CHANGED_ONLY: "true"},
         )
         for part in stretches((day for day in changed if day >= start), STRETCHES_PER_TICK)
     ]

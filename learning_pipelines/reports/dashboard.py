@@ -13,10 +13,10 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from learning_pipelines.feedback.statistics import stretches
+from learning_pipelines.feedback.statistics import WORTH_A_QUERY, stretches
 from learning_pipelines.reports.headline import FEEDBACK_RATE_TARGET, RATING_TARGET
 from learning_pipelines.storage import dashboard as storage
-from learning_pipelines.storage import metrics, outbox
+from learning_pipelines.storage import metrics, outbox_days
 from learning_pipelines.storage.dashboard import AgentDays, Behind
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.tenants import AgentRef
@@ -96,8 +96,8 @@ def freshness(connection: Connection, organization: tuple[UUID, str], agent_id: 
             waiting.append(one)
             continue
         agent = AgentRef(*organization, one.agent_id, one.agent)
-        days = [day for day in outbox.days_behind(connection, agent, zone) if span.earlier <= day <= span.last]
-        covering = [(agent, part.first, part.last) for part in stretches(days, STRETCHES)]
+        days = [day for day in outbox_days.days_behind(connection, agent, zone) if span.earlier <= day <= span.last]
+        covering = [(agent, part.first, part.last) for part in stretches(days, STRETCHES, WORTH_A_QUERY)]
         changed.append((one.entries + sum(storage.stored_sizes(connection, organization[0], covering)), one, covering))
     live: list[AgentDays] = []
     room = LIVE_ROWS

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from psycopg.rows import dict_row
 
-from learning_pipelines.storage import outbox
+from learning_pipelines.storage import outbox_days
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.tenants import AgentRef
 from learning_pipelines.storage.trust_weights import NEWCOMER
@@ -163,7 +163,7 @@ def totals(connection: Connection, organization: str, first: dt.date, last: dt.d
 
 def days_of_agent(connection: Connection, agent: AgentRef, first: dt.date, last: dt.date, zone: str) -> list[dict[str, Any]]:
     """Sums per day of one agent, exact up to now: stored ones, but computed here for the days that changed since they were stored."""
-    behind = outbox.days_behind(connection, agent, zone)
+    behind = outbox_days.days_behind(connection, agent, zone)
     stale = sorted(day for day in behind if first <= day <= last)
     names = ", ".join(SUMS)
     with connection.cursor(row_factory=dict_row) as cursor:

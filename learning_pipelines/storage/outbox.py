@@ -224,55 +224,6 @@ def newest(connection: Connection, agent: AgentRef) -> Position | None:
     return None if row is None else Position(here, int(row[0]), int(row[1]))
 
 
-def touched_days(connection: Connection, agent: AgentRef, zone: str) -> tuple[list[dt.date], Position]:
-    """The days whose metrics changed since the metrics reader last looked at this agent, and where it stands then."""
-    start = position(connection, METRICS_READER, agent)
-    row = connection.execute(
-        """WITH new AS MATERIALIZED (
-            SELECT xid, id, happened_at, execution_at, execution_id, kind FROM outbox
-            WHERE organization_id = %(organization)s AND agent_id = %(agent)s AND (xid, id) > (%(xid)s::xid8, %(id)s)
-              AND xid < pg_snapshot_xmin(pg_current_snapshot())
-        ),
-        moments AS (
-            SELECT unnest(ARRAY[happened_at, execution_at]) AS moment FROM new WHERE kind IN ('executions', 'feedback', 'rater_weights')
-            UNION ALL
-            -- What someone said earlier about the same execution may count no longer on the day it was said.
-            SELECT f.created_at FROM agent_feedback f WHERE f.organization_id = %(organization)s
-                AND f.execution_id IN (SELECT execution_id FROM new WHERE kind = 'feedback')
-        )
-        SELECT (SELECT array_agg(DISTINCT (moment AT TIME ZONE %(zone)s)::date) FROM moments WHERE moment IS NOT NULL),
-            (SELECT ARRAY[xid::text, id::text] FROM new ORDER BY xid DESC, id DESC LIMIT 1)""",
-        {"organization": agent.organization_id, "agent": agent.agent_id, "xid": str(start.xid), "id": start.id, "zone": zone},
-    ).fetchone()
-    assert row is not None
-    last = Position(start.cluster, int(row[1][0]), int(row[1][1])) if row[1] else start
-    return sorted(row[0] or ()), last
-
-
-def days_behind(connection: Connection, agent: AgentRef, zone: str) -> set[dt.date]:
-    """The days whose stored metrics of this agent may be out of date now. Only reads: what it finds again later costs nothing but time."""
-    row = connection.execute(
-        """WITH new AS MATERIALIZED (
-            SELECT o.happened_at, o.execution_at, o.execution_id, o.kind
-            FROM (SELECT system_identifier::text AS cluster FROM pg_control_system()) here
-            LEFT JOIN outbox_positions p ON p.organization_id = %(organization)s AND p.reader = %(reader)s AND p.agent_id = %(agent)s
-                AND split_part(p.cluster, '.', 1) = here.cluster
-            JOIN outbox o ON o.organization_id = %(organization)s AND o.agent_id = %(agent)s
-                AND (o.xid, o.id) > (coalesce(p.xid, '0'::xid8), coalesce(p.id, 0))
-            WHERE o.kind IN ('executions', 'feedback', 'rater_weights')
-        ),
-        moments AS (
-            SELECT unnest(ARRAY[happened_at, execution_at]) AS moment FROM new
-            UNION ALL
-            SELECT f.created_at FROM agent_feedback f WHERE f.organization_id = %(organization)s
-                AND f.execution_id IN (SELECT execution_id FROM new WHERE kind = 'feedback')
-        )
-        SELECT array_agg(DISTINCT (moment AT TIME ZONE %(zone)s)::date) FROM moments WHERE moment IS NOT NULL""",
-        {"organization": agent.organization_id, "agent": agent.agent_id, "reader": METRICS_READER, "zone": zone},
-    ).fetchone()
-    return set(row[0] or ()) if row is not None else set()
-
-
 def lag(connection: Connection, after: Position | None, limit: int = 1_000_000) -> int:
     """Entries after a position, counted up to `limit`."""
     here = cluster(connection)

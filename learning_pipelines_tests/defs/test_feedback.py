@@ -12,6 +12,7 @@ import dagster as dg
 import psycopg
 import pytest
 
+from learning_pipelines import run_tags
 from learning_pipelines.defs.feedback import feedback_metrics
 from learning_pipelines.storage.database import Connection, Database
 from learning_pipelines.storage.store import Store
@@ -22,18 +23,15 @@ from learning_pipelines_tests.feedback.rows import AGENT, execution, said, table
 MONDAY, TUESDAY = "2025-03-10", "2025-03-11"
 
 
-def materialize(store: Store, instance: dg.DagsterInstance, first: str, last: str | None = None) -> dg.ExecuteInProcessResult:
-    chosen: dict[str, Any] = {"partition_key": first} if last is None else {"tags": {RANGE_START: first, RANGE_END: last}}
+def materialize(store: Store, instance: dg.DagsterInstance, first: str, last: str | None = None, **tags: str) -> dg.ExecuteInProcessResult:
+    chosen: dict[str, Any] = {"partition_key": first} if last is None else {"tags": {RANGE_START: first, RANGE_END: last} | tags}
     return dg.materialize([feedback_metrics], resources={"store": store}, instance=instance, **chosen)
 
 
 def by_day(pipeline: Connection) -> dict[str, dict[str, Any]]:
     """The stored metrics, every number that is not zero, by day; weighted sums are tested with the weights (feedback/test_trust_refresh.py)."""
     other = ("organization_id", "agent_id", "day", "computed_at", "rating_weight_sum", "rating_weighted_sum", "thumbs_up_weighted", "thumbs_down_weighted")
-    return {
-        row["day"].isoformat(): {name: value for name, value in row.items() if value and name not in other}
-        for row in table(pipeline, "feedback_metrics")
-    }
+    return {row["day"].isoformat(): {name: value for name, value in row.items() if value and name not in other} for row in table(pipeline, "feedback_metrics")}
 
 
 @pytest.fixture
@@ -70,6 +68,19 @@ MONDAY_NUMBERS = {
 TUESDAY_NUMBERS = {
     "executions": 2, "executions_with_feedback": 1, "feedback": 4, "thumbs_up": 1, "corrections": 1, "accuracy_count": 1, "accuracy_sum": 3,
 }  # fmt: skip
+
+
+def test_asked_for_what_changed_days_that_did_not_are_left_as_they_are(
+    two_days: None, store: Store, instance: dg.DagsterInstance, pipeline: Connection, load: Load
+) -> None:
+    """A sensor asks for a stretch of days; of a long history those between the changed ones would be most of the work."""
+    materialize(store, instance, MONDAY, TUESDAY)
+    pipeline.execute("UPDATE feedback_metrics SET executions = 77")
+    load("executions", [execution("e5", created_at=f"{TUESDAY}T09:00:00Z")])
+    materialize(store, instance, MONDAY, TUESDAY, **{run_tags.CHANGED_ONLY: "true"})
+    assert {day: numbers["executions"] for day, numbers in by_day(pipeline).items()} == {MONDAY: 77, TUESDAY: 3}
+    materialize(store, instance, MONDAY, TUESDAY)
+    assert {day: numbers["executions"] for day, numbers in by_day(pipeline).items()} == {MONDAY: 2, TUESDAY: 3}
 
 
 def test_a_day_counts_what_is_in_force(two_days: None, store: Store, instance: dg.DagsterInstance, pipeline: Connection) -> None:
@@ -111,9 +122,7 @@ def test_metadata_say_how_many_rows_which_table_and_its_columns(two_days: None, 
     assert (metadata["days"], metadata["executions"], metadata["feedback"], metadata["corrections"]) == (1, 2, 2, 0)
 
 
-def test_days_begin_at_midnight_of_the_settings_zone(
-    desk: None, load: Load, berlin_store: Store, instance: dg.DagsterInstance, pipeline: Connection
-) -> None:
+def test_days_begin_at_midnight_of_the_settings_zone(desk: None, load: Load, berlin_store: Store, instance: dg.DagsterInstance, pipeline: Connection) -> None:
     # 30 March 2025 had 23 hours in Berlin: from 23:00 UTC of the 29th to 22:00 UTC of the 30th.
     moments = {"e1": "2025-03-29T22:59:59Z", "e2": "2025-03-29T23:00:00Z", "e3": "2025-03-30T21:59:59Z", "e4": "2025-03-30T22:00:00Z"}
     load("executions", [execution(name, created_at=moment) for name, moment in moments.items()])

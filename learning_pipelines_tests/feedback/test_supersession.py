@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from learning_pipelines.feedback.statistics import catch_up
+from learning_pipelines.storage import metrics
 from learning_pipelines.storage.database import Connection
 from learning_pipelines_tests.conftest import Load
 from learning_pipelines_tests.feedback.rows import AGENT, execution, said, table
@@ -125,3 +126,19 @@ def test_what_is_in_force_of_an_execution_is_looked_up_without_what_its_rater_sa
         plan = pipeline.execute("EXPLAIN SELECT * FROM feedback_in_force WHERE organization_id = learning.organization_id('default') AND execution_id = 'e1'")
         text = "\n".join(str(line) for (line,) in plan.fetchall())
     assert "organization_id_execution_id_idx" in text and "user_id_created_at_idx" not in text
+
+
+@pytest.mark.parametrize(
+    ("user", "days"), [("ada", ["2026-03-01", "2026-05-05", "2026-08-05"]), ("bob", ["2026-03-01", "2026-08-05"]), (None, ["2026-03-01", "2026-08-05"])]
+)
+def test_days_are_counted_again_on_which_the_same_person_spoke_and_no_day_between(
+    load: Load, pipeline: Connection, user: str | None, days: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an execution that many speak of for months, each new word would otherwise count months again."""
+    load("feedback", [said("f1", "e1", user="ada", created_at="2026-05-05T08:00:00Z"), said("f2", "e1", user="cy", created_at="2026-05-25T08:00:00Z")])
+    catch_up(pipeline, "UTC")
+    computed: list[str] = []
+    monkeypatch.setattr(metrics, "compute_days", lambda connection, first, last, zone: computed.extend([str(first), str(last)]))
+    load("feedback", [said("f3", "e1", "thumbs_down", created_at="2026-08-05T08:00:00Z") | ({"user": user} if user else {})])
+    assert [str(day) for day in catch_up(pipeline, "UTC")] == days
+    assert computed == [day for day in days for _ in range(2)]

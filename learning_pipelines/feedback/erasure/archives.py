@@ -17,7 +17,7 @@ from learning_pipelines.feedback.archive import files, rewriting
 from learning_pipelines.feedback.archive.rewriting import Gone, Meant
 from learning_pipelines.feedback.erasure.person import Person
 from learning_pipelines.feedback.erasure.touched import Touched
-from learning_pipelines.feedback.statistics import stretches
+from learning_pipelines.feedback.statistics import QUERIES, WORTH_A_QUERY, stretches
 from learning_pipelines.storage import erasure_archives as storage
 from learning_pipelines.storage import erasure_days, erasure_requests, metrics
 from learning_pipelines.storage.archive import EXECUTIONS, TABLES, Entry
@@ -108,7 +108,7 @@ def _month(store: Store, connection: Connection, person: Person, touched: Touche
         zone = str(old[0].manifest.get("timezone", store.settings.timezone))
         days = storage.settle(connection, person.organization_id, person.erasure_id, person.user_id, old, new, zone)
         for agent, changed in days.items():
-            for part in stretches(changed, 3):
+            for part in stretches(changed, QUERIES, WORTH_A_QUERY):
                 metrics.compute_days(connection, part.first, part.last, store.settings.timezone, [agent])
         erasure_days.tell(connection, person.organization_id, days, store.settings.timezone)
         lost = [entry.path for entry in old if entry.path not in {one.path for one in new}]

@@ -8,13 +8,12 @@ from __future__ import annotations
 from learning_pipelines.feedback.archive.returning import bring_back_these
 from learning_pipelines.feedback.erasure.person import Person
 from learning_pipelines.feedback.erasure.touched import Touched
-from learning_pipelines.feedback.statistics import stretches
+from learning_pipelines.feedback.statistics import QUERIES, WORTH_A_QUERY, stretches
 from learning_pipelines.storage import erasure_days, erasure_retrieval, erasure_reviews, erasure_rows, metrics, prompt_runs
 from learning_pipelines.storage.database import Connection
 from learning_pipelines.storage.store import Store
 from learning_pipelines.storage.tenants import AgentRef
 
-_STRETCHES = 20
 """Runs of days that are computed together, per agent: long gaps are left out."""
 
 
@@ -34,7 +33,7 @@ def erase(connection: Connection, store: Store, person: Person, touched: Touched
         bring_back_these(store, connection, person.organization_id, person.organization, stored)
     counted = 0
     for agent_id, changed in days.items():
-        for part in stretches(changed, _STRETCHES):
+        for part in stretches(changed, QUERIES, WORTH_A_QUERY):
             counted += metrics.compute_days(connection, part.first, part.last, zone, [agent_id])
     erasure_days.tell(connection, person.organization_id, days, zone)
     for window in erasure_days.windows(connection, person.organization_id, list(days)):
