@@ -21,7 +21,7 @@ from learning_pipelines.behavior.policy.mixture import Mixture, best, floored, l
 from learning_pipelines.behavior.policy.situations import Situation, situations
 from learning_pipelines.behavior.policy.transitions import Transitions
 from learning_pipelines.behavior.policy.vocabulary import UNKNOWN, Vocabulary
-from learning_pipelines.behavior.task import END, Shown
+from learning_pipelines.behavior.task import END, Shown, State
 from learning_pipelines.errors import LearningError
 from learning_pipelines_tests.behavior.made import shown
 
@@ -175,6 +175,15 @@ def test_a_calibration_has_the_least_loss_of_whole_and_first() -> None:
     assert made.threshold == threshold(made.of(claimed).max(axis=1), right)
 
 
+@pytest.mark.filterwarnings("error")
+def test_claims_of_certainty_that_are_wrong_once_in_ten_become_nine_in_ten() -> None:
+    labels = np.arange(300) % 3
+    certain = np.eye(3)[np.where(np.arange(300) % 10, labels, (labels + 1) % 3)]
+    made = calibration.fit(floored(certain), labels)
+    assert made.of(floored(certain)).max(axis=1) == pytest.approx(np.full(300, 0.9), abs=0.02)
+    assert calibration.fit(certain, labels).of(certain) == pytest.approx(certain)  # of nothing but 0 and 1 no power makes anything else
+
+
 def test_tables_of_baselines_are_smoothed_counts() -> None:
     pairs = [pair for one in (shown("a", "x", "y"), shown("b", "x", "x", "y")) for pair in situations(one)]
     vocabulary = Vocabulary.of(pairs)
@@ -184,6 +193,9 @@ def test_tables_of_baselines_are_smoothed_counts() -> None:
     assert made["most_frequent"].of(rows) == pytest.approx(np.tile(overall, (7, 1)))
     table = np.array([[1, 2, 0], [0, 0, 2], [0, 0, 0], [2, 0, 0], [0, 0, 0]]) + overall
     assert made["transition"].table == pytest.approx(table / table.sum(axis=1, keepdims=True))
+    assert made["most_frequent"].types == made["transition"].types == ("x", "y", END)
+    assert made["transition"].probabilities([State("do it", {}, ())]).dtype == np.float32
+    assert baselines.most_frequent(vocabulary, np.array([0, 0])).table.tolist() == [[1.0, 0.0, 0.0]]  # nobody ended
 
 
 def test_a_vocabulary_numbers_types_and_the_last_steps_newest_first() -> None:
@@ -212,6 +224,20 @@ def test_transitions_smooth_each_context_towards_the_shorter_one() -> None:
     assert model.of([Situation("new", ("a",), {}, 7, "", "")])[0] == pytest.approx(all_a)
     assert model.of([Situation("new", ("never", "a"), {}, 7, "", "")])[0] == pytest.approx(all_a)
     assert model.of([Situation("new", ("a", "never"), {}, 7, "", "")])[0] == pytest.approx(all_0)
+
+
+def test_contexts_of_a_task_type_are_smoothed_towards_its_own_shorter_one_and_that_of_all() -> None:
+    """After `a` mail goes on with `b` and a call ends."""
+    rows = [Situation("mail", ("a",), {}, 1, "", ""), Situation("call", ("a",), {}, 1, "", "")]
+    vocabulary = Vocabulary(("a", "b", END), ("call", "mail"))
+    model = Transitions(vocabulary, transitions.count(vocabulary, rows, np.array([1, 2])), 2.0)
+    overall = own = np.full(3, 1 / 3)
+    for order in range(3):
+        overall = (np.array([0, 1, 1]) + 2 * overall) / 4
+        own = (np.array([0, 1, 0]) + 2 * ((own + overall) / 2 if order else overall)) / 3
+    assert model.of(rows[:1])[0] == pytest.approx(own)
+    alone = Vocabulary(("a", "b", END), ("mail",))
+    assert set(transitions.count(alone, rows[:1], np.array([1]))) == {(UNKNOWN,), (UNKNOWN, 0), (UNKNOWN, 0, 3)}
 
 
 def scores_of(**said: float) -> Scores:

@@ -1,6 +1,11 @@
 """What is mutated, and the tests that must notice: the modules that decide, each group with files of tests that need no server and few seconds.
 
 Belongs here: the lists. Not here: what survives for a reason (explained.toml), how it is run (running.py).
+
+Left out is what decides with rows of the database, because its tests need a server and seconds for each mutant: approvals, meetings and proposals
+(acceptance/), the life of experiments, rollouts and looks (experiments/lifecycle, canary, looking, finishing). So is what is held against simulations only
+(experiments/sizes, planning, event_looks), what finds near-duplicates (examples/duplicates, jaccard_join, sketches: held against all pairs of real texts), and
+learning itself (behavior/policy/fitting, components, material: held against data; what it is made of is here).
 """
 
 from __future__ import annotations
@@ -29,13 +34,17 @@ GROUPS = {
     ),
     "sequential": Group(
         _beside(
-            "experiments", "analysis", "asymptotic", "betting", "comparison", "decision", "evidence", "exact", "fixed_horizon", "multiplicity", "sample_ratio",
-            "unit_sums",
+            "experiments", "analysis", "asymptotic", "betting", "comparison", "decision", "evidence", "exact", "fixed_horizon", "longer", "multiplicity",
+            "sample_ratio", "unit_sums",
         ),
         _beside(
             "experiments", "test_analysis", "test_asymptotic", "test_asymptotic_by_hand", "test_betting", "test_decision", "test_exact", "test_findings",
-            "test_fixed_horizon", "test_gbstats_parity", "test_multiplicity", "test_sample_ratio", "test_unit_sums",
+            "test_fixed_horizon", "test_gbstats_parity", "test_longer", "test_multiplicity", "test_sample_ratio", "test_unit_sums",
         ),
+    ),
+    "plans": Group(
+        _beside("experiments", "metrics", "options", "plans", "refusals"),
+        _beside("experiments", "test_options", "test_plans", "test_refusals"),
     ),
     "splits": Group(
         (*_beside("examples", "components", "splits", "trimming"), "behavior/demonstration_splits", "experiments/assignment"),
@@ -49,6 +58,10 @@ GROUPS = {
             *_beside("behavior/policy", "baselines", "calibration", "evaluation", "mixture", "policy", "transitions", "vocabulary"), "behavior/policy_gate",
         ),
         _beside("behavior", "test_policy", "test_policy_components", "test_policy_scores"),
+    ),
+    "suggestions": Group(
+        _beside("behavior/policy", "arguments", "classifier", "neighbours", "situations"),
+        _beside("behavior", "test_policy_arguments", "test_policy_components"),
     ),
 }  # fmt: skip
 

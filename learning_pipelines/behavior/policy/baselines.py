@@ -60,5 +60,5 @@ def both(vocabulary: Vocabulary, rows: Sequence[Situation], labels: Numbers) -> 
 
 
 def _shares(vocabulary: Vocabulary, labels: Numbers) -> Doubles:
-    counts = np.bincount(labels, minlength=len(vocabulary.types)).astype(np.float64)
+    counts = np.bincount(labels, minlength=len(vocabulary.types))
     return np.asarray(counts / counts.sum())

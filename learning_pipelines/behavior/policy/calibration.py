@@ -54,7 +54,7 @@ def fit(probabilities: Doubles, labels: Numbers) -> Calibration:
 
     def loss(values: Doubles) -> float:
         made = Calibration(*values.tolist()).of(probabilities)
-        first = np.clip(made.max(axis=1), 1e-6, 1 - 1e-6)
+        first = np.minimum(made.max(axis=1), 1 - 1e-6)
         whole = log_loss(made[known], labels[known]) * int(known.sum()) if known.any() else 0.0
         return whole - float(np.log(np.where(right, first, 1 - first)).sum()) + PRIOR * float(values @ values)
 
