@@ -103,7 +103,7 @@ class HubGraph:
         left, right = self.edges(active)
         nodes = self.items + self.hubs
         matrix = csr_matrix((np.ones(len(left), dtype=np.int8), (left, right)), shape=(nodes, nodes))
-        labels = np.asarray(connected_components(matrix, directed=False)[1], dtype=np.int64)
+        labels = np.asarray(connected_components(matrix)[1], dtype=np.int64)
         return labels[: self.items]
 
 
@@ -150,7 +150,7 @@ class Walker:
 
     def wide(self, start: int) -> Ints:
         """Breadth first from item `start`: a prefix is what lies nearest to it. Item numbers in order of visit."""
-        order = np.asarray(breadth_first_order(self._matrix, start, directed=False, return_predecessors=False), dtype=np.int64)
+        order = np.asarray(breadth_first_order(self._matrix, start, return_predecessors=False), dtype=np.int64)
         return order[order < self._items]
 
     def deep(self, start: int) -> Ints:

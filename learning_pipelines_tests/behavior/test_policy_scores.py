@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq
 from scipy.stats import t
 
 from learning_pipelines.behavior import policy_gate
@@ -121,6 +122,18 @@ def test_the_weights_of_a_logarithmic_pool_have_the_least_loss_held_a_little_to_
             if weights[name] + step >= 0:
                 assert loss(weights | {name: weights[name] + step}) > loss(weights)
     assert logarithmic({"wrong": np.eye(3)[(labels + 1) % 3]}, labels).weights == {"wrong": 1.0}
+
+
+def test_a_logarithmic_pool_of_a_few_steps_is_held_to_equal_shares_as_stated() -> None:
+    """The one that is always right would get all the weight there is but for .001·(w - 1/2)²; the one that says nothing keeps its half."""
+    right = np.array([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1]])
+    made = logarithmic({"right": right, "flat": np.full((2, 3), 1 / 3)}, np.array([0, 1]))
+    odds = math.log(8)
+
+    def slope(weight: float) -> float:
+        return -2 * odds * math.exp(-odds * weight) / (1 + 2 * math.exp(-odds * weight)) + 0.002 * (weight - 0.5)
+
+    assert made.weights == pytest.approx({"right": brentq(slope, 1, 10), "flat": 0.5}, rel=1e-3)
 
 
 def test_the_best_is_the_first_of_the_least_loss() -> None:

@@ -90,6 +90,11 @@ def test_a_cut_is_the_fewest_and_of_equals_the_one_nearest_the_sources() -> None
     assert smallest_cut(diamond, all_of(diamond), ints(0), ints(5), without(diamond, 0, 3, 5)).tolist() == [1, 2]
 
 
+def test_all_but_the_ends_may_have_to_go() -> None:
+    graph = HubGraph.build(5, [(0, 1), (0, 2), (0, 3), (1, 4), (2, 4), (3, 4)], [])
+    assert smallest_cut(graph, all_of(graph), ints(0), ints(4), without(graph, 0, 4)).tolist() == [1, 2, 3]
+
+
 def test_a_hub_cannot_be_cut_and_ends_that_touch_cannot_be_parted() -> None:
     """0, 1 and 2 are of one person, 3 hangs on 1 and 2: both must go."""
     graph = HubGraph.build(4, [(1, 3), (2, 3)], [[0, 1, 2]])

@@ -95,6 +95,7 @@ def test_the_plan_does_not_depend_on_the_order_of_anything(seed: int) -> None:
 def test_another_seed_gives_another_plan() -> None:
     items = [item(number) for number in range(50)]
     assert assign_splits(items, [], seed=1).assignments != assign_splits(items, [], seed=2).assignments
+    assert assign_splits(items, []) == assign_splits(items, [], seed=0)
 
 
 @pytest.mark.parametrize("seed", range(12))

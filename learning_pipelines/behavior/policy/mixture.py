@@ -50,7 +50,7 @@ def single(name: str) -> Mixture:
 
 def linear(opinions: Mapping[str, Doubles], labels: Numbers) -> Mixture:
     names, right = _right(opinions, labels)
-    weights = np.full(len(names), 1 / len(names))
+    weights = np.ones(len(names))
     for _ in range(_ROUNDS):
         shares = right * weights
         weights = (shares / shares.sum(axis=1, keepdims=True)).mean(axis=0)

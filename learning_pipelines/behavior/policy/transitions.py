@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from learning_pipelines.behavior.policy.situations import ORDER, Doubles, Numbers, Situation
+from learning_pipelines.behavior.policy.situations import Doubles, Numbers, Situation
 from learning_pipelines.behavior.policy.vocabulary import UNKNOWN, Vocabulary
 
 CONCENTRATIONS = (0.5, 1.0, 2.0, 4.0, 8.0)
@@ -73,4 +73,4 @@ def count(vocabulary: Vocabulary, rows: Sequence[Situation], labels: Numbers) ->
 
 def _lasting(history: Sequence[int]) -> Key:
     """Up to the start, which nothing comes before; a type that nobody demonstrated ends it too."""
-    return tuple(history[: next((at for at, kind in enumerate(history) if kind == UNKNOWN), ORDER)])
+    return tuple(history[: next((at for at, kind in enumerate(history) if kind == UNKNOWN), None)])
