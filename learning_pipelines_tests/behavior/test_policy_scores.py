@@ -134,6 +134,10 @@ def test_a_logarithmic_pool_of_a_few_steps_is_held_to_equal_shares_as_stated() -
         return -2 * odds * math.exp(-odds * weight) / (1 + 2 * math.exp(-odds * weight)) + 0.002 * (weight - 0.5)
 
     assert made.weights == pytest.approx({"right": brentq(slope, 1, 10), "flat": 0.5}, rel=1e-3)
+    beside = logarithmic({"right": right, "wrong": right[::-1]}, np.array([0, 1]))
+    assert beside.weights == pytest.approx({"right": brentq(slope, 1, 10)}, rel=1e-3)  # no opinion counts as its contrary
+    faint = np.array([[0.36, 0.32, 0.32], [0.32, 0.36, 0.32]])
+    assert logarithmic({"faint": faint}, np.array([0, 1])).weights == {"faint": 10.0}
 
 
 def test_the_best_is_the_first_of_the_least_loss() -> None:

@@ -73,7 +73,7 @@ def logarithmic(opinions: Mapping[str, Doubles], labels: Numbers) -> Mixture:
         slope = (probabilities * logs).sum(axis=2).mean(axis=1) - logs[:, places, labels].mean(axis=1)
         return value + _SHRINKAGE * float(np.sum((weights - 1 / len(names)) ** 2)), slope + 2 * _SHRINKAGE * (weights - 1 / len(names))
 
-    found = minimize(loss, np.full(len(names), 1 / len(names)), jac=True, method="L-BFGS-B", bounds=[(0, 10)] * len(names))
+    found = minimize(loss, np.ones(len(names)), jac=True, bounds=[(0, 10)] * len(names))  # with bounds: L-BFGS-B
     weights = {name: float(weight) for name, weight in zip(names, found.x, strict=True) if weight > 1e-3}
     return Mixture("logarithmic", weights) if weights else single(names[0])
 
