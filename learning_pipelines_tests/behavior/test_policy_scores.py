@@ -6,6 +6,7 @@ Belongs here: exact values on a few rows. Not here: what they promise on data (t
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ from scipy.stats import t
 
 from learning_pipelines.behavior import policy_gate
 from learning_pipelines.behavior.policy import baselines, calibration, mixture, transitions
+from learning_pipelines.behavior.policy.arguments import ArgumentScores
 from learning_pipelines.behavior.policy.calibration import Calibration, calibration_error, threshold
 from learning_pipelines.behavior.policy.evaluation import Evaluation, Scores, clustered, evaluate_transition, scored
 from learning_pipelines.behavior.policy.mixture import Mixture, best, floored, linear, log_loss, logarithmic, normalized, single
@@ -66,6 +68,8 @@ def test_transitions_are_scored_beside_the_baselines_on_what_succeeded() -> None
     assert told["baseline_intervals"] == {name: list(one.interval) for name, one in found.baselines.items()}
     assert (told["demonstrations"], told["calibration_error"], told["coverage"]) == (2, found.calibration_error, 1.0)
     assert told["covered_top1"] == found.covered_top1
+    given = ArgumentScores(7, 0.5, 0.25)
+    assert replace(found, arguments=given).as_json()["arguments"] == given.as_json()
     with pytest.raises(LearningError, match="nothing to score"):
         evaluate_transition(train[2:], test)
     with pytest.raises(LearningError, match="no demonstration that succeeded"):
@@ -80,7 +84,7 @@ def test_a_linear_pool_weighs_opinions_and_a_logarithmic_one_their_logarithms() 
     raised = a**0.5 * b**2
     assert Mixture("logarithmic", {"one": 0.5, "other": 2.0}).of(opinions) == pytest.approx(raised / raised.sum(axis=1, keepdims=True))
     assert normalized(np.log(SAID + 0.1)) == pytest.approx((SAID + 0.1) / 1.4)
-    assert normalized(np.array([[2000.0, 2000.0]])).tolist() == [[0.5, 0.5]]
+    assert normalized(np.array([[2000.0, 2000.0], [-2000.0, -2000.0]])).tolist() == [[0.5, 0.5], [0.5, 0.5]]
     assert [one.name for one in (single("a"), Mixture("linear", {"a": 0.5, "b": 0.5}), Mixture("logarithmic", {"a": 1.0}))] == ["a", "linear", "logarithmic"]
     assert Mixture("linear", {"a": 1.0}).as_json() == {"pool": "linear", "weights": {"a": 1.0}}
 
@@ -142,6 +146,7 @@ def test_a_logarithmic_pool_of_a_few_steps_is_held_to_equal_shares_as_stated() -
 
 def test_the_best_is_the_first_of_the_least_loss() -> None:
     opinions = {"one": SAID, "same": SAID, "bad": SAID[:, ::-1]}
+    assert log_loss(np.ones((2, 1)), np.array([0, UNKNOWN])) == pytest.approx(-math.log(1e-6) / 2)
     chosen, losses = best([single("bad"), single("one"), single("same")], opinions, np.array([0, 3, 0, 3]))
     assert chosen.name == "one" and set(losses) == {"bad", "one", "same"} and losses["one"] == losses["same"] < losses["bad"]
 

@@ -221,9 +221,20 @@ def test_items_that_contradict_themselves_are_refused(items: list[Item]) -> None
         assign_splits(items, [])
 
 
-def test_shares_that_do_not_add_up_are_refused() -> None:
-    with pytest.raises(ValueError, match="add up to 1"):
-        assign_splits([], [], shares=(0.5, 0.2, 0.2))
+@pytest.mark.parametrize("shares", [(0.5, 0.2, 0.2), (0.5, 0.2, 0.4), (0.7, 0.3, 0.0), (1.2, -0.4, 0.2), (0.5, 0.5)])
+def test_shares_that_are_not_three_above_zero_or_do_not_add_up_are_refused(shares: tuple[float, float, float]) -> None:
+    with pytest.raises(ValueError, match="three positive numbers that add up to 1"):
+        assign_splits([], [], shares=shares)
+
+
+def test_a_plan_counts_components_before_anything_is_cut_and_says_why_nobody_is_left_out() -> None:
+    plan, _ = planned([item(number) for number in range(10)], [link(0, 1), link(1, 2), link(3, 4), link(4, 5), link(5, 6)])
+    assert (plan.components, plan.largest_component_share, plan.floors_met, dict(plan.left_out)) == (5, 0.4, True, {})
+    assert {one.reason for one in plan.assignments} == {""}
+    empty, _ = planned([], [])
+    assert (empty.components, empty.largest_component_share) == (0, 0.0)
+    met, _ = planned([item(0)], [])
+    assert not met.floors_met
 
 
 def component_sizes(kept: set[int], items: Sequence[Item], links: Links) -> list[int]:
