@@ -57,7 +57,7 @@ GROUPS = {
         (
             *_beside("behavior/policy", "baselines", "calibration", "evaluation", "mixture", "policy", "transitions", "vocabulary"), "behavior/policy_gate",
         ),
-        _beside("behavior", "test_policy", "test_policy_components", "test_policy_scores"),
+        _beside("behavior", "test_policy", "test_policy_by_hand", "test_policy_components", "test_policy_scores"),
     ),
     "suggestions": Group(
         _beside("behavior/policy", "arguments", "classifier", "neighbours", "situations"),
