@@ -40,6 +40,12 @@ def test_scores_are_shares_of_steps_and_means_of_demonstrations() -> None:
     assert found.interval == clustered(np.array([1.0, 0.0, 0.0, 0.0]), owner, (0.0, 1.0))
 
 
+def test_of_types_that_are_equally_likely_the_first_three_are_suggested() -> None:
+    alike = np.full((4, 40), 1 / 40)
+    found = scored(alike, np.array([0, 2, 3, 39]), np.array([0, 1, 2, 3]), [shown(name, "x") for name in "abcd"])
+    assert (found.top1, found.top3) == (0.25, 0.5) and dict(found.scores) == {"a": 1.0, "b": 0.0, "c": 0.0, "d": 0.0}
+
+
 def test_an_interval_counts_demonstrations_and_stays_within_its_bounds() -> None:
     values, owner = np.array([1.0, 1.0, 0.0, 0.0, 1.0, 0.0]), np.array([0, 0, 1, 1, 2, 2])
     error = math.sqrt(((1 - 0.5) * 2) ** 2 + ((0 - 0.5) * 2) ** 2 + 0.0) * math.sqrt(3 / 2) / 6

@@ -7,12 +7,13 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from hashlib import blake2b
 from itertools import combinations
 
 import pytest
 
 from learning_pipelines.examples.components import UnionFind
-from learning_pipelines.examples.splits import CUT, JOINS, LATE, Assignment, Item, Split, SplitPlan, assign_splits
+from learning_pipelines.examples.splits import CUT, JOINS, LATE, Assignment, Item, Split, SplitPlan, assign_splits, seeded_order
 
 Links = list[tuple[str, str]]
 
@@ -234,7 +235,16 @@ def test_a_plan_counts_components_before_anything_is_cut_and_says_why_nobody_is_
     empty, _ = planned([], [])
     assert (empty.components, empty.largest_component_share) == (0, 0.0)
     met, _ = planned([item(0)], [])
-    assert not met.floors_met
+    assert not met.floors_met and met.largest_component_share == 1.0
+
+
+def test_the_order_of_ids_is_that_of_their_seeded_hashes_whatever_they_are_made_of() -> None:
+    ids = [f"e{number}".encode() for number in range(40)]
+    for seed in (0, 7):
+        hashed = sorted(range(40), key=lambda place: blake2b(f"{seed}\0".encode() + ids[place], digest_size=16).digest())
+        assert seeded_order(ids, seed).tolist() == hashed
+    assert seeded_order(ids).tolist() == seeded_order(ids, 0).tolist()
+    assert [one.id for one in assign_splits([Item("\ud800", (), None, False)], []).assignments] == ["\ud800"]
 
 
 def component_sizes(kept: set[int], items: Sequence[Item], links: Links) -> list[int]:

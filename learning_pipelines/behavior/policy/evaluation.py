@@ -128,10 +128,10 @@ class _Steps:
 
 
 def scored(probabilities: Doubles, labels: Numbers, owner: Numbers, shown: Sequence[Shown]) -> Scores:
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :3]
+    order = np.argsort(-probabilities, kind="stable")[:, :3]
     right = order[:, 0] == labels
     interval = clustered(right.astype(np.float64), owner, (0.0, 1.0))
-    means = np.bincount(owner, right, len(shown)) / np.bincount(owner, minlength=len(shown))
+    means = np.bincount(owner, right) / np.bincount(owner)
     scores = {one.id: float(mean) for one, mean in zip(shown, means.tolist(), strict=True)}
     return Scores(float(right.mean()), float((order == labels[:, None]).any(axis=1).mean()), interval, log_loss(probabilities, labels), scores)
 
