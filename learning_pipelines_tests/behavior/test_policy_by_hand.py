@@ -79,6 +79,14 @@ def test_types_are_ranked_by_probability_with_the_nearest_that_did_so() -> None:
     assert policy(neighbours=repeated).suggest(State("write")).ranked[0].demonstrations == ("d0", "d1")
 
 
+def test_three_are_suggested_and_of_equally_likely_ones_the_first() -> None:
+    alike = Steps()
+    alike.said = lambda near: np.full((len(near), 40), 1 / 40)  # type: ignore[method-assign]
+    kinds = tuple(f"t{number:02}" for number in range(39))
+    found = policy(neighbours=alike, vocabulary=Vocabulary((*kinds, END), ("",))).suggest(State("write"))
+    assert [one.type for one in found.ranked] == ["t00", "t01", "t02"]
+
+
 def test_it_says_why_it_had_better_say_nothing() -> None:
     after = State("write", history=(Action("mail"), Action("fax")))
     assert policy().suggest(after).why == "no demonstration holds the action 'fax', which was taken last"
