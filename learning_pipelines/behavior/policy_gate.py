@@ -127,7 +127,7 @@ def slices(test: Sequence[Shown]) -> dict[str, set[str]]:
 
 def beats_frequency(test: Reservation) -> bool | None:
     """Whether the stored scores of a test put the policy above always naming the most frequent action; None if it has none."""
-    pairs = test.evidence.get("outside", {}).get(AGAINST[FREQUENCY], [])
+    pairs = test.evidence.get("outside", {}).get(AGAINST[FREQUENCY])
     return None if not pairs else sum(after for _, after in pairs) > sum(before for before, _ in pairs)
 
 

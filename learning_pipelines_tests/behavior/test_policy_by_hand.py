@@ -91,6 +91,7 @@ def test_it_says_why_it_had_better_say_nothing() -> None:
     after = State("write", history=(Action("mail"), Action("fax")))
     assert policy().suggest(after).why == "no demonstration holds the action 'fax', which was taken last"
     assert policy().suggest(State("write", history=(Action("fax"), Action("mail")))).why == ""
+    assert policy().suggest(State("write", history=(Action("call"),))).why == ""
     for limit, why in ((0.9, ""), (0.91, "no demonstration was in a situation like this")):
         found = policy(familiar=limit).suggest(State("write"))
         assert (found.why, found.abstained) == (why, bool(why))
@@ -114,6 +115,18 @@ def test_opinions_are_pooled_by_their_names_and_calibrated() -> None:
     assert found == pytest.approx(expected, abs=1e-6) and found.dtype == np.float32
     assert made.types == ("call", "mail", END) and set(made.baselines) == {"transition", "most_frequent"}
     assert made.predict(batch).why == ["", "no demonstration was in a situation like this"]
+
+
+def test_the_nearest_steps_are_looked_for_once() -> None:
+    asked: list[Batch] = []
+
+    class Counted(Steps):
+        def nearest(self, batch: Batch) -> list[Near]:
+            asked.append(batch)
+            return super().nearest(batch)
+
+    policy(neighbours=Counted()).suggest(State("write"))
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize("other", [{"encoder": "words@2"}, {"dimensions": 65}])

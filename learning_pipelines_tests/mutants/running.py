@@ -32,8 +32,6 @@ from learning_pipelines_tests.mutants.forking import done, within
 from learning_pipelines_tests.mutants.making import Mutant, mutants
 from learning_pipelines_tests.mutants.targets import GROUPS, PACKAGE, TESTS
 
-SLOWEST = 1.5
-"""Seconds of processor time above which a test takes no part: a mutant that only a simulation notices wants a test that says why."""
 _LATE = ("scipy.optimize", "scipy.sparse.csgraph", "scipy.special", "scipy.stats")
 """What functions import when they are called; imported once before the first fork."""
 _SERVERS = {"server", "make_database", "share_encoder"}
@@ -55,8 +53,8 @@ class Known:
 class Runner:
     """`results` gets a line of JSON per mutant: {module, mutant, outcome, by}; outcomes: killed, timeout, survived, untested."""
 
-    def __init__(self, modules: Sequence[ModuleType], write: Callable[[dict[str, Any]], None]) -> None:
-        self.modules, self.write = modules, write
+    def __init__(self, modules: Sequence[ModuleType], slowest: float, write: Callable[[dict[str, Any]], None]) -> None:
+        self.modules, self.slowest, self.write = modules, slowest, write
         self.caches = [one for module in modules for one in vars(module).values() if isinstance(one, functools._lru_cache_wrapper)]
         self.kills = Counter[tuple[Place, str]]()
 
@@ -90,7 +88,7 @@ class Runner:
                 bad.append(f"{item.nodeid} ({end})")
             elif said is not None and said["failed"]:
                 bad.append(item.nodeid)
-            elif said is not None and said["seconds"] <= SLOWEST:
+            elif said is not None and said["seconds"] <= self.slowest:
                 known.append(Known(item, said["seconds"], frozenset((file, line) for file, line in said["reached"])))
         if bad:
             raise session.Failed(f"tests fail without any mutant: {', '.join(bad)}")
@@ -107,7 +105,7 @@ class Runner:
         begun = time.process_time()
         sys.settrace(look)  # type: ignore[arg-type]
         try:
-            with within(2 * SLOWEST):
+            with within(2 * self.slowest):
                 failed = self._fails(item)
         finally:
             sys.settrace(None)
@@ -137,7 +135,7 @@ def _place(code: Any) -> Place:
 def main(group: str, names: Iterable[str]) -> int:
     out = os.fdopen(os.dup(1), "w")
     modules = [importlib.import_module(f"{PACKAGE}.{name}".replace("/", ".")) for name in names]
-    runner = Runner(modules, lambda found: print(json.dumps(found, ensure_ascii=False), file=out, flush=True))
+    runner = Runner(modules, GROUPS[group].slowest, lambda found: print(json.dumps(found, ensure_ascii=False), file=out, flush=True))
     root = Path(__file__).parents[2]
     files = [str(root / TESTS / f"{name}.py") for name in GROUPS[group].tests]
     return int(pytest.main([*_PYTEST, "--rootdir", str(root), *files], plugins=[runner]))

@@ -10,17 +10,19 @@ learning itself (behavior/policy/fitting, components, material: held against dat
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 PACKAGE, TESTS = "learning_pipelines", "learning_pipelines_tests"
 
 
 @dataclass(frozen=True)
 class Group:
-    """`modules` below learning_pipelines, `tests` below learning_pipelines_tests; both without .py."""
+    """`modules` below learning_pipelines, `tests` below learning_pipelines_tests; both without .py. `slowest`: seconds of processor time, with functions
+    counted, above which a test takes no part: a mutant that only a simulation notices wants a test that says why."""
 
     modules: tuple[str, ...]
     tests: tuple[str, ...]
+    slowest: float = 1.5
 
 
 def _beside(folder: str, *names: str) -> tuple[str, ...]:
@@ -52,6 +54,7 @@ GROUPS = {
             *_beside("examples", "test_components", "test_splits", "test_stratification", "test_trimming"), "behavior/test_demonstration_clusters",
             "experiments/test_assignment",
         ),
+        0.3,
     ),
     "policies": Group(
         (
@@ -73,7 +76,7 @@ def chosen(asked: list[str]) -> dict[str, Group]:
     found: dict[str, Group] = {}
     for word in asked or list(GROUPS):
         named = {
-            name: Group(tuple(module for module in group.modules if word == name or word in module), group.tests)
+            name: replace(group, modules=tuple(module for module in group.modules if word == name or word in module))
             for name, group in GROUPS.items()
             if word == name or any(word in module for module in group.modules)
         }
@@ -81,5 +84,5 @@ def chosen(asked: list[str]) -> dict[str, Group]:
             raise ValueError(f"Nothing that is mutated is called {word}; there are {', '.join(GROUPS)} and modules of them such as acceptance/gate.")
         for name, group in named.items():
             before = found[name].modules if name in found else ()
-            found[name] = Group(tuple(dict.fromkeys((*before, *group.modules))), group.tests)
+            found[name] = replace(group, modules=tuple(dict.fromkeys((*before, *group.modules))))
     return found
