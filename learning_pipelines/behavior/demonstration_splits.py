@@ -67,7 +67,7 @@ def decided(everyone: Sequence[Placed], near: DuplicateLinks, shares: Shares) ->
     A cluster keeps its name as it grows; where two grow together the name that comes first in a seeded order stays. Who is left out has none.
     """
     number = {one.id: place for place, one in enumerate(everyone)}
-    order = seeded_order(one.id.encode("utf-8", "surrogatepass") for one in everyone)
+    order = seeded_order(one.id.encode() for one in everyone)
     sides = np.asarray([-1 if one.split is None else SPLITS.index(one.split) for one in everyone], dtype=np.int64)
     strata = {name: place for place, name in enumerate(sorted({one.stratum for one in everyone}))}
     links = _pairs([(number[first], number[second]) for first, second, _ in near.links] + _versions(everyone, number))

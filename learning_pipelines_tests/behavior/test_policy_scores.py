@@ -165,6 +165,9 @@ def test_calibration_raises_to_a_power_that_depends_on_confidence() -> None:
         raised = np.maximum(row, 1e-12) ** power
         assert made.of(row[None, :])[0] == pytest.approx(raised / raised.sum())
     assert Calibration().of(SAID[:3]) == pytest.approx(SAID[:3], abs=1e-9)
+    for level, most in ((5.0, 8.0), (-5.0, 0.2)):
+        held = SAID[:1, :3] ** most
+        assert Calibration(level, 0.0).of(SAID[:1, :3]) == pytest.approx(held / held.sum())
 
 
 def test_the_calibration_error_weighs_bins_of_equal_mass() -> None:
@@ -210,6 +213,13 @@ def test_claims_of_certainty_that_are_wrong_once_in_ten_become_nine_in_ten() -> 
     made = calibration.fit(floored(certain), labels)
     assert made.of(floored(certain)).max(axis=1) == pytest.approx(np.full(300, 0.9), abs=0.02)
     assert calibration.fit(certain, labels).of(certain) == pytest.approx(certain)  # of nothing but 0 and 1 no power makes anything else
+
+
+def test_a_calibration_does_not_depend_on_the_order_of_types() -> None:
+    labels = np.array([0, 1, 2, 0, 1, 0] * 5)
+    said = floored(0.7 * np.eye(3)[labels] + 0.3 * np.eye(3)[(labels + np.arange(30) % 2) % 3])
+    made, turned = calibration.fit(said, labels), calibration.fit(said[:, ::-1], 2 - labels)
+    assert (turned.level, turned.rise) == pytest.approx((made.level, made.rise), abs=1e-3)
 
 
 def test_tables_of_baselines_are_smoothed_counts() -> None:

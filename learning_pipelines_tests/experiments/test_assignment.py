@@ -45,6 +45,7 @@ def test_places_are_the_same_for_ever() -> None:
     assert assignment.place("salt", "ann") == 0.20456900945874057
     assert assignment.place("", "") == 0.9049687102438427
     assert assignment.place("0c1f", "Zoë") == 0.3496747793809244
+    assert 0 <= assignment.place("salt", "half a pair \ud800") < 1
 
 
 def test_every_place_is_below_one_even_where_the_digest_is_all_ones(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,6 +154,24 @@ def test_a_unit_of_a_place_that_never_changed_hands_needs_no_lookup() -> None:
         assert kept.certain is (assignment.placed(experiment(first), unit).variant == kept.variant)
 
 
+def test_a_unit_gets_what_lies_at_its_place_by_the_experiment_s_salt_and_nothing_new_while_it_is_paused() -> None:
+    ranges = assignment.ranges_of_weights(arms(0.5, 0.5))
+    for salt in ("salt", "other"):
+        now = experiment(ranges, salt=salt)
+        paused = replace(now, epochs=(replace(now.epochs[0], ended_at=NOW),))
+        for at in range(20):
+            variant = "control" if assignment.place(salt, f"user-{at}") < 0.5 else "treatment"
+            assert assignment.placed(now, f"user-{at}") == Placed(variant, True)
+            assert assignment.placed(paused, f"user-{at}") == Placed(None, False)  # whoever was met keeps what it got
+
+
+def test_a_group_s_units_are_shared_by_agent_and_name() -> None:
+    for group in ("checkout", "search"):
+        one = experiment(assignment.ranges_of_weights(arms(0.5, 0.5)), group=group, spans=[[0.0, 0.5]])
+        for at in range(20):
+            assert assignment.in_slice(one, f"user-{at}") is (assignment.place(f"{AGENT}/{group}", f"user-{at}") < 0.5)
+
+
 def test_nobody_takes_part_before_the_start() -> None:
     assert assignment.placed(experiment(), "ann") == assignment.NOWHERE
 
@@ -174,8 +193,9 @@ def test_a_slice_that_is_given_back_goes_to_the_next_and_moves_nobody_else() -> 
     two = assignment.slice_for([one], 0.4)
     three = assignment.slice_for([two], 0.6)
     assert three == ((0.0, 0.4), (0.8, 1.0))
-    with pytest.raises(BadInput, match="leave 0 of the units"):
+    with pytest.raises(BadInput, match="leave 0 of the units, any would be needed"):
         assignment.slice_for([two, three])
+    assert assignment.slice_for([], 1.0) == ((0.0, 1.0),)
 
 
 @pytest.mark.parametrize("share", [0.0, 1.5, math.nan])
