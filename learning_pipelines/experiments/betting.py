@@ -107,5 +107,5 @@ def _lower(differences: Differences, alpha: float) -> float:
         return log_capital(differences, mean) - enough
 
     if excess(0.0) > 0:  # the side of zero is decided by the capital at zero itself, not by the root's tolerance
-        return max(float(brentq(excess, 0.0, 1.0, xtol=1e-12)), _JUST)
-    return -1.0 if excess(-1.0) <= 0 else min(float(brentq(excess, -1.0, 0.0, xtol=1e-12)), 0.0)
+        return max(float(brentq(excess, 0.0, 1.0)), _JUST)
+    return -1.0 if excess(-1.0) <= 0 else float(brentq(excess, -1.0, 0.0))

@@ -58,6 +58,22 @@ def test_a_component_goes_where_it_and_its_types_are_lacking() -> None:
     assert (deal(table((3, 1)), held, (0.2, 0.4, 0.4)), deal(table((1, 3)), held, (0.2, 0.4, 0.4))) == ([2], [1])
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_lists_deal_as_the_definition_does(seed: int) -> None:
+    """In each step the largest of: what a side lacks in all, and in the mean what it lacks of the component's types."""
+    draw = np.random.default_rng(seed)
+    counts, held = draw.poisson(1.0, (12, 3)), draw.integers(0, 9, (3, 3))
+    counts = counts[counts.sum(axis=1) > 0]
+    lacking = np.outer(SHARES, counts.sum(axis=0) + held.sum(axis=0)) - held
+    expected = []
+    for component in counts:
+        needs = np.round(lacking.sum(axis=1) + lacking @ component / component.sum(), 6)
+        side = max((0, 2, 1), key=lambda each: needs[each])
+        lacking[side] -= component
+        expected.append(side)
+    assert deal(counts, held, SHARES) == expected
+
+
 @pytest.mark.parametrize(
     ("counts", "trimmable", "gone", "spare"),
     [

@@ -108,10 +108,10 @@ def test_units_in_which_numerators_and_denominators_are_counted_do_not_matter() 
 
 def test_what_varies_less_than_rounding_does_not_vary() -> None:
     """A variance of 2e-10 of the squared mean, whatever the denominators are."""
-    for denominator in (0.001, 1.0, 1000.0):
+    for n, denominator in ((2, 1.0), (200, 0.001), (200, 1.0), (200, 1000.0)):
         for share, known in ((1.6e-10, False), (2.4e-10, True)):
-            values = 3 * (1 + math.sqrt(share) * np.tile([-1.0, 1.0], 100))
-            rows = np.column_stack([values * denominator, np.full(200, denominator)])
+            values = 3 * (1 + math.sqrt(share) * np.tile([-1.0, 1.0], n // 2))
+            rows = np.column_stack([values * denominator, np.full(n, denominator)])
             assert (unit_variance(UnitSums.of(rows)) > 0) is known
             past = UnitSums.of(np.column_stack([rows, rows]))
             assert (common_theta([(past, past)]) > 0) is known

@@ -96,6 +96,8 @@ def test_few_differences_leave_the_whole_scale_open_and_a_peak_refutes_one_side_
     assert betting.interval(few, 0.05, (0.0, level + 1e-9)) == (-1.0, -1e-12)
     assert betting.interval(few, 0.05, (level + 1, level + 1)) == (-1.0, 1.0)
     clear = histogram(90, 10, 0)
+    for found in (clear, histogram(8, 0, 0)):  # of eight that rise the lowest mean is just refuted
+        assert betting.log_capital(found, betting.interval(found, 0.05)[0]) == pytest.approx(level, abs=1e-9)
     assert betting.interval(clear, 0.05, (level + 1, 0.0)) == betting.interval(clear, 0.05) == betting.interval(clear, 0.05, (0.0, level + 1))
     gone = histogram(10, 90, 0)
     assert betting.interval(gone, 0.05, (level + 1, 0.0)) == betting.interval(gone, 0.05)

@@ -27,6 +27,7 @@ from typing import Any
 
 import pytest
 from _pytest.runner import runtestprotocol
+from _pytest.warnings import catch_warnings_for_item
 
 from learning_pipelines_tests.mutants.forking import done, within
 from learning_pipelines_tests.mutants.making import Mutant, mutants
@@ -125,7 +126,8 @@ class Runner:
     def _fails(self, item: pytest.Item) -> bool:
         for cache in self.caches:
             cache.cache_clear()
-        return any(report.failed for report in runtestprotocol(item, log=False, nextitem=None))
+        with catch_warnings_for_item(config=item.config, ihook=item.ihook, when="runtest", item=item):
+            return any(report.failed for report in runtestprotocol(item, log=False, nextitem=None))
 
 
 def _place(code: Any) -> Place:
