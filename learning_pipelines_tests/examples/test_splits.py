@@ -203,6 +203,17 @@ def test_a_late_link_leaves_out_what_is_outside_train() -> None:
     assert list(split.values()) == ["train", None, "validation", "test"]
 
 
+def test_a_person_found_on_two_sides_late_leaves_out_what_is_outside_train() -> None:
+    plan, split = planned([item(0, "a", split="train"), item(1, "a", split="test"), item(2, split="validation")], [])
+    assert plan.assignments == (Assignment("e0001", None, LATE),) and split["e0000"] == "train"
+
+
+def test_a_family_ties_its_members_and_unknown_ones_count_for_nothing() -> None:
+    items = [item(0, split="test"), item(1)]
+    assert assign_splits(items, [], families=[["e0000", "e0001", "nobody"]]).assignments == (Assignment("e0001", "test", ""),)
+    assert assign_splits(items, []).assignments == (Assignment("e0001", "train", ""),)
+
+
 def test_a_late_link_between_validation_and_test_leaves_out_the_fewest() -> None:
     items = [item(0, "a", split="validation"), *[item(number, "a", split="test") for number in range(1, 5)], item(5, "b", split="validation")]
     plan, _ = planned([*items, item(6, "b", split="test")], [link(5, 1)])
