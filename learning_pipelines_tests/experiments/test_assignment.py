@@ -165,6 +165,11 @@ def test_a_unit_gets_what_lies_at_its_place_by_the_experiment_s_salt_and_nothing
             assert assignment.placed(paused, f"user-{at}") == Placed(None, False)  # whoever was met keeps what it got
 
 
+def test_a_place_where_one_part_ends_is_the_next_one_s() -> None:
+    ranges = {"control": ((0.0, 0.5),), "treatment": ((0.5, 0.75),)}
+    assert [assignment.variant_at(ranges, at) for at in (0.0, 0.5, 0.75)] == ["control", "treatment", None]
+
+
 def test_a_group_s_units_are_shared_by_agent_and_name() -> None:
     for group in ("checkout", "search"):
         one = experiment(assignment.ranges_of_weights(arms(0.5, 0.5)), group=group, spans=[[0.0, 0.5]])
