@@ -58,7 +58,8 @@ def test_an_effect_that_may_be_zero_has_no_limit_but_the_smallest_that_matters()
 def test_what_is_a_thousand_times_as_long_is_not_foreseen_and_what_is_there_takes_one_more() -> None:
     assert how_much_longer(seen(0.0), 1.0).expected_units is None
     assert how_much_longer(seen(0.19), 1.0).least_units == 1
-    assert how_much_longer(seen(0.2), 1.0).expected_units == 1
+    many = how_much_longer(seen(0.2, n_control=40_000, n_treatment=60_000), 1.0)
+    assert (many.least_units, many.expected_units) == (1, 1)  # as wide as the effect already, to the last digit
 
 
 def test_nothing_is_to_come_of_what_is_conclusive_and_the_burn_in_of_what_is_not_ready() -> None:
@@ -68,6 +69,8 @@ def test_nothing_is_to_come_of_what_is_conclusive_and_the_burn_in_of_what_is_not
     assert how_much_longer(seen(None, math.inf, ready=False, n_control=0), 0.0) == Longer(200, None, None, None, None, None)
     assert how_much_longer(seen(None, math.inf, ready=False, exact=True), 1.0) == UNKNOWN
     assert how_much_longer(seen(0.1, math.inf, n_control=400), 1.0) == Longer(0, None, None, 0.0, None, None)
+    assert how_much_longer(seen(0.1, ready=False, n_control=50, n_treatment=75), 25.0) == Longer(125, None, None, 5.0, None, None)
+    assert how_much_longer(seen(None), 1.0) == Longer(0, None, None, 0.0, None, None)  # ends without a difference between them say nothing
 
 
 @pytest.mark.parametrize(

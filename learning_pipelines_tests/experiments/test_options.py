@@ -20,6 +20,10 @@ def test_what_differs_from_the_defaults_is_kept_and_read_back() -> None:
     assert chosen.as_config() == {"alpha": 0.01, "tolerances": {"latency_ms": 50.0}, "step_hours": 1} and options_of(chosen.as_config()) == chosen
 
 
+def test_a_guardrail_may_become_worse_by_nothing_or_a_little() -> None:
+    assert options_of({"tolerances": {"latency_ms": 0, "cost_usd": 0.5}}).tolerances == {"latency_ms": 0.0, "cost_usd": 0.5}
+
+
 def test_what_is_kept_up_while_it_runs_is_no_option() -> None:
     assert options_of({"slice": [[0.0, 0.5]], "withdrawn": ["b"], "traffic": 0.5}) == Options(traffic=0.5)
     assert not set(KEPT) & set(Options.model_fields)
@@ -42,3 +46,9 @@ def test_what_cannot_be_meant_is_refused_by_the_options_name(config: dict[str, o
     with pytest.raises(BadInput) as refused:
         options_of(config)
     assert said in str(refused.value)
+
+
+def test_whoever_is_refused_is_told_what_the_option_means() -> None:
+    with pytest.raises(BadInput) as refused:
+        options_of({"step_hours": -1})
+    assert refused.value.advice == "Rollouts: hours that each step lasts at least."

@@ -26,6 +26,7 @@ TWO = (Asked(None, None), Asked(None, 2))
     [
         ((None, None), (0.5, 0.5)), ((None, None, None), (1 / 3, 1 / 3, 1 / 3)), ((0.9, 0.1), (0.9, 0.1)), ((90, 10), (0.9, 0.1)),
         ((None, 0.2), (0.8, 0.2)), ((None, 20, None), (0.4, 0.2, 0.4)), ((99.5, 0.5), (0.995, 0.005)), ((0.1,) * 10, (0.1,) * 10),
+        ((1.5, None), (0.015, 0.985)), ((50, 50 + 5e-8), (0.5, 0.5)),
     ],
 )  # fmt: skip
 def test_weights_are_shares_or_percentages_and_what_is_not_given_shares_the_rest(weights: tuple[float | None, ...], shares: tuple[float, ...]) -> None:
@@ -40,6 +41,7 @@ def test_weights_are_shares_or_percentages_and_what_is_not_given_shares_the_rest
         ((50, 60), "The weights sum to 110. Make them sum to 100."), ((0, 1), "The weight of a is 0"), ((-0.5, 1.5), "The weight of a is -0.5"),
         ((float("nan"), 1), "The weight of a is nan"), ((float("inf"), 1), "The weight of a is inf"), ((1, None), "leaves nothing for the others"),
         ((100, None), "leaves nothing for the others"), ((1000, 1), "The weight of a is 1000"),
+        ((100.5, None), "The weight of a is 100.5"), ((100 - 5e-8, None), "leaves nothing for the others"),
     ],
 )  # fmt: skip
 def test_weights_that_do_not_sum_or_are_none_are_refused(weights: tuple[float | None, ...], said: str) -> None:
@@ -52,6 +54,8 @@ def test_the_control_is_what_serves_and_arms_get_names() -> None:
     assert plans.arms_of(TWO, 1) == (Arm("control", 1, 0.5), Arm("treatment", 2, 0.5))
     three = plans.arms_of((Asked(None, 4), Asked("shorter", 2), Asked(None, 3)), 1)
     assert [(arm.variant, arm.version) for arm in three] == [("control", 4), ("shorter", 2), ("treatment-2", 3)]
+    assert plans.arms_of((Asked(None, 0, 0.9), Asked(None, plans.LARGEST, 0.1)), 1) == (Arm("control", 0, 0.9), Arm("treatment", 2**31 - 1, 0.1))
+    assert len(plans.arms_of([Asked(None, number) for number in range(10)], 1)) == 10
 
 
 @pytest.mark.parametrize(
@@ -62,6 +66,7 @@ def test_the_control_is_what_serves_and_arms_get_names() -> None:
         ((Asked("", 1), Asked("a" * 64, 2)), "is no name of an arm"), ((Asked(None, 2), Asked(None, 2)), "both serve version 2"),
         ((Asked(None, None), Asked(None, 7)), "both serve version 7"), ((Asked(None, 1), Asked(None, -1)), "-1 is no version"),
         ((Asked(None, 1), Asked(None, None)), "No version is named for treatment"),
+        ((Asked(None, 1, 0.5), Asked(None, 2, 0.6)), "The weights sum to 1.1"),
     ],
 )  # fmt: skip
 def test_arms_that_cannot_be_compared_are_refused(arms: tuple[Asked, ...], said: str) -> None:
@@ -83,7 +88,7 @@ def test_without_a_prompt_that_serves_the_control_has_to_be_named() -> None:
         ({"primary_metric": "speed"}, "primary_metric", "'speed' is no metric. There are thumbs"),
         ({"guardrails": ["speed"]}, "guardrails", "'speed' is no metric"),
         ({"guardrails": ["thumbs"]}, "guardrails", "the primary metric already"),
-        ({"exclusion_group": "My Group"}, "exclusion_group", "no name of an exclusion group"),
+        ({"exclusion_group": "My Group"}, "exclusion_group", "no name of an exclusion group. Use a-z"),
         ({"options": Options(traffic=0.5)}, "options.traffic", "Name a group"), ({"min_duration_hours": -1}, "min_duration_hours", "min_duration_hours is -1"),
         ({"min_sample_size": 2**31}, "min_sample_size", "It is 0 to 2147483647"),
         ({"guardrails": [], "options": Options(tolerances={"latency_ms": 1.0})}, "options.tolerances", "no guardrail of this experiment"),
@@ -93,6 +98,11 @@ def test_what_cannot_be_meant_is_refused_by_its_name(more: dict[str, Any], field
     with pytest.raises(Refused) as refused:
         plans.check(Plan(**{"name": "shorter", "arms": TWO, **more}))
     assert said in str(refused.value) and (refused.value.field, refused.value.exit_code) == (field, 2)
+
+
+def test_limits_are_within_what_may_be_asked_for() -> None:
+    plans.check(Plan("a" * 255, TWO, min_duration_hours=0, min_sample_size=2**31 - 1))
+    plans.check(Plan("a", TWO, min_duration_hours=2**31 - 1, min_sample_size=0))
 
 
 def test_metric_and_guardrails_have_sensible_defaults_and_no_metric_is_both() -> None:

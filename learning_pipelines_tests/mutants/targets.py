@@ -46,7 +46,7 @@ GROUPS = {
     ),
     "plans": Group(
         _beside("experiments", "metrics", "options", "plans", "refusals"),
-        _beside("experiments", "test_options", "test_plans", "test_refusals"),
+        _beside("experiments", "test_metrics", "test_options", "test_plans", "test_refusals"),
     ),
     "splits": Group(
         (*_beside("examples", "components", "splits", "trimming"), "behavior/demonstration_splits", "experiments/assignment"),
