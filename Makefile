@@ -116,7 +116,7 @@ test-slow: install
 
 # In Chromium (Debian's package chromium, or LEARNING_CHROMIUM); what needs packages from npm is skipped where npm is not installed.
 test-browser: install
-	@if command -v npm > /dev/null; then npm ci --prefix $(BROWSER_TESTS) --no-audit --no-fund --silent; else echo "npm is not installed: what needs its packages is skipped"; fi
+	@if command -v npm > /dev/null; then npm ci --prefix $(BROWSER_TESTS) --no-audit --no-fund --loglevel=error; else echo "npm is not installed: what needs its packages is skipped"; fi
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --timeout 150 -m 'not slow' $(BROWSER_TESTS) $(ARGS)
 
 fuzz: install
