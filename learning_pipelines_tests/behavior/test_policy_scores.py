@@ -1,6 +1,7 @@
-"""Numbers of a policy, computed again by hand: scores and intervals, pools, calibration, transitions, tables, and what its gate compares.
+"""Numbers of a policy, computed again by hand: scores and intervals, pools, transitions, tables, and what its gate compares.
 
-Belongs here: exact values on a few rows. Not here: what they promise on data (test_policy_components.py), the whole (test_policy.py).
+Belongs here: exact values on a few rows. Not here: how sure it may be (test_policy_calibration.py), what they promise on data (test_policy_components.py),
+the whole (test_policy.py).
 """
 
 from __future__ import annotations
@@ -16,9 +17,8 @@ from scipy.optimize import brentq
 from scipy.stats import t
 
 from learning_pipelines.behavior import policy_gate
-from learning_pipelines.behavior.policy import baselines, calibration, mixture, transitions
+from learning_pipelines.behavior.policy import baselines, evaluation, mixture, transitions
 from learning_pipelines.behavior.policy.arguments import ArgumentScores
-from learning_pipelines.behavior.policy.calibration import Calibration, calibration_error, threshold
 from learning_pipelines.behavior.policy.evaluation import Evaluation, Scores, clustered, evaluate_transition, scored
 from learning_pipelines.behavior.policy.mixture import Mixture, best, floored, linear, log_loss, logarithmic, normalized, single
 from learning_pipelines.behavior.policy.situations import Situation, situations
@@ -41,8 +41,8 @@ def test_scores_are_shares_of_steps_and_means_of_demonstrations() -> None:
 
 
 def test_of_types_that_are_equally_likely_the_first_three_are_suggested() -> None:
-    alike = np.full((4, 40), 1 / 40)
-    found = scored(alike, np.array([0, 2, 3, 39]), np.array([0, 1, 2, 3]), [shown(name, "x") for name in "abcd"])
+    alike = np.tile([2 / 60, 1 / 60], (4, 20))
+    found = scored(alike, np.array([0, 4, 6, 1]), np.array([0, 1, 2, 3]), [shown(name, "x") for name in "abcd"])
     assert (found.top1, found.top3) == (0.25, 0.5) and dict(found.scores) == {"a": 1.0, "b": 0.0, "c": 0.0, "d": 0.0}
 
 
@@ -54,6 +54,8 @@ def test_an_interval_counts_demonstrations_and_stays_within_its_bounds() -> None
     assert clustered(values, owner, (0.0, 1.0)) == (0.0, 1.0)
     assert clustered(values, np.zeros(6, dtype=np.int64), (-1.0, 1.0)) == (-1.0, 1.0)
     assert clustered(values[:4], owner[:4], (-9.0, 9.0)) != (-9.0, 9.0)
+    one = np.array([True, False])
+    assert evaluation._difference(one, ~one, np.array([0, 1])) == (0.0, (-1.0, 1.0))
 
 
 def test_transitions_are_scored_beside_the_baselines_on_what_succeeded() -> None:
@@ -155,71 +157,6 @@ def test_the_best_is_the_first_of_the_least_loss() -> None:
     assert log_loss(np.ones((2, 1)), np.array([0, UNKNOWN])) == pytest.approx(-math.log(1e-6) / 2)
     chosen, losses = best([single("bad"), single("one"), single("same")], opinions, np.array([0, 3, 0, 3]))
     assert chosen.name == "one" and set(losses) == {"bad", "one", "same"} and losses["one"] == losses["same"] < losses["bad"]
-
-
-def test_calibration_raises_to_a_power_that_depends_on_confidence() -> None:
-    made = Calibration(0.3, 0.2)
-    for row in SAID[:2]:
-        first = row.max()
-        power = math.exp(0.3 + 0.2 * math.log(first / (1 - first)))
-        raised = np.maximum(row, 1e-12) ** power
-        assert made.of(row[None, :])[0] == pytest.approx(raised / raised.sum())
-    assert Calibration().of(SAID[:3]) == pytest.approx(SAID[:3], abs=1e-9)
-    for level, most in ((5.0, 8.0), (-5.0, 0.2)):
-        held = SAID[:1, :3] ** most
-        assert Calibration(level, 0.0).of(SAID[:1, :3]) == pytest.approx(held / held.sum())
-
-
-def test_the_calibration_error_weighs_bins_of_equal_mass() -> None:
-    sure, right = np.array([0.9, 0.1, 0.8, 0.2, 0.6]), np.array([True, False, False, True, True])
-    assert calibration_error(sure, right, 2) == pytest.approx((3 * abs(0.9 / 3 - 2 / 3) + 2 * abs(0.85 - 0.5)) / 5)
-    assert calibration_error(sure, right, 10) == pytest.approx((0.1 + 0.1 + 0.8 + 0.8 + 0.4) / 5)
-    assert calibration_error(np.array([]), np.array([], dtype=np.bool_)) == 0.0
-
-
-def test_the_threshold_is_where_suggestions_begin_to_be_right_half_of_the_time() -> None:
-    sure = np.array([0.9, 0.5, 0.3, 0.7])
-    assert threshold(sure, np.array([True, False, False, True])) == 0.7
-    assert threshold(sure, np.array([True, True, False, False])) == 0.5  # of .5 and .7 together one is right
-    assert threshold(sure, np.ones(4, dtype=np.bool_)) == 0.0 and threshold(sure, np.zeros(4, dtype=np.bool_)) == 1.01
-    assert threshold(np.array([]), np.array([], dtype=np.bool_)) == 0.0
-
-
-def test_a_calibration_has_the_least_loss_of_whole_and_first() -> None:
-    rng = np.random.default_rng(3)
-    truth = rng.dirichlet(np.full(4, 0.5), 300)
-    labels = (rng.random((300, 1)) > truth.cumsum(axis=1)).sum(axis=1).clip(0, 3)
-    labels[:10] = UNKNOWN
-    claimed = truth**2 / (truth**2).sum(axis=1, keepdims=True)
-    made = calibration.fit(claimed, labels)
-    right, known = claimed.argmax(axis=1) == labels, labels >= 0
-
-    def loss(level: float, rise: float) -> float:
-        said = Calibration(level, rise).of(claimed)
-        first = said.max(axis=1).clip(1e-6, 1 - 1e-6)
-        whole = log_loss(said[known], labels[known]) * int(known.sum())
-        return whole - float(np.log(np.where(right, first, 1 - first)).sum()) + 0.5 * (level**2 + rise**2)
-
-    least = loss(made.level, made.rise)
-    for level, rise in ((0.02, 0.0), (-0.02, 0.0), (0.0, 0.02), (0.0, -0.02)):
-        assert loss(made.level + level, made.rise + rise) > least
-    assert made.threshold == threshold(made.of(claimed).max(axis=1), right)
-
-
-@pytest.mark.filterwarnings("error")
-def test_claims_of_certainty_that_are_wrong_once_in_ten_become_nine_in_ten() -> None:
-    labels = np.arange(300) % 3
-    certain = np.eye(3)[np.where(np.arange(300) % 10, labels, (labels + 1) % 3)]
-    made = calibration.fit(floored(certain), labels)
-    assert made.of(floored(certain)).max(axis=1) == pytest.approx(np.full(300, 0.9), abs=0.02)
-    assert calibration.fit(certain, labels).of(certain) == pytest.approx(certain)  # of nothing but 0 and 1 no power makes anything else
-
-
-def test_a_calibration_does_not_depend_on_the_order_of_types() -> None:
-    labels = np.array([0, 1, 2, 0, 1, 0] * 5)
-    said = floored(0.7 * np.eye(3)[labels] + 0.3 * np.eye(3)[(labels + np.arange(30) % 2) % 3])
-    made, turned = calibration.fit(said, labels), calibration.fit(said[:, ::-1], 2 - labels)
-    assert (turned.level, turned.rise) == pytest.approx((made.level, made.rise), abs=1e-3)
 
 
 def test_tables_of_baselines_are_smoothed_counts() -> None:

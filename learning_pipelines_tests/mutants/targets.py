@@ -60,11 +60,14 @@ GROUPS = {
         (
             *_beside("behavior/policy", "baselines", "calibration", "evaluation", "mixture", "policy", "transitions", "vocabulary"), "behavior/policy_gate",
         ),
-        _beside("behavior", "test_policy", "test_policy_by_hand", "test_policy_components", "test_policy_scores"),
+        _beside("behavior", "test_policy", "test_policy_by_hand", "test_policy_calibration", "test_policy_components", "test_policy_scores"),
     ),
     "suggestions": Group(
         _beside("behavior/policy", "arguments", "classifier", "neighbours", "situations"),
-        _beside("behavior", "test_policy_arguments", "test_policy_components"),
+        _beside(
+            "behavior", "test_policy_arguments", "test_policy_classifier", "test_policy_components", "test_policy_neighbours", "test_policy_sources",
+            "test_policy_texts",
+        ),
     ),
 }  # fmt: skip
 
