@@ -61,6 +61,10 @@ def test_weights_pay_half_the_penalty_of_their_squares_and_biases_nothing() -> N
         wanted = float(brentq(lambda w, penalty=penalty: 8 / (1 + math.exp(2 * w)) - penalty * w, 0, 50))
         made = fit(rows, labels, 2, penalty)
         assert made.dtype == np.float32 and made == pytest.approx(np.array([[wanted, -wanted], [0.0, 0.0]]), abs=5e-3)
+    apart = np.array([[1.0, 0.0]] * 4 + [[-1.0, 0.0]] * 4 + [[0.0, 1.0], [0.0, -1.0]], dtype=np.float32)
+    first, second = (float(brentq(lambda w, steps=steps: steps / (1 + math.exp(2 * w)) - w, 0, 50)) for steps in (8, 2))
+    expected = np.array([[first, -first], [-second, second], [0, 0]])
+    assert fit(apart, np.array([0] * 4 + [1] * 4 + [1, 0]), 2, 1.0) == pytest.approx(expected, abs=5e-3)
     biases = fit(np.zeros((10, 1), dtype=np.float32), np.array([0] * 9 + [1]), 2, 4.0)
     assert biases[0] == pytest.approx([0, 0], abs=1e-3) and biases[1, 0] - biases[1, 1] == pytest.approx(math.log(9), abs=5e-3)
 

@@ -88,6 +88,7 @@ def test_lists_deal_as_the_definition_does(seed: int) -> None:
         ([4, 1, 1], [4, 0, 0], 1, None),  # six would be left
         ([3, 2, 2], [3, 0, 0], 1, [0, 0, 0]),
         ([5, 1, 1], [5, 0, 0], 0, None),
+        ([5, 1, 1], [5, 0, 0], 1, None),
         ([9, 0, 3], [9, 0, 3], 0, None),
     ],
 )
@@ -159,7 +160,7 @@ def test_a_cut_parts_a_portion_at_the_far_end_of_a_walk() -> None:
     rest = _Rest(given, nobody(given))
     assert [rest.cut(portion, False, 0).tolist() for portion in (0.01, 0.25, 0.5, 1.0)] == [[11], [9], [6], [6]]
     assert rest.cut(0.25, False, 1).tolist() == [9]  # from 3 the far end is the same
-    assert rest.cut(0.25, False, 3).tolist() == [2]  # from 9 it is the other one
+    assert rest.cut(0.25, False, 2).tolist() == rest.cut(0.25, False, 3).tolist() == [2]  # from 6 and from 9 it is the other one
     assert rest.cut(0.25, True, 0).tolist() == [2]  # depth first a branch is finished at its end
     assert rest.cut(0.25, False, 0) is rest.cut(0.25, False, 0)
 
@@ -180,6 +181,9 @@ def test_searches_cut_one_after_another_and_small_agents_also_one_by_one() -> No
     assert out(*_one_by_one(star)) == [[4]]
     ring = situation(6, [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 0), (1, 3)])
     assert out(next(_one_by_one(ring))) == [[1]]  # all leave five together; 1 and 3 have most links
+    # Without 0 there are 6 and four times 1, of squares 40; without 5 there are 5, 4 and 1, of squares 42.
+    tree = situation(11, [(0, 1), (0, 2), (0, 3), (0, 4), (0, 5), (5, 6), (5, 7), (7, 8), (8, 9), (9, 10)])
+    assert out(next(_one_by_one(tree))) == [[0]]
 
 
 def test_what_need_not_have_been_left_out_is_taken_back() -> None:
@@ -198,3 +202,18 @@ def test_a_path_is_cut_in_three_with_two_left_out_and_a_tiny_one_stays_whole() -
     assert (whole.tolist(), none.tolist()) == ([0] * 6, [])
     stuck, none = fewest_left_out(path(12, dict.fromkeys(range(12), 0)), SHARES)
     assert (stuck.tolist(), none.tolist()) == ([0] * 12, [])
+
+
+def test_one_is_trimmed_where_one_is_too_many_and_cut_where_that_is_cheaper_than_two() -> None:
+    """Beside six who are alone, three for each of the other sides, 14 may stay: of a path of 15 one goes, and one of a path of 16, which falls in two."""
+    for length in (15, 16):
+        _, gone = fewest_left_out(situation(length + 6, [(item, item + 1) for item in range(length - 1)]), SHARES)
+        assert len(gone) == 1 and gone[0] < length
+
+
+def test_of_deals_that_cost_the_same_the_one_by_the_shares_is_taken_and_by_nothing_else_where_few_are_there() -> None:
+    """Nothing can be done for eight of ten in one component; of six nobody is dealt against the shares, though all sides had one then."""
+    stuck = situation(10, [(item, item + 1) for item in range(7)])
+    assert _evaluate(stuck, nobody(stuck), SHARES).sides.tolist() == [0] * 8 + [2, 2]
+    tiny = situation(6, [(0, 1), (1, 2), (2, 3)], {5: 0})
+    assert _evaluate(tiny, nobody(tiny), SHARES).sides.tolist() == [0, 0, 0, 0, 2, 0]
