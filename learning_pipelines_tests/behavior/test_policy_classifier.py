@@ -6,6 +6,8 @@ Belongs here: behavior/policy/classifier.py by value. Not here: how well it pred
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -67,6 +69,19 @@ def test_weights_pay_half_the_penalty_of_their_squares_and_biases_nothing() -> N
     assert fit(apart, np.array([0] * 4 + [1] * 4 + [1, 0]), 2, 1.0) == pytest.approx(expected, abs=5e-3)
     biases = fit(np.zeros((10, 1), dtype=np.float32), np.array([0] * 9 + [1]), 2, 4.0)
     assert biases[0] == pytest.approx([0, 0], abs=1e-3) and biases[1, 0] - biases[1, 1] == pytest.approx(math.log(9), abs=5e-3)
+
+
+def test_the_slope_that_is_followed_is_that_of_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    rows, labels, point = rng.standard_normal((20, 3)).astype(np.float32), rng.integers(0, 2, 20), rng.standard_normal(8)
+
+    def followed(loss: Callable[[np.ndarray], tuple[float, np.ndarray]], begin: np.ndarray, **_: object) -> SimpleNamespace:
+        steps = 0.01 * np.eye(8)
+        assert loss(point)[1] == pytest.approx([(loss(point + step)[0] - loss(point - step)[0]) / 0.02 for step in steps], abs=0.01)
+        return SimpleNamespace(x=begin)
+
+    monkeypatch.setattr("scipy.optimize.minimize", followed)
+    assert fit(rows, labels, 2, 3.0).shape == (4, 2)
 
 
 def test_logits_of_any_size_are_told_apart_row_by_row() -> None:
