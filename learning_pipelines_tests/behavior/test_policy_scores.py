@@ -42,8 +42,8 @@ def test_scores_are_shares_of_steps_and_means_of_demonstrations() -> None:
 
 def test_of_types_that_are_equally_likely_the_first_three_are_suggested() -> None:
     alike = np.tile([2 / 60, 1 / 60], (4, 20))
-    found = scored(alike, np.array([0, 4, 8, 1]), np.array([0, 1, 2, 3]), [shown(name, "x") for name in "abcd"])
-    assert (found.top1, found.top3) == (0.25, 0.5) and dict(found.scores) == {"a": 1.0, "b": 0.0, "c": 0.0, "d": 0.0}
+    found = scored(alike, np.array([0, 4, 4, 6]), np.array([0, 1, 2, 3]), [shown(name, "x") for name in "abcd"])
+    assert (found.top1, found.top3) == (0.25, 0.75) and dict(found.scores) == {"a": 1.0, "b": 0.0, "c": 0.0, "d": 0.0}
 
 
 def test_an_interval_counts_demonstrations_and_stays_within_its_bounds() -> None:
