@@ -2,9 +2,10 @@
 
 Belongs here: histories of several sizes, a few new rows behind each, timings, extrapolation. Not here: importing itself (loop.py), asserting anything.
 
-A history is sixty days long, whatever its size, so a day of it has a sixtieth of the rows. Of new feedback about a day after the history, the work must not
-depend on the history; of feedback about one of its days it follows that day's rows. `--rows 10000000` takes half an hour, most of it the import. What stands
-for 10⁸ rows is no measurement: the line through the two largest sizes over the logarithm of the rows, and marked so.
+A history is sixty days long, whatever its size, so a day of it has a sixtieth of the rows. Metrics are counted anew for the day of a feedback and for that
+of its execution, which here lies in the history: that work follows the rows of a day. A tick must not depend on the history at all. `--rows 10000000` takes
+half an hour, most of it the import. What stands for 10⁸ rows is no measurement: the line through the two largest sizes, for metrics over the rows, for ticks
+over their logarithm, and marked so.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from benchmarks.record import record
 
 ROUNDS, NEW = 7, 100
 BEYOND = 10**8
-CONSTANT = ("metrics of one new day, 100 feedbacks", "tick with one new feedback", "tick with 100 new feedbacks", "catch-up with nothing new")
+OF_A_DAY = ("metrics of one new day, 100 feedbacks",)
+"""What follows the rows of one day, and is extrapolated."""
+CONSTANT = ("tick with one new feedback", "tick with 100 new feedbacks", "catch-up with nothing new")
 """What should not depend on the history, and is extrapolated."""
 
 
@@ -51,8 +54,10 @@ def main() -> None:
         finally:
             remove(folder)
             shutil.rmtree(folder, ignore_errors=True)
+    for name in OF_A_DAY:
+        extrapolated(name, medians[name], float)
     for name in CONSTANT:
-        extrapolated(name, medians[name])
+        extrapolated(name, medians[name], math.log)
 
 
 def measured(folder: Path, rows: int) -> dict[str, list[float]]:
@@ -114,11 +119,11 @@ def told(name: str, rows: int, times: list[float]) -> None:
         record(f"{name}, behind {rows:,} rows", one, "ms")
 
 
-def extrapolated(name: str, medians: dict[int, float]) -> None:
-    """The line through the two largest sizes, over the logarithm of the rows; nothing with one size alone."""
+def extrapolated(name: str, medians: dict[int, float], scale: Callable[[float], float]) -> None:
+    """The line through the two largest sizes, over `scale` of the rows; nothing with one size alone."""
     if len(medians) > 1:
         (fewer, below), (more, above) = sorted(medians.items())[-2:]
-        value = max(0.0, above + (above - below) / math.log(more / fewer) * math.log(BEYOND / more))
+        value = max(0.0, above + (above - below) / (scale(more) - scale(fewer)) * (scale(BEYOND) - scale(more)))
         print(f"{BEYOND:>11,} rows: {name}: {value:.1f} ms (extrapolated)", flush=True)
         record(f"{name}, behind {BEYOND:,} rows (extrapolated)", value, "ms")
 
