@@ -1,6 +1,6 @@
 """`make mutants`: which small wrong changes of the deciding modules no test notices, and whether each of them has been looked at.
 
-    python -m learning_pipelines_tests.mutants [acceptance | sequential | splits | policies | part of a module's path …]
+    python -m learning_pipelines_tests.mutants [acceptance | sequential | plans | splits | policies | suggestions | part of a module's path …]
 
 Belongs here: the table, the comparison with explained.toml, what makes the target fail. Not here: the mutants (making.py), running tests on them (running.py).
 
