@@ -62,7 +62,8 @@ def _weighted_mean_at_most(points: Array, counts: Array, mean: float) -> float:
 
 
 def _at_most_zero(steps: Array, counts: Array) -> float:
-    """P(Σ gamma(counts)·steps ≤ 0) for steps of both signs, by Gil-Pelaez' inversion along the saddle point's line."""
+    """P(Σ gamma(counts)·steps ≤ 0) for steps of both signs and a mean of at least 0, by Gil-Pelaez' inversion along the saddle point's line. It is at most
+    1 - 1/e (B. Grünbaum, Pacific J. Math. 10 (1960) 1257: counts are at least 1, so the density is log-concave), and no rounding takes it above 1."""
     steps = steps / np.abs(steps).max()
     saddle = _saddle(steps, counts)
     width = _width(steps, counts, saddle)

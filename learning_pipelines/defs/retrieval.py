@@ -167,7 +167,7 @@ def _tested(
     choice = training.choose(connection, agent, prepared, contenders, loaded, judged_queries(connection, agent, "validation"))
     numbers = choice_metadata(choice)
     if choice.offer is None or choice.offer.config is None:
-        without_proposal(context, connection, agent, run, "nothing learnt did better than the serving index on validation, so no test was spent")
+        without_proposal(context, connection, agent, run, "no learnt index did better than the serving one on validation, so no test was spent on one")
         return numbers, 0
     kind = gate.kind_of(choice.offer.config, IndexConfig.from_json(prepared.serving.config))
     training_runs.progressed(connection, agent, run.id, TEST_SHARE)

@@ -104,7 +104,8 @@ def ratio(numerators: float, denominators: float) -> float | None:
 
 
 def unit_variance(sums: UnitSums) -> float:
-    """Variance per unit of the ratio (delta method): the ratio's own variance is this over n. 0 for fewer than two units and where it is rounding."""
+    """Variance per unit of the ratio (delta method): the ratio's own variance is this over n. 0 for fewer than two units and where it is rounding. There are
+    denominators (`ratio` is not None)."""
     return _after(sums, 0.0) if sums.n > 1 else 0.0
 
 
