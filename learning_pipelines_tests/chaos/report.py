@@ -74,7 +74,7 @@ class Report:
         lines = [
             f"# Chaos, seed {self.seed}: {self._verdict()}", "",
             f"{len(self.events)} blows in {self.seconds / 60:.0f} minutes from {self.begun}; model: {self.model}; "
-            f"disk {'of its own, filled' if self.disk_limited else 'not limited: never filled'}. {self.conditions}", "",
+            f"disk {'of its own, filled' if self.disk_limited else 'not limited: never filled'}. {self.conditions}".rstrip(), "",
             "| struck | times | of them well before the next | median seconds until then | longest |", "|---|---|---|---|---|",
         ]  # fmt: skip
         for kind, count in self.by_kind().most_common():
