@@ -167,7 +167,7 @@ class Settings(BaseSettings):
     )
     history_days: int = Field(
         default=180, ge=1,
-        description="Days for which prompts that searches dropped, every hourly look at ended experiments, and failed checks and jobs are kept.",
+        description="Days for which prompts that searches dropped, models' answers, every hourly look at ended experiments, failed checks and jobs are kept.",
     )  # fmt: skip
     outbox_retention_days: int = Field(default=30, ge=1, description="Days for which consumed outbox entries are kept.")
     otel_endpoint: str | None = Field(

@@ -18,6 +18,7 @@ from learning_pipelines.storage import (
     ended_sessions,
     incidents,
     index_retention,
+    llm_cache,
     outbox_pruning,
     peers,
     prompt_retention,
@@ -101,6 +102,7 @@ def _consumed(connection: Connection, store: Store) -> dict[str, int]:
         "experiment_decisions": version_retention.prune_looks(connection, history),
         "ended_sessions": ended_sessions.prune(connection),
         "incidents": incidents.prune(connection, history),
+        "llm_responses": llm_cache.forget_answers(connection, before=dt.datetime.now(dt.UTC) - history),
         "behavior_versions": 0,
         "prompt_versions": 0,
     }
