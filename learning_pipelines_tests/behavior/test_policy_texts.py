@@ -33,9 +33,16 @@ def test_a_step_is_its_type_its_arguments_and_what_came_of_it() -> None:
 def test_parts_share_the_room_and_of_too_many_the_first_and_last_are_kept() -> None:
     assert of._fitted(["a" * 30, "b" * 100 + "c" * 100], 90) == "a" * 30 + ", " + "b" * 20 + " … " + "c" * 40
     assert of._fitted({"name": "a" * 100, "n": 7}, 52) == "name: " + "a" * 14 + " … " + "a" * 28 + ", n: 7"
-    assert of._fitted(list("abcdef"), 120) == "a, b, d, e, f"
-    assert of._fitted(list("abcde"), 120) == "a, b, c, d, e" and of._fitted(list("abcdef"), 96) == "a, b, e, f"
+    long = [letter * 30 for letter in "abcdef"]
+    assert of._fitted(long, 120) == ", ".join(f"{letter * 8} … {letter * 16}" for letter in "abdef")
+    assert of._fitted(long[:5], 120) == ", ".join(f"{letter * 8} … {letter * 16}" for letter in "abcde")
+    assert of._fitted({letter: letter * 30 for letter in "abcdef"}, 96) == ", ".join(f"{letter}: {letter * 8} … {letter * 16}" for letter in "abef")
     assert of._fitted([["abc"]], 1) == "abc"
+
+
+def test_of_many_parts_that_fit_none_is_dropped() -> None:
+    assert last_text(Action("pay", {"a": 1, "b": 2, "c": 3}, "")) == "pay, arguments: a: 1, b: 2, c: 3"
+    assert of._fitted(list("abcdef"), 6) == "a, b, c, d, e, f" and of._fitted(list("abcdef"), 5) == "f"
 
 
 def test_what_lies_deep_is_one_word() -> None:

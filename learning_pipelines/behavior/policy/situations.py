@@ -85,10 +85,10 @@ def _fitted(value: Any, room: int, depth: int = 0) -> str:
         parts = [("", child) for child in value]
     else:
         return _plain(str(value), room)
-    most = max(1, room // _LEAST)
-    if len(parts) > most:  # the first and the last ones, which say most
-        parts = [*parts[: most // 2], *parts[len(parts) - (most - most // 2) :]]
-    wanted = [len(name) + _size(child, room) for name, child in parts]
+    wanted, most = [len(name) + _size(child, room) for name, child in parts], max(1, room // _LEAST)
+    if len(parts) > most and sum(wanted) > room:  # the first and the last ones, which say most
+        kept = [*range(most // 2), *range(len(parts) - (most - most // 2), len(parts))]
+        parts, wanted = [parts[place] for place in kept], [wanted[place] for place in kept]
     allowed = _shares(wanted, room)
     return ", ".join(f"{name}{_fitted(child, max(_LEAST, share - len(name)), depth + 1)}" for (name, child), share in zip(parts, allowed, strict=True))
 
