@@ -124,7 +124,7 @@ def cursor_at(connection: Any, back: int) -> str:
     """The sensor's cursor with so many entries of the outbox behind it that it has not read."""
     from learning_pipelines.storage import outbox
 
-    row = connection.execute("SELECT xid::text, id FROM outbox ORDER BY xid DESC, id DESC OFFSET %s LIMIT 1", [back]).fetchone()
+    row = connection.execute("SELECT xid::text, id FROM outbox ORDER BY outbox.xid DESC, id DESC OFFSET %s LIMIT 1", [back]).fetchone()
     assert row is not None
     return json.dumps({"xid": int(row[0]), "id": row[1], "cluster": outbox.cluster(connection), "days": []})
 

@@ -87,7 +87,7 @@ def test_every_position_between_entries_stays_between_the_same_entries(database:
     write(pipeline, *(f"{number:02}" for number in range(40)))
     pipeline.execute("UPDATE outbox SET xid = (300 + (id * 7919) %% 6)::text::xid8", [])
     outbox.cluster(pipeline)
-    order = [(int(xid), int(number)) for xid, number in pipeline.execute("SELECT xid::text, id FROM outbox ORDER BY xid, id").fetchall()]
+    order = [(int(xid), int(number)) for xid, number in pipeline.execute("SELECT xid::text, id FROM outbox ORDER BY outbox.xid, id").fetchall()]
     names = [str(row[0]) for row in pipeline.execute("SELECT kind FROM outbox ORDER BY xid, id").fetchall()]
     come_from_elsewhere(pipeline)
     chosen = dice.sample(range(40), 8)
