@@ -24,15 +24,15 @@ from learning_pipelines.encoder import EncoderClient, open_encoder
 from learning_pipelines.errors import LearningError, Unavailable
 from learning_pipelines.prompts.nearest import Pool
 from learning_pipelines.prompts.prompt import Demonstration, Retrieval
-from learning_pipelines.prompts.serving import among_many, pool
+from learning_pipelines.prompts.serving import POOLED_BYTES, among_many, pool
 from learning_pipelines.settings import Settings
 from learning_pipelines.storage import demonstrations, tenants
 from learning_pipelines.storage.sessions import Acting, Sessions
 from learning_pipelines.storage.tenants import AgentRef
 from learning_pipelines.storage.vectors import as_half
 
-MOST_BYTES = 64 * 2**20
-"""Of all examples that a worker keeps: some 25 times 1,600 with vectors of 384 numbers."""
+MOST_BYTES = 128 * 2**20
+"""Of all examples that a worker keeps: eight versions of the largest that are kept, or some 50 times 1,600 with vectors of 384 numbers."""
 SETTLED_SECONDS = 60.0
 SWEEP_SECONDS, _WANTED_SECONDS = 300.0, 3600.0
 """How often the encoder process (which ends after 15 idle minutes and takes seconds to start) hears from us, and how long after the last input."""
@@ -43,8 +43,9 @@ Key = tuple[UUID, UUID, UUID, str]
 
 @dataclass(slots=True)
 class _Version:
-    """How a dataset version is searched, as it was `at` (monotonic seconds): one by one or by the index, and which answers count. `pool`: its examples, where
-    they are kept; `too_large`: they are not going to be; `asked`: when somebody last picked from it."""
+    """How a dataset version is searched, as it was `at` (monotonic seconds): one by one or by the index where its examples are not kept, and which answers
+    count. `pool`: its examples, where they are kept; `too_large`: they never are; `no_room`: not before it is looked at again; `asked`: when somebody last
+    picked from it."""
 
     at: float
     exact: bool
@@ -53,6 +54,7 @@ class _Version:
     pool: Pool | None = None
     bytes: int = 0
     too_large: bool = False
+    no_room: bool = False
     asked: float = 0.0
 
     def same(self, other: _Version) -> bool:
@@ -88,7 +90,7 @@ class FewShot:
         key = (agent.organization_id, agent.agent_id, dataset, encoder)
         version = self._version(key, agent)
         version.asked = time.monotonic()
-        kept = version.pool or (self._read(key, agent, version, len(vector)) if version.exact and not version.too_large else None)
+        kept = version.pool or (None if version.too_large or version.no_room else self._read(key, agent, version, len(vector)))
         if kept is not None:
             return kept.nearest(as_half(vector), k)
         with self._sessions.acting(demonstrating(agent)) as connection:
@@ -133,14 +135,14 @@ class FewShot:
             emptied = demonstrations.emptied_at(connection, agent, dataset)  # first: what is read later may only be newer
             found = _Version(at, demonstrations.few(connection, agent, encoder), tenants.answers_of(connection, agent)[1], emptied, asked=at)
         if known is not None and found.same(known):
-            found.pool, found.bytes = known.pool, known.bytes
+            found.pool, found.bytes, found.too_large = known.pool, known.bytes, known.too_large
         if len(self._versions) >= _MOST_KEPT:
             self._versions.clear()
         self._versions[key] = found
         return found
 
     def _read(self, key: Key, agent: AgentRef, version: _Version, dimensions: int) -> Pool | None:
-        """The version's examples, kept from now on; None where there is no room for them, or another thread reads them already."""
+        """The version's examples, kept from now on; None where they are too many, there is no room, or another thread reads them already."""
         with self._keeping:
             if key in self._reading:
                 return None
@@ -148,8 +150,10 @@ class FewShot:
         try:
             *_, dataset, encoder = key
             with self._sessions.acting(demonstrating(agent)) as connection:
-                if not self._room_for(demonstrations.size(connection, agent, dataset, encoder)):
-                    version.too_large = True
+                wanted = demonstrations.size(connection, agent, dataset, encoder)
+                version.too_large = wanted > POOLED_BYTES
+                version.no_room = not version.too_large and not self._room_for(wanted)
+                if version.too_large or version.no_room:
                     return None
                 found = pool(connection, agent, dataset, encoder, dimensions, version.labels)
             version.pool, version.bytes = found, found.bytes

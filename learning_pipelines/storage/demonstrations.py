@@ -27,7 +27,7 @@ from learning_pipelines.storage.tenants import AgentRef
 from learning_pipelines.storage.vectors import received_halves, register_vectors, set_for_search, to_half
 
 EXACT_UP_TO = 3_000
-"""Vectors of an agent up to which all are compared, in memory or here (3.5 ms of a core); with more the index is faster."""
+"""Vectors of an agent up to which all are compared here (3.5 ms of a core); with more the index is faster."""
 INDEXED_DIMENSIONS = (384, 512, 768, 1024)
 SETTINGS = {
     "hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": "64", "hnsw.max_scan_tuples": "40000", "enable_sort": "off", "enable_seqscan": "off",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from learning_pipelines.examples.datasets import refresh_dataset
 from learning_pipelines.feedback.identity import organization_id
 from learning_pipelines.feedback.importing import import_file, window_now
 from learning_pipelines.prompts.serving import stored_nearest
+from learning_pipelines.storage import demonstrations
 from learning_pipelines.storage.tenants import AgentRef, agents
 from learning_pipelines.storage.versions import list_versions
 from learning_pipelines_tests.api.serving import Api, make_agents
@@ -35,9 +37,13 @@ def picking(api: Api) -> FewShot:
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """How often examples were read, and how often the database was asked for the nearest."""
-    counts = {"pool": 0, "among_many": 0}
-    for name in counts:
-        monkeypatch.setattr(few_shot, name, counted(counts, name, getattr(few_shot, name)))
+    return counting(monkeypatch, few_shot, "pool", "among_many")
+
+
+def counting(monkeypatch: pytest.MonkeyPatch, module: ModuleType, *names: str) -> dict[str, int]:
+    counts = dict.fromkeys(names, 0)
+    for name in names:
+        monkeypatch.setattr(module, name, counted(counts, name, getattr(module, name)))
     return counts
 
 
@@ -76,10 +82,13 @@ def test_few_examples_are_read_once_and_many_are_asked_of_the_database(
     agent, dataset = made(api, "once")
     found = [nearest(picking, agent, dataset, number) for number in range(5)]
     assert asked == {"pool": 1, "among_many": 0} and all(len(names) == 4 for names in found)
-    monkeypatch.setattr("learning_pipelines.storage.demonstrations.EXACT_UP_TO", 10)
+    monkeypatch.setattr(few_shot, "POOLED_BYTES", 1_000)
     many = FewShot(api.service.sessions, api.settings)
+    sizes = counting(monkeypatch, demonstrations, "size")
     assert [nearest(many, agent, dataset, number) for number in range(5)] == found
-    assert asked == {"pool": 1, "among_many": 5}
+    monkeypatch.setattr(few_shot, "SETTLED_SECONDS", 0.0)
+    assert nearest(many, agent, dataset, 0) == found[0]
+    assert asked == {"pool": 1, "among_many": 6} and sizes == {"size": 1}  # what is too large stays so: its size is asked once
 
 
 def test_what_is_kept_goes_when_a_person_is_taken_out_of_the_version(

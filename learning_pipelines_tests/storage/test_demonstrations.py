@@ -14,6 +14,7 @@ import pytest
 
 from learning_pipelines.examples.datasets import refresh_dataset
 from learning_pipelines.feedback.identity import organization_id
+from learning_pipelines.prompts import serving
 from learning_pipelines.prompts.hygiene import can_be_shown
 from learning_pipelines.prompts.serving import among_many, pool, stored_nearest
 from learning_pipelines.prompts.task import Item
@@ -376,3 +377,20 @@ def test_many_vectors_are_searched_by_the_index_and_few_one_by_one(
     assert demonstrations.few(pipeline, desk, Letters.name)
     monkeypatch.setattr(demonstrations, "EXACT_UP_TO", 10)
     assert not demonstrations.few(pipeline, desk, Letters.name)
+
+
+def test_a_lookup_of_a_pipeline_compares_a_version_in_memory_up_to_its_bytes_however_many_vectors_the_agent_has(
+    pipeline: Connection, desk: AgentRef, encoder: Letters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = newest(pipeline, desk)
+    texts = train(pipeline, dataset)
+    own = next(iter(texts))
+    monkeypatch.setattr(demonstrations, "EXACT_UP_TO", 10)
+    read: list[UUID] = []
+    real = serving.pool
+    monkeypatch.setattr(serving, "pool", lambda connection, agent, version, *given: read.append(version) or real(connection, agent, version, *given))
+    found = stored_nearest(pipeline, desk, dataset, lambda: encoder)(texts[own], 4)
+    assert [one.example_id for one in found] == truly(texts, texts[own], 4) and read == [dataset]
+    monkeypatch.setattr(serving, "POOLED_BYTES", demonstrations.size(pipeline, desk, dataset, encoder.name) - 1)
+    monkeypatch.setattr(demonstrations, "EXACT_UP_TO", 3_000)
+    assert stored_nearest(pipeline, desk, dataset, lambda: encoder)(texts[own], 4) == found and read == [dataset]
