@@ -16,6 +16,7 @@ from learning_pipelines.examples.datasets import refresh_dataset
 from learning_pipelines.feedback.identity import organization_id
 from learning_pipelines.prompts import serving
 from learning_pipelines.prompts.hygiene import can_be_shown
+from learning_pipelines.prompts.nearest import Pool
 from learning_pipelines.prompts.serving import among_many, pool, stored_nearest
 from learning_pipelines.prompts.task import Item
 from learning_pipelines.storage import demonstrations, prompt_runs
@@ -387,8 +388,12 @@ def test_a_lookup_of_a_pipeline_compares_a_version_in_memory_up_to_its_bytes_how
     own = next(iter(texts))
     monkeypatch.setattr(demonstrations, "EXACT_UP_TO", 10)
     read: list[UUID] = []
-    real = serving.pool
-    monkeypatch.setattr(serving, "pool", lambda connection, agent, version, *given: read.append(version) or real(connection, agent, version, *given))
+
+    def reading(connection: Connection, agent: AgentRef, version: UUID, *given: Any) -> Pool:
+        read.append(version)
+        return pool(connection, agent, version, *given)
+
+    monkeypatch.setattr(serving, "pool", reading)
     found = stored_nearest(pipeline, desk, dataset, lambda: encoder)(texts[own], 4)
     assert [one.example_id for one in found] == truly(texts, texts[own], 4) and read == [dataset]
     monkeypatch.setattr(serving, "POOLED_BYTES", demonstrations.size(pipeline, desk, dataset, encoder.name) - 1)
