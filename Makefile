@@ -146,12 +146,12 @@ lint: install
 	@$(BIN)/ruff check .
 	@$(BIN)/lint-imports --no-cache > /dev/null || $(BIN)/lint-imports --no-cache
 
-# What others know about what is installed (pip-audit asks pypi.org), unsafe constructs (bandit; what is left out is explained in pyproject.toml), secrets in the
-# repository beyond those that were looked at (detect-secrets; examples in docs and tests stand in .secrets.baseline).
+# Unsafe constructs (bandit; what is left out is explained in pyproject.toml), secrets in the repository beyond those that were looked at (detect-secrets; examples
+# in docs and tests stand in .secrets.baseline), and last, since it asks pypi.org, what others know about what is installed (pip-audit).
 audit: install .venv-audit/.installed
-	@$(BIN)/python -m learning_pipelines_tests.audit .venv-audit/bin/pip-audit
 	@.venv-audit/bin/bandit -q -r learning_pipelines -c pyproject.toml
 	@.venv-audit/bin/detect-secrets-hook --no-verify --baseline .secrets.baseline $$(git ls-files) || [ $$? = 3 ]  # 3: lines moved, which the file says now
+	@$(BIN)/python -m learning_pipelines_tests.audit .venv-audit/bin/pip-audit
 	@echo "nothing unexplained"
 
 types: install

@@ -84,7 +84,7 @@ def test_transitions_are_scored_beside_the_baselines_on_what_succeeded() -> None
         evaluate_transition(train, test[2:])
 
 
-def test_a_linear_pool_weighs_opinions_and_a_logarithmic_one_their_logarithms() -> None:
+def test_a_linear_pool_averages_opinions_and_a_logarithmic_one_their_logarithms() -> None:
     opinions = {"one": SAID, "other": SAID[::-1]}
     a, b = (SAID + 1e-6) / (1 + 4e-6), (SAID[::-1] + 1e-6) / (1 + 4e-6)
     assert floored(SAID) == pytest.approx(a)
