@@ -58,7 +58,7 @@ class _Version:
     asked: float = 0.0
 
     def same(self, other: _Version) -> bool:
-        return (self.exact, self.labels, self.emptied_at) == (other.exact, other.labels, other.emptied_at)
+        return (self.labels, self.emptied_at) == (other.labels, other.emptied_at)
 
 
 class FewShot:

@@ -42,7 +42,7 @@ def test_parts_share_the_room_and_of_too_many_the_first_and_last_are_kept() -> N
 
 def test_of_many_parts_that_fit_none_is_dropped() -> None:
     assert last_text(Action("pay", {"a": 1, "b": 2, "c": 3}, "")) == "pay, arguments: a: 1, b: 2, c: 3"
-    assert of._fitted(list("abcdef"), 6) == "a, b, c, d, e, f" and of._fitted(list("abcdef"), 5) == "f"
+    assert of._fitted(list("abcdef"), 16) == "a, b, c, d, e, f" and of._fitted(list("abcdef"), 15) == "f"
 
 
 def test_what_lies_deep_is_one_word() -> None:

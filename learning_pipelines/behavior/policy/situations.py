@@ -86,7 +86,7 @@ def _fitted(value: Any, room: int, depth: int = 0) -> str:
     else:
         return _plain(str(value), room)
     wanted, most = [len(name) + _size(child, room) for name, child in parts], max(1, room // _LEAST)
-    if len(parts) > most and sum(wanted) > room:  # the first and the last ones, which say most
+    if len(parts) > most and sum(wanted) + 2 * (len(parts) - 1) > room:  # the first and the last ones, which say most
         kept = [*range(most // 2), *range(len(parts) - (most - most // 2), len(parts))]
         parts, wanted = [parts[place] for place in kept], [wanted[place] for place in kept]
     allowed = _shares(wanted, room)
